@@ -1,0 +1,454 @@
+//! The one vocabulary of observations.
+//!
+//! Every instrument speaks in [`Event`]s, live capture and replay differ only in
+//! who produces them, and everything shown is derived from them alone. An event
+//! is a raw observation: it says what was read, never what it means in sum.
+//!
+//! **Ticks.** A sampling instrument looks at an instant. What it saw there comes
+//! as a group of events with one and the same [`Event::at`]: first what changed
+//! ([`What::Relation`], [`What::Usage`], births, names), then one
+//! [`What::GilSample`] per GIL, which closes the tick for that GIL. A relation
+//! stays in force at every later tick until another one replaces it: a sampler
+//! may leave a thread unread only where it can prove that nothing changed.
+//!
+//! **Order.** Definitions ([`What::ProcessFound`], [`What::GilFound`],
+//! [`What::ThreadFound`]) precede the first use of their key. Times never go
+//! back. Keys are unique in a capture and never reused, whatever the kernel or
+//! CPython recycles.
+//!
+//! Whatever comes from the target (names, command lines, counters) is hostile:
+//! it is bounded where it is read, and made safe to show where it is shown.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{MonoNs, Ns};
+
+/// A process id in gilscope's own PID namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pid(pub u32);
+
+/// A kernel task id in gilscope's own PID namespace. Recycled by the kernel: only [`ThreadKey`] identifies a thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tid(pub u32);
+
+/// A core's number, as in `/proc/cpuinfo`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cpu(pub u16);
+
+/// An address in the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(pub u64);
+
+/// A process image in this capture: after an `exec`, the same [`Pid`] is another image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProcessKey(pub u32);
+
+/// A thread in this capture: (tid, start time) under a number of its own. Tids recycle, keys do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ThreadKey(pub u32);
+
+/// A GIL in this capture. Since CPython 3.12 a process may have several (PEP 684).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GilKey(pub u32);
+
+/// `PyInterpreterState.id`: 0 is the main interpreter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InterpreterId(pub i64);
+
+/// One observation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When it was observed.
+    pub at: MonoNs,
+    /// What was observed.
+    pub what: What,
+}
+
+/// What an [`Event`] says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum What {
+    /// The capture begins: how it looks and with what. Always the first event.
+    CaptureStarted(Box<CaptureInfo>),
+    /// The capture ends here; intervals still open are cut.
+    CaptureEnded,
+
+    /// A process image came into view.
+    ProcessFound {
+        /// Its key from here on.
+        process: ProcessKey,
+        /// What is known of it.
+        info: Box<ProcessInfo>,
+    },
+    /// A process image is no longer there, or can no longer be read.
+    ProcessEnded {
+        /// Which.
+        process: ProcessKey,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// The process made a child.
+    Forked {
+        /// The parent.
+        process: ProcessKey,
+        /// The child's pid.
+        child: Pid,
+    },
+    /// An interpreter came into view.
+    InterpreterFound {
+        /// Its process.
+        process: ProcessKey,
+        /// CPython's id of it.
+        interpreter: InterpreterId,
+        /// The GIL its threads take; `None` on a free-threaded build that runs without one.
+        gil: Option<GilKey>,
+    },
+    /// An interpreter is gone.
+    InterpreterEnded {
+        /// Its process.
+        process: ProcessKey,
+        /// CPython's id of it.
+        interpreter: InterpreterId,
+    },
+    /// A GIL came into view. Precedes the interpreters that use it.
+    GilFound {
+        /// Its key from here on.
+        gil: GilKey,
+        /// Its process.
+        process: ProcessKey,
+        /// The switch interval in force (`sys.getswitchinterval()`).
+        switch_interval: Ns,
+    },
+    /// The switch interval was changed.
+    SwitchIntervalChanged {
+        /// Of which GIL.
+        gil: GilKey,
+        /// The interval in force from here on.
+        switch_interval: Ns,
+    },
+    /// A thread came into view.
+    ThreadFound {
+        /// Its key from here on.
+        thread: ThreadKey,
+        /// What is known of it.
+        info: Box<ThreadInfo>,
+    },
+    /// The thread's name became known, or changed.
+    ThreadNamed {
+        /// Which thread.
+        thread: ThreadKey,
+        /// Its name, at most [`MAX_NAME`] bytes, otherwise as the target has it.
+        name: String,
+    },
+    /// The thread has a thread state in an interpreter, and so takes that interpreter's GIL.
+    ThreadJoined {
+        /// Which thread.
+        thread: ThreadKey,
+        /// The interpreter it entered.
+        interpreter: InterpreterId,
+    },
+    /// The thread was gone when looked for.
+    ThreadEnded {
+        /// Which thread.
+        thread: ThreadKey,
+    },
+
+    /// The state of one GIL at this instant, from its own words in memory. Closes the tick for that GIL.
+    GilSample(GilSample),
+    /// How a thread stands to a GIL from this tick on, from where it sleeps in the kernel.
+    Relation {
+        /// Which thread.
+        thread: ThreadKey,
+        /// Which GIL.
+        gil: GilKey,
+        /// The relation in force until the next.
+        relation: Relation,
+    },
+    /// The kernel's running totals for a thread.
+    Usage {
+        /// Which thread.
+        thread: ThreadKey,
+        /// The totals.
+        usage: Usage,
+    },
+    /// The kernel's running total for a core, over all programs.
+    CoreBusy {
+        /// Which core.
+        cpu: Cpu,
+        /// Time not idle since boot (user, nice, system, irq, softirq, steal), in steps of a clock tick.
+        busy: Ns,
+    },
+
+    /// The sampler's interval from here on: it adapts to what a tick costs, and says so.
+    RateChanged {
+        /// Mean time between two ticks.
+        interval: Ns,
+        /// Why.
+        reason: RateReason,
+    },
+    /// The instrument's running totals about itself, about once a second and at the end.
+    Health(Health),
+}
+
+/// Longest thread name and command-line argument that is taken from a target, in bytes.
+pub const MAX_NAME: usize = 256;
+
+/// How the capture looks, and with what: provenance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaptureInfo {
+    /// gilscope's version.
+    pub tool_version: String,
+    /// Wall-clock time at [`Event::at`] of the first event, nanoseconds since 1970.
+    pub start_unix_ns: u64,
+    /// The precision that is aimed at.
+    pub mode: Mode,
+    /// Mean time between two ticks that was asked for.
+    pub interval: Ns,
+    /// The machine's name.
+    pub host: String,
+    /// Kernel release.
+    pub kernel: String,
+}
+
+/// The level of precision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Memory and `/proc` are read at intervals; durations are known to the interval.
+    Sampled,
+}
+
+/// What is known of a process image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessInfo {
+    /// Its pid.
+    pub pid: Pid,
+    /// Its command line, bounded.
+    pub cmdline: Vec<String>,
+    /// CPython's version.
+    pub python: PythonVersion,
+    /// What kind of build.
+    pub build: Build,
+    /// Its C library, such as `glibc 2.36` or `musl`.
+    pub libc: String,
+    /// The cores it may use (`sched_getaffinity` of its main thread).
+    pub cpus_allowed: Vec<Cpu>,
+    /// Whether gilscope saw it from before its program's first line.
+    pub origin: Origin,
+}
+
+/// A CPython version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PythonVersion {
+    /// Always 3.
+    pub major: u8,
+    /// 7 to 15.
+    pub minor: u8,
+    /// The patch level; `None` where an interpreter does not tell.
+    pub patch: Option<u8>,
+}
+
+impl std::fmt::Display for PythonVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.major, self.minor)?;
+        match self.patch {
+            Some(patch) => write!(f, ".{patch}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The kind of CPython build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Build {
+    /// An ordinary build.
+    Default,
+    /// Built with `--disable-gil` (PEP 703); may still run with a GIL.
+    FreeThreaded,
+    /// Built with `--with-pydebug`.
+    Debug,
+}
+
+/// How the process came under observation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// It was running already.
+    Attached,
+    /// gilscope started it.
+    Launched,
+}
+
+/// What is known of a thread when it comes into view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThreadInfo {
+    /// Its process.
+    pub process: ProcessKey,
+    /// The kernel's task; `None` where CPython does not tell which task runs a thread state
+    /// (3.12 sub-interpreters).
+    pub tid: Option<Tid>,
+    /// The best name known so far, at most [`MAX_NAME`] bytes, otherwise as the target has it.
+    pub name: String,
+    /// Whether it is the process's main thread, the only one that runs signal handlers.
+    pub role: Role,
+    /// When it was started, as well as that is known: never later than when it was first seen.
+    pub started: MonoNs,
+}
+
+/// A thread's role in its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The main thread.
+    Main,
+    /// Any other thread with a Python thread state.
+    Python,
+    /// A task of the process without a Python thread state (so far).
+    Native,
+}
+
+/// How a process image ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// It exited or was killed.
+    Exited,
+    /// It replaced itself by another program.
+    Execed {
+        /// The new program's path, bounded.
+        path: String,
+    },
+    /// Its interpreter shut down; the process may go on.
+    Finalized,
+    /// It can no longer be read, and why.
+    LostSight {
+        /// The reason, in words.
+        reason: String,
+    },
+}
+
+/// The state of one GIL at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GilSample {
+    /// Which GIL.
+    pub gil: GilKey,
+    /// Whether it is held, and by whom.
+    pub hold: Hold,
+    /// CPython's own count of handoffs (`switch_number`): goes up by one whenever
+    /// another thread state than the last one takes the GIL.
+    pub switch_number: u64,
+    /// The number of threads that wait, from the condition variable itself;
+    /// `None` where its layout is not known.
+    pub waiters: Option<u32>,
+    /// Whether a waiter has asked the holder to drop it.
+    pub drop_request: DropRequest,
+}
+
+/// Whether a GIL is held, and by whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Hold {
+    /// Nobody holds it.
+    Free,
+    /// This thread holds it.
+    By {
+        /// The holder.
+        thread: ThreadKey,
+        /// Where it is; `None`: not looked at in this tick.
+        placement: Option<Placement>,
+    },
+    /// It is held, but by whom could not be read.
+    ByUnknown,
+}
+
+/// Where a thread is, as `/proc/PID/task/TID/stat` tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Placement {
+    /// State `R`: on this core, or queued for it. `/proc` does not tell which.
+    OnOrQueued(Cpu),
+    /// Asleep in the kernel (`S`, `D`, …); it ran last on this core.
+    Asleep(Cpu),
+    /// Could not be read.
+    Unknown,
+}
+
+/// Whether a drop request is pending against the holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DropRequest {
+    /// None.
+    Absent,
+    /// A waiter has timed out and asked for the GIL.
+    Pending,
+    /// Not readable here.
+    Unknown,
+}
+
+/// How a thread stands to a GIL, apart from holding it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Relation {
+    /// It wants nothing from it (or holds it).
+    Apart,
+    /// In `take_gil`: asleep on the GIL's condition variable or mutex, or just woken from it.
+    Waiting,
+    /// In `drop_gil` after a forced drop, asleep on `switch_cond` until another thread has taken it.
+    HandingOver,
+    /// Not readable at this tick.
+    Unknown,
+}
+
+/// The kernel's running totals for a thread, from `/proc/PID/task/TID/{schedstat,status}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Time on a core (`sum_exec_runtime`). Exact while it sleeps; up to one clock tick behind while it runs.
+    pub on_cpu: Ns,
+    /// Time queued for a core (`run_delay`), credited when it gets one.
+    pub run_delay: Ns,
+    /// How often it was given a core (`pcount`).
+    pub timeslices: u64,
+    /// Voluntary and involuntary context switches, where they were read.
+    pub switches: Option<Switches>,
+}
+
+/// Context switches of a thread since it was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Switches {
+    /// It went to sleep.
+    pub voluntary: u64,
+    /// It was preempted.
+    pub involuntary: u64,
+}
+
+/// Why the sampler's interval changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RateReason {
+    /// As asked for.
+    Asked,
+    /// A tick costs more time than its share of the tool's own CPU budget.
+    TooCostly,
+    /// It fits again.
+    Recovered,
+}
+
+/// An instrument's running totals about itself since the capture began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Health {
+    /// Ticks taken.
+    pub ticks: u64,
+    /// Ticks that began more than one interval late; the instants missed are skipped, never made up.
+    pub late: u64,
+    /// Reads of the target that failed.
+    pub failed_reads: u64,
+    /// Reads thrown away because the GIL changed under them.
+    pub torn_reads: u64,
+    /// Events that the bounded queue had no room for.
+    pub dropped_events: u64,
+    /// CPU time that gilscope itself has used.
+    pub own_cpu: Ns,
+}

@@ -1,0 +1,7 @@
+#![doc = include_str!("ARCHITECTURE.md")]
+
+pub mod event;
+pub mod model;
+pub mod target;
+pub mod time;
+pub mod units;

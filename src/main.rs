@@ -1,0 +1,2 @@
+//! The `gilscope` program: parse, run, map the outcome to an exit status.
+fn main() {}

@@ -1,0 +1,350 @@
+//! What the model knows at one instant: derived, immutable, shared as `Arc<Snapshot>`.
+//!
+//! Reports, exports and the dashboard read this and nothing else. A figure that
+//! could not be observed is `None`, never zero. Shares are of the capture, a
+//! thread's of its lifetime in the capture.
+
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use crate::event::{
+    CaptureInfo, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, Pid, Placement, ProcessInfo, ProcessKey,
+    RateReason, Role, ThreadKey, Tid,
+};
+use crate::time::{MonoNs, Ns};
+
+/// Everything that is known at [`Snapshot::at`].
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The time of the newest event folded in.
+    pub at: MonoNs,
+    /// The capture's provenance; `None` before its first event.
+    pub info: Option<Arc<CaptureInfo>>,
+    /// One entry for each process image, in order of appearance.
+    pub processes: Vec<ProcessFigures>,
+}
+
+/// One process image.
+#[derive(Debug, Clone)]
+pub struct ProcessFigures {
+    /// Its key.
+    pub key: ProcessKey,
+    /// What is known of it.
+    pub target: Arc<ProcessInfo>,
+    /// How it ended, if it did.
+    pub ending: Option<Ending>,
+    /// Children it made while watched.
+    pub children: Vec<Pid>,
+    /// How well it was observed.
+    pub capture: CaptureFigures,
+    /// Its interpreters, the main one first.
+    pub interpreters: Vec<InterpreterFigures>,
+    /// Its threads in order of appearance, ended ones included.
+    pub threads: Vec<ThreadFigures>,
+    /// Ended threads beyond the number that is kept one by one; they are in every sum but in no row.
+    pub folded_threads: u64,
+    /// The cores, as far as they were seen in use.
+    pub cores: Vec<CoreFigures>,
+}
+
+/// How well a process was observed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaptureFigures {
+    /// When its observation began.
+    pub start: MonoNs,
+    /// How long it has been observed.
+    pub duration: Ns,
+    /// Share of that time during which the stated precision held, 0..=1.
+    pub coverage: f64,
+    /// Below it, a duration is not known.
+    pub resolution: Ns,
+    /// The sampler's present interval, and why it is that.
+    pub interval: Ns,
+    /// Why the interval is what it is.
+    pub interval_reason: RateReason,
+    /// Samples of its GILs.
+    pub samples: u64,
+    /// The instrument's own totals.
+    pub health: Health,
+    /// Handoffs where both the dropper and the taker were seen.
+    pub handoffs_seen: u64,
+    /// Handoffs by CPython's own count.
+    pub handoffs_counted: u64,
+}
+
+/// One interpreter and the GIL it uses.
+#[derive(Debug, Clone)]
+pub struct InterpreterFigures {
+    /// CPython's id of it.
+    pub id: InterpreterId,
+    /// Its GIL; `None` where it runs without one. Interpreters that share a GIL show the same figures.
+    pub gil: Option<Arc<GilFigures>>,
+}
+
+/// One GIL.
+#[derive(Debug, Clone)]
+pub struct GilFigures {
+    /// Its key.
+    pub key: GilKey,
+    /// The switch interval in force.
+    pub switch_interval: Ns,
+    /// Time during which it was observed: the whole that the shares below are of.
+    pub observed: Ns,
+    /// Share of time held.
+    pub load: f64,
+    /// Share of time held by a thread that was not on a core: preempted or asleep. `None`: not observed.
+    pub held_off_cpu: Option<f64>,
+    /// Of that, queued for a core.
+    pub held_preempted: Option<f64>,
+    /// Of that, asleep in the kernel.
+    pub held_asleep: Option<f64>,
+    /// Share of time with at least one waiter.
+    pub contention: f64,
+    /// Mean number of threads that hold or want it.
+    pub demand: f64,
+    /// Mean number of waiters.
+    pub mean_waiters: f64,
+    /// Most waiters seen at one instant.
+    pub max_waiters: u32,
+    /// Integral of the number of waiters over time, in thread-time.
+    pub lost: Ns,
+    /// Handoffs by CPython's own count.
+    pub handoffs: u64,
+    /// Of those, forced ones; `None`: not observable at this precision.
+    pub forced_handoffs: Option<u64>,
+    /// Of those, between threads on different cores; `None`: not observable at this precision.
+    pub cross_core_handoffs: Option<u64>,
+    /// From a drop request to the drop; `None`: not observable at this precision.
+    pub drop_latency: Option<Distribution>,
+    /// Contended waits of all its threads.
+    pub waits: Distribution,
+    /// Holds of all its threads. At sampled precision a hold is a run of samples with the same holder and no
+    /// handoff between: holds that a thread strings together without losing the GIL read as one.
+    pub holds: Distribution,
+    /// The state at [`Snapshot::at`].
+    pub now: GilNow,
+    /// Load, contention and waiters over time, oldest first, at a few fixed widths of bin.
+    pub history: Arc<crate::model::timeline::Timeline>,
+}
+
+/// The state of a GIL at the newest tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GilNow {
+    /// Who holds it.
+    pub holder: Option<ThreadKey>,
+    /// Where the holder is.
+    pub placement: Option<Placement>,
+    /// How many wait; `None`: unknown.
+    pub waiters: Option<u32>,
+    /// Whether a drop request is pending.
+    pub drop_request: DropRequest,
+}
+
+/// One thread.
+#[derive(Debug, Clone)]
+pub struct ThreadFigures {
+    /// Its key, unique in the capture.
+    pub key: ThreadKey,
+    /// The kernel's task.
+    pub tid: Option<Tid>,
+    /// Its name, as the target has it: sanitise before showing.
+    pub name: String,
+    /// Main, Python or native.
+    pub role: Role,
+    /// Interpreters it has a thread state in.
+    pub interpreters: Vec<InterpreterId>,
+    /// Start of its lifetime in the capture.
+    pub start: MonoNs,
+    /// End of its lifetime, once it ended.
+    pub end: Option<MonoNs>,
+    /// Its time by state; adds up to its lifetime in the capture.
+    pub states: StateTimes,
+    /// Its state at the newest tick.
+    pub now: ThreadState,
+    /// The core it was last seen on.
+    pub cpu: Option<Cpu>,
+    /// Time it has waited for the GIL.
+    pub lost: Ns,
+    /// Handoffs that went to others during its waits; `None`: not observable.
+    pub rounds_lost: Option<u64>,
+    /// Releases after which it wanted the GIL back within 50 us; `None`: not observable at this precision.
+    pub needless_releases: Option<u64>,
+    /// Its contended waits.
+    pub waits: Distribution,
+    /// Its holds, as [`GilFigures::holds`].
+    pub holds: Distribution,
+    /// Voluntary context switches in the capture; `None`: not read.
+    pub voluntary_switches: Option<u64>,
+    /// Involuntary ones.
+    pub involuntary_switches: Option<u64>,
+    /// Time it held the GIL while its last known core was this one.
+    pub cores: Vec<ThreadCore>,
+}
+
+/// A thread's share of one core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadCore {
+    /// Which core.
+    pub cpu: Cpu,
+    /// Time on it; `None`: not observable at this precision.
+    pub on_cpu: Option<Ns>,
+    /// Time it held a GIL there.
+    pub gil_held: Ns,
+}
+
+/// One core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CoreFigures {
+    /// Which core.
+    pub cpu: Cpu,
+    /// Time the target's threads were on it; `None`: not observable at this precision.
+    pub target_on_cpu: Option<Ns>,
+    /// Time a GIL of the target was held on it.
+    pub gil_held: Ns,
+    /// Time other programs (and the kernel) were on it; `None`: not observable at this precision.
+    pub other: Option<Ns>,
+}
+
+/// Exclusive thread states, see [`ThreadState`]. They add up to the thread's lifetime in the capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateTimes {
+    /// Holds the GIL, on a core.
+    pub running: Ns,
+    /// Holds the GIL, not on a core: preempted, or asleep in C.
+    pub holding_off_cpu: Ns,
+    /// In `take_gil`.
+    pub waiting: Ns,
+    /// In `switch_cond` after a forced drop.
+    pub handing_over: Ns,
+    /// On a core without the GIL.
+    pub native: Ns,
+    /// Wants a core, not the GIL.
+    pub runnable: Ns,
+    /// Off core, wants nothing.
+    pub idle: Ns,
+    /// Not observed.
+    pub unknown: Ns,
+}
+
+impl StateTimes {
+    /// The sum of all states: the lifetime.
+    pub fn total(&self) -> Ns {
+        self.running
+            + self.holding_off_cpu
+            + self.waiting
+            + self.handing_over
+            + self.native
+            + self.runnable
+            + self.idle
+            + self.unknown
+    }
+
+    /// Time it held the GIL.
+    pub fn holding(&self) -> Ns {
+        self.running + self.holding_off_cpu
+    }
+}
+
+/// What a thread does at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ThreadState {
+    /// Holds the GIL, on a core (or queued: `/proc` does not tell which).
+    Running,
+    /// Holds the GIL, asleep or known to be preempted.
+    HoldingOffCpu,
+    /// In `take_gil`.
+    Waiting,
+    /// In `switch_cond` after a forced drop.
+    HandingOver,
+    /// On a core without the GIL.
+    Native,
+    /// Wants a core, not the GIL.
+    Runnable,
+    /// Off core, wants nothing.
+    Idle,
+    /// Not observed.
+    Unknown,
+    /// The thread has ended.
+    Ended,
+}
+
+/// How a distribution was observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// From samples: durations to the resolution.
+    Sampled,
+}
+
+/// A distribution of durations.
+///
+/// Count, extremes and percentiles are of intervals that were seen whole.
+/// Intervals cut by an edge of the observation are counted apart and are in no
+/// percentile. A percentile below [`Distribution::resolution`] is not known.
+#[derive(Debug, Clone)]
+pub struct Distribution {
+    /// How it was observed.
+    pub source: Source,
+    /// Below it, a duration is not known.
+    pub resolution: Ns,
+    /// Durations in nanoseconds, of intervals seen whole; `None`: none yet.
+    pub histogram: Option<Arc<Histogram<u32>>>,
+    /// Sum of all of them, cut ones included.
+    pub total: Ns,
+    /// Intervals cut by an edge: their length is a lower bound.
+    pub censored: u64,
+    /// Of the whole ones, those shorter than the resolution.
+    pub below_resolution: u64,
+}
+
+/// A duration read off a distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// Known to the resolution.
+    Known(Ns),
+    /// Shorter than the resolution: how much shorter is not known.
+    Below(Ns),
+}
+
+impl Distribution {
+    /// An empty one.
+    pub fn empty(source: Source, resolution: Ns) -> Distribution {
+        Distribution { source, resolution, histogram: None, total: Ns::ZERO, censored: 0, below_resolution: 0 }
+    }
+
+    /// Intervals seen whole.
+    pub fn count(&self) -> u64 {
+        self.histogram.as_ref().map_or(0, |h| h.len())
+    }
+
+    /// The duration at or below which a `share` (0..=1) of the whole intervals lie; `None` without any.
+    pub fn quantile(&self, share: f64) -> Option<Length> {
+        let h = self.histogram.as_ref().filter(|h| !h.is_empty())?;
+        Some(self.length(h.value_at_quantile(share.clamp(0.0, 1.0))))
+    }
+
+    /// The shortest whole interval.
+    pub fn min(&self) -> Option<Length> {
+        let h = self.histogram.as_ref().filter(|h| !h.is_empty())?;
+        Some(self.length(h.min()))
+    }
+
+    /// The longest whole interval.
+    pub fn max(&self) -> Option<Length> {
+        let h = self.histogram.as_ref().filter(|h| !h.is_empty())?;
+        Some(self.length(h.max()))
+    }
+
+    /// The mean of the whole intervals.
+    pub fn mean(&self) -> Option<Length> {
+        let h = self.histogram.as_ref().filter(|h| !h.is_empty())?;
+        Some(self.length(h.mean() as u64))
+    }
+
+    fn length(&self, ns: u64) -> Length {
+        match Ns(ns) {
+            known if known >= self.resolution => Length::Known(known),
+            _ => Length::Below(self.resolution),
+        }
+    }
+}

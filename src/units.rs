@@ -1,0 +1,129 @@
+//! Figures as people read them. Text report and dashboard share these, so that
+//! the number on the screen is the number in the file.
+
+use crate::time::Ns;
+
+/// A length of time with three significant digits and the unit that fits: `740 ns`, `52.0 us`, `5.10 ms`, `2.34 s`, `1.5 h`.
+pub fn duration(length: Ns) -> String {
+    let ns = length.0 as f64;
+    let (value, unit) = match length.0 {
+        0..1_000 => return format!("{} ns", length.0),
+        1_000..999_950 => (ns / 1e3, "us"),
+        999_950..999_950_000 => (ns / 1e6, "ms"),
+        999_950_000..120_000_000_000 => (ns / 1e9, "s"),
+        120_000_000_000..7_200_000_000_000 => (ns / 60e9, "min"),
+        _ => (ns / 3_600e9, "h"),
+    };
+    let decimals = match value {
+        v if v < 9.995 => 2,
+        v if v < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$} {unit}")
+}
+
+/// A share as a percentage: `0 %`, `0.04 %`, `3.1 %`, `97.4 %`. What is above nothing never reads as nothing.
+pub fn percent(share: f64) -> String {
+    let pct = share * 100.0;
+    if !pct.is_finite() {
+        return "-".to_owned();
+    }
+    match pct.abs() {
+        0.0 => "0 %".to_owned(),
+        p if p < 0.005 => "<0.01 %".to_owned(),
+        p if p < 0.995 => format!("{pct:.2} %"),
+        _ => format!("{pct:.1} %"),
+    }
+}
+
+/// A whole number with thin groups: `1 234 567`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A frequency: `198 /s`, `12.3 k/s`.
+pub fn rate(per_second: f64) -> String {
+    match per_second {
+        r if !r.is_finite() => "-".to_owned(),
+        r if r < 9.95 => format!("{r:.1} /s"),
+        r if r < 9_999.5 => format!("{r:.0} /s"),
+        r if r < 9_999_500.0 => format!("{:.1} k/s", r / 1e3),
+        r => format!("{:.1} M/s", r / 1e6),
+    }
+}
+
+/// Text from a target made safe for a terminal: control characters, escape sequences and direction
+/// overrides become `\u{..}`, and it is cut to `max` characters with `…`.
+pub fn printable(text: &str, max: usize) -> String {
+    let mut out = String::new();
+    for (shown, c) in text.chars().enumerate() {
+        if shown >= max {
+            out.push('…');
+            break;
+        }
+        let hostile = c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}');
+        if hostile {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_three_digits_and_never_overflow_their_unit() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.00 us"),
+            (52_040, "52.0 us"),
+            (999_949, "1000 us"),
+            (999_950, "1.00 ms"),
+            (5_099_000, "5.10 ms"),
+            (80_000_000, "80.0 ms"),
+            (999_950_000, "1.00 s"),
+            (90_000_000_000, "90.0 s"),
+            (600_000_000_000, "10.0 min"),
+            (86_400_000_000_000, "24.0 h"),
+        ] {
+            assert_eq!(duration(Ns(ns)), text, "{ns}");
+        }
+    }
+
+    #[test]
+    fn a_share_above_nothing_never_reads_as_nothing() {
+        assert_eq!(percent(0.0), "0 %");
+        assert_eq!(percent(1e-9), "<0.01 %");
+        assert_eq!(percent(0.0004), "0.04 %");
+        assert_eq!(percent(0.974), "97.4 %");
+        assert_eq!(percent(f64::NAN), "-");
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(1_234_567), "1 234 567");
+    }
+
+    #[test]
+    fn hostile_text_reaches_no_terminal() {
+        let shown = printable("a\x1b[2Jb\u{202e}c\n", 100);
+        assert_eq!(shown, "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
+        assert_eq!(printable("日本語スレッド", 3), "日本語…");
+    }
+}
