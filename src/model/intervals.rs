@@ -1,0 +1,125 @@
+//! Durations as they are found: whole ones into a histogram, cut ones apart.
+
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use crate::model::snapshot::{Distribution, Source};
+use crate::time::{MonoNs, Ns};
+
+/// Smallest duration that the histograms tell apart.
+const LOWEST: u64 = 1_000;
+/// Significant digits of the histograms.
+const DIGITS: u8 = 3;
+
+/// Whether the beginning of an interval was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edge {
+    /// It was seen to begin.
+    Seen,
+    /// It had begun before the observation did.
+    Cut,
+}
+
+/// An interval that has begun and not yet ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Open {
+    /// Where it is taken to have begun.
+    pub start: MonoNs,
+    /// Whether it was seen to begin.
+    pub edge: Edge,
+    /// CPython's handoff count at its first tick.
+    pub switch_number: u64,
+}
+
+/// Collects the intervals of one kind.
+#[derive(Debug, Clone, Default)]
+pub struct Intervals {
+    histogram: Option<Arc<Histogram<u32>>>,
+    total: Ns,
+    censored: u64,
+    below_resolution: u64,
+}
+
+impl Intervals {
+    /// The interval `open` ended at `end`, seen to.
+    pub fn close(&mut self, open: Open, end: MonoNs, resolution: Ns) {
+        match open.edge {
+            Edge::Seen => self.whole(end.since(open.start), resolution),
+            Edge::Cut => self.cut(open, end),
+        }
+    }
+
+    /// The interval `open` was still going on at `end`, where the observation stops.
+    pub fn cut(&mut self, open: Open, end: MonoNs) {
+        self.total += end.since(open.start);
+        self.censored += 1;
+    }
+
+    fn whole(&mut self, length: Ns, resolution: Ns) {
+        self.total += length;
+        if length < resolution {
+            self.below_resolution += 1;
+        }
+        if self.histogram.is_none() {
+            self.histogram = Histogram::new_with_bounds(LOWEST, 2 * LOWEST, DIGITS).ok().map(|mut h| {
+                h.auto(true);
+                Arc::new(h)
+            });
+        }
+        if let Some(histogram) = &mut self.histogram {
+            Arc::make_mut(histogram).saturating_record(length.0.max(LOWEST));
+        }
+    }
+
+    /// What was collected, with `open` intervals counted as cut at `now`.
+    pub fn distribution(&self, open: &[Open], now: MonoNs, resolution: Ns) -> Distribution {
+        Distribution {
+            source: Source::Sampled,
+            resolution,
+            histogram: self.histogram.clone(),
+            total: self.total + open.iter().map(|o| now.since(o.start)).sum(),
+            censored: self.censored + open.len() as u64,
+            below_resolution: self.below_resolution,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(start: u64, edge: Edge) -> Open {
+        Open { start: MonoNs(start), edge, switch_number: 0 }
+    }
+
+    #[test]
+    fn cut_intervals_are_in_the_total_and_in_no_percentile() {
+        let mut waits = Intervals::default();
+        waits.close(open(0, Edge::Seen), MonoNs(5_000_000), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Cut), MonoNs(900_000_000), Ns::MILLISECOND);
+        let d = waits.distribution(&[open(0, Edge::Seen)], MonoNs(1_000_000), Ns::MILLISECOND);
+        assert_eq!((d.count(), d.censored, d.total), (1, 2, Ns(906_000_000)));
+        let max = d.max();
+        assert!(
+            matches!(max, Some(crate::model::snapshot::Length::Known(Ns(ns))) if (4_990_000..5_010_000).contains(&ns)),
+            "{max:?}"
+        );
+    }
+
+    #[test]
+    fn a_length_below_the_resolution_is_counted_and_not_invented() {
+        let mut waits = Intervals::default();
+        waits.close(open(0, Edge::Seen), MonoNs(300_000), Ns::MILLISECOND);
+        let d = waits.distribution(&[], MonoNs(0), Ns::MILLISECOND);
+        assert_eq!(d.below_resolution, 1);
+        assert_eq!(d.quantile(0.5), Some(crate::model::snapshot::Length::Below(Ns::MILLISECOND)));
+    }
+
+    #[test]
+    fn days_fit() {
+        let mut waits = Intervals::default();
+        waits.close(open(0, Edge::Seen), MonoNs(86_400_000_000_000), Ns::MILLISECOND);
+        assert_eq!(waits.distribution(&[], MonoNs(0), Ns::MILLISECOND).count(), 1);
+    }
+}
