@@ -9,6 +9,8 @@ use crate::time::{MonoNs, Ns};
 
 /// Smallest duration that the histograms tell apart.
 const LOWEST: u64 = 1_000;
+/// Longest duration that they tell apart, about 12 days; longer ones count as this long.
+const HIGHEST: u64 = 1 << 50;
 /// Significant digits of the histograms.
 const DIGITS: u8 = 3;
 
@@ -68,7 +70,9 @@ impl Intervals {
             });
         }
         if let Some(histogram) = &mut self.histogram {
-            Arc::make_mut(histogram).saturating_record(length.0.max(LOWEST));
+            let value = length.0.clamp(LOWEST, HIGHEST);
+            let recorded = Arc::make_mut(histogram).record(value);
+            debug_assert!(recorded.is_ok(), "within bounds, and the histogram grows");
         }
     }
 
