@@ -1,1 +1,6 @@
 //! Tests against real interpreters.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod truth;
