@@ -3,6 +3,7 @@
 pub mod event;
 pub mod model;
 pub mod report;
+pub mod session;
 pub mod target;
 pub mod time;
 pub mod units;

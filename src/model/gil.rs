@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, Relation, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Open};
+use crate::model::lanes::{Holding, Lanes, Stretch};
 use crate::model::snapshot::{GilFigures, GilNow, ThreadState};
 use crate::model::thread::ThreadAccount;
 use crate::model::timeline::{Bin, Timeline};
@@ -50,6 +51,7 @@ pub struct GilAccount {
     waits: Intervals,
     holds: Intervals,
     history: Arc<Timeline>,
+    lanes: Arc<Lanes>,
 }
 
 /// How well a GIL, or several together, was observed.
@@ -96,6 +98,18 @@ impl Tick {
         self.sample.hold != Hold::Free
     }
 
+    fn stretch(&self) -> Stretch {
+        let hold = self.is_held().then(|| {
+            let how = match self.placement() {
+                Some(Placement::OnOrQueued(cpu)) => Holding::On(cpu),
+                Some(Placement::Asleep(cpu)) => Holding::Asleep(cpu),
+                Some(Placement::Unknown) | None => Holding::Unplaced,
+            };
+            (self.holder(), how)
+        });
+        Stretch { hold, waiters: self.waiters }
+    }
+
     fn placement(&self) -> Option<Placement> {
         match self.sample.hold {
             Hold::By { placement, .. } => placement,
@@ -128,6 +142,7 @@ impl GilAccount {
             waits: Intervals::default(),
             holds: Intervals::default(),
             history: Arc::default(),
+            lanes: Arc::default(),
         }
     }
 
@@ -260,6 +275,9 @@ impl GilAccount {
         self.contended += bin.contended;
         self.lost += bin.lost;
         Arc::make_mut(&mut self.history).add(last.at, tick.at, &bin);
+        let lanes = Arc::make_mut(&mut self.lanes);
+        lanes.add(last.at, last.at + first_half, &last.stretch());
+        lanes.add(last.at + first_half, tick.at, &tick.stretch());
 
         if handoffs == 1 && last.is_held() && tick.is_held() && last.holder() != tick.holder() {
             self.handoffs_seen += 1;
@@ -486,6 +504,7 @@ impl GilAccount {
                 drop_request: self.last.map_or(DropRequest::Unknown, |last| last.sample.drop_request),
             },
             history: Arc::clone(&self.history),
+            lanes: Arc::clone(&self.lanes),
         }
     }
 }
