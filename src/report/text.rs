@@ -200,7 +200,6 @@ impl Page<'_> {
             self.row("drop latency", Style::Plain, &distribution(latency));
         }
         self.row("handoffs", Style::Plain, &handoffs(gil));
-        self.row("interval", Style::Plain, &[format!("{} (sys.getswitchinterval)", gil.switch_interval)]);
         self.history(gil);
     }
 
@@ -208,8 +207,8 @@ impl Page<'_> {
         let room = self.width.saturating_sub(LABEL + 2);
         let (since, now) = (self.process.capture.start, self.end());
         let Some(history) = History::of(gil, since, now, room) else { return };
-        let gap = if history.has_gap() { format!(", {GAP}: not observed") } else { String::new() };
-        let scale = format!("oldest first, {} a column, full block: all of it{gap}", history.column);
+        let gap = if history.has_gap() { format!(", {GAP} not observed") } else { String::new() };
+        let scale = format!("{} a column, oldest first, █ 100 %{gap}", history.column);
         self.labelled("over time", Style::Faint, scale);
         self.labelled("load", Style::Plain, history.load);
         self.labelled("contention", Style::Plain, history.contention);
@@ -291,23 +290,30 @@ fn percent(share: Option<f64>) -> String {
 
 fn load(gil: &GilFigures) -> Vec<String> {
     let mut parts = vec![percent(Some(gil.load))];
-    if gil.held_off_cpu.is_some() || gil.held_asleep.is_some() || gil.held_preempted.is_some() {
-        let off = percent(gil.held_off_cpu);
-        let (asleep, preempted) = (percent(gil.held_asleep), percent(gil.held_preempted));
-        parts.push(format!("of that held off a core {off} (asleep {asleep}, preempted {preempted})"));
+    let asleep = gil.held_asleep.map(|_| format!("asleep {}", percent(gil.held_asleep)));
+    let preempted = gil.held_preempted.map(|_| format!("preempted {}", percent(gil.held_preempted)));
+    match (gil.held_off_cpu, asleep, preempted) {
+        (Some(_), Some(asleep), Some(preempted)) => {
+            parts.push(format!("held off a core {} ({asleep}, {preempted})", percent(gil.held_off_cpu)));
+        }
+        (_, Some(asleep), None) => parts.push(format!("held {asleep}, preempted: not observable")),
+        (_, None, Some(preempted)) => parts.push(format!("held {preempted}, asleep: not observable")),
+        (Some(_), None, None) => parts.push(format!("held off a core {}", percent(gil.held_off_cpu))),
+        (None, ..) => parts.push("held off a core: not observable".to_owned()),
     }
     parts
 }
 
 fn distribution(d: &Distribution) -> Vec<String> {
-    let mut parts = vec![units::count(d.count())];
+    let mut parts = vec![format!("{:<6}", units::count(d.count()))];
     if d.count() > 0 {
-        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {}", length(at)));
+        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {:<8}", length(at)));
         parts.extend([quantile("p50", 0.5), quantile("p90", 0.9), quantile("p99", 0.99)].into_iter().flatten());
         parts.extend(d.max().map(|max| format!("max {}", length(max))));
     }
-    if d.censored > 0 {
-        parts.push(format!("{} cut short by an edge", units::count(d.censored)));
+    // A few at the edges are of no account; many of them would make the percentiles too low.
+    if d.censored.saturating_mul(20) >= d.count() && d.censored > 0 {
+        parts.push(format!("{} not seen whole", units::count(d.censored)));
     }
     parts
 }
@@ -320,6 +326,7 @@ fn handoffs(gil: &GilFigures) -> Vec<String> {
     };
     share("forced", gil.forced_handoffs);
     share("to another core", gil.cross_core_handoffs);
+    parts.push(format!("switch interval {}", gil.switch_interval));
     parts
 }
 
