@@ -87,9 +87,9 @@ impl Column {
             Column::Idle => "idle",
             Column::Unknown => "?",
             Column::Waits => "waits",
-            Column::P50 => "p50",
-            Column::P99 => "p99",
-            Column::Max => "max",
+            Column::P50 => "wait p50",
+            Column::P99 => "wait p99",
+            Column::Max => "wait max",
             Column::Rounds => "rounds",
         }
     }
@@ -98,13 +98,12 @@ impl Column {
     fn legend(self) -> Option<&'static str> {
         Some(match self {
             Column::Lost => "lost: time waiting for the GIL",
-            Column::Wait => "wait, hold, …: % of its time",
             Column::OffCpu => "off: of that, asleep or kept off its core",
+            Column::Hold => "hold: has it",
             Column::HandingOver => "hand: gave it up by force, until another has it",
             Column::Native => "native: on a core without the GIL",
             Column::Runnable => "queue: wants a core, not the GIL",
             Column::Unknown => "?: not observed",
-            Column::Max => "p50, p99, max: of its waits",
             Column::Rounds => "rounds: handoffs to others while it waited",
             _ => return None,
         })
@@ -199,7 +198,7 @@ impl Cell {
 }
 
 /// The table's lines, title and legend included; none for no threads.
-pub(super) fn lines(threads: &[ThreadFigures], width: usize) -> Vec<Line> {
+pub(super) fn lines(threads: &[ThreadFigures], gil: Gil, width: usize) -> Vec<Line> {
     let mut sorted: Vec<&ThreadFigures> = threads.iter().collect();
     sorted.sort_by_key(|t| (Reverse((t.lost, t.states.holding())), t.key));
     if sorted.is_empty() {
@@ -210,7 +209,7 @@ pub(super) fn lines(threads: &[ThreadFigures], width: usize) -> Vec<Line> {
     let (top, rest) = sorted.split_at(shown);
     let names: Vec<String> = top.iter().map(|thread| paint::foreign(&name(thread), NAME_MAX)).collect();
     let wanted = names.iter().map(|name| name.width()).max().unwrap_or(0).clamp(NAME_MIN, NAME_MAX);
-    let columns = fitting(top, rest, width.saturating_sub(MARKS + wanted));
+    let columns = fitting(top, rest, gil, width.saturating_sub(MARKS + wanted));
     let taken: usize = columns.iter().map(Filled::taken).sum();
     let name_width = wanted.min(width.saturating_sub(MARKS + taken));
     let mut lines = vec![header(&columns, name_width)];
@@ -222,6 +221,13 @@ pub(super) fn lines(threads: &[ThreadFigures], width: usize) -> Vec<Line> {
     }
     lines.extend(legend(&columns, top, width));
     lines
+}
+
+/// Whether there is a GIL to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gil {
+    Present,
+    Absent,
 }
 
 /// A column with its cells, and as wide as they are.
@@ -246,19 +252,19 @@ impl Filled {
         self.width + 2
     }
 
-    fn says_something(&self) -> bool {
-        let always = matches!(self.column, Column::Lost | Column::Wait | Column::Hold);
+    fn says_something(&self, gil: Gil) -> bool {
+        let always = gil == Gil::Present && matches!(self.column, Column::Lost | Column::Wait | Column::Hold);
         always || self.cells.iter().chain([&self.sum]).any(|cell| matches!(cell, Cell::Something(_)))
     }
 }
 
 /// The columns that say something and fit into `room`.
-fn fitting(top: &[&ThreadFigures], rest: &[&ThreadFigures], room: usize) -> Vec<Filled> {
+fn fitting(top: &[&ThreadFigures], rest: &[&ThreadFigures], gil: Gil, room: usize) -> Vec<Filled> {
     let states = figures::sum(rest.iter().map(|thread| &thread.states));
     let mut columns: Vec<Filled> = ORDER
         .into_iter()
         .map(|column| Filled::new(column, top, rest, &states))
-        .filter(Filled::says_something)
+        .filter(|filled| filled.says_something(gil))
         .collect();
     for dropped in DROPPED {
         if columns.iter().map(Filled::taken).sum::<usize>() <= room {
@@ -328,6 +334,7 @@ fn legend(columns: &[Filled], rows: &[&ThreadFigures], width: usize) -> Vec<Line
     if rows.iter().any(|thread| mark(thread) == '†') {
         parts.push("† ended");
     }
+    parts.push("states in % of a thread's time");
     parts.extend(columns.iter().filter_map(|filled| filled.column.legend()));
     if columns.iter().any(|filled| filled.cells.iter().any(|cell| cell.text() == "-")) {
         parts.push("-: none, or not known");

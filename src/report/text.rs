@@ -5,7 +5,7 @@ use crate::model::snapshot::{CaptureFigures, Distribution, GilFigures, Length, P
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
 use crate::report::paint::{self, Color, Line, Style};
-use crate::report::table;
+use crate::report::table::{self, Gil};
 use crate::report::verdict::{Answer, Verdict, verdict};
 use crate::time::{MonoNs, Ns};
 use crate::units;
@@ -127,7 +127,11 @@ impl Page<'_> {
 
     fn target(&mut self) {
         let info = &self.process.target;
-        let command: Vec<String> = info.cmdline.iter().take(64).map(|arg| paint::foreign(arg, self.width)).collect();
+        let quoted = |arg: &String| {
+            let arg = paint::foreign(arg, self.width);
+            if arg.is_empty() || arg.contains(' ') { format!("'{arg}'") } else { arg }
+        };
+        let command: Vec<String> = info.cmdline.iter().take(64).map(quoted).collect();
         let command = if command.is_empty() { "(no command line)".to_owned() } else { command.join(" ") };
         self.line(Style::Heading, paint::cut(&command, self.width));
         let build = match info.build {
@@ -207,9 +211,11 @@ impl Page<'_> {
         let room = self.width.saturating_sub(LABEL + 2);
         let (since, now) = (self.process.capture.start, self.end());
         let Some(history) = History::of(gil, since, now, room) else { return };
-        let gap = if history.has_gap() { format!(", {GAP} not observed") } else { String::new() };
-        let scale = format!("{} a column, oldest first, █ 100 %{gap}", history.column);
-        self.labelled("over time", Style::Faint, scale);
+        let mut scale = vec![format!("{} a column", history.column), "oldest first".to_owned(), "█ 100 %".to_owned()];
+        if history.has_gap() {
+            scale.push(format!("{GAP} not observed"));
+        }
+        self.row("over time", Style::Faint, &scale);
         self.labelled("load", Style::Plain, history.load);
         self.labelled("contention", Style::Plain, history.contention);
     }
@@ -220,9 +226,13 @@ impl Page<'_> {
 
     fn threads(&mut self) {
         let threads = &self.process.threads;
-        let aside = if threads.len() > 1 { "most lost time first" } else { "" };
+        let gil = if figures::gils(self.process).is_empty() { Gil::Absent } else { Gil::Present };
+        let aside = match (gil, threads.len()) {
+            (Gil::Present, 2..) => "most lost time first",
+            _ => "",
+        };
         self.heading(&format!("Threads {}", units::count(threads.len() as u64)), aside);
-        self.lines.extend(table::lines(threads, self.width));
+        self.lines.extend(table::lines(threads, gil, self.width));
         if self.process.folded_threads > 0 {
             let folded = units::count(self.process.folded_threads);
             self.line(Style::Faint, format!("  {folded} more have ended and are in the figures above only"));
@@ -350,5 +360,5 @@ fn samples(capture: &CaptureFigures, asked: Option<Ns>) -> Vec<String> {
 fn of(part: u64, whole: u64) -> String {
     let share = if whole > 0 { figures::share(part as f64 / whole as f64) } else { None };
     let share = share.map_or(String::new(), |share| format!(" ({})", units::percent(share)));
-    format!("{} seen of {} that CPython counted{share}", units::count(part), units::count(whole))
+    format!("{} seen of {} counted{share}", units::count(part), units::count(whole))
 }

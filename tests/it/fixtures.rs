@@ -9,6 +9,10 @@
 //! ```
 //! The same seed gives the same snapshot. Shares are of the scene's duration, what is left over is idle.
 
+#![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
+
+mod scenes;
+
 use std::sync::Arc;
 
 use gilscope::event::{
@@ -22,6 +26,8 @@ use gilscope::model::snapshot::{
 use gilscope::model::timeline::{Bin, Timeline};
 use gilscope::time::{MonoNs, Ns};
 use hdrhistogram::Histogram;
+
+pub use scenes::*;
 
 /// When every scene starts.
 pub const START: MonoNs = MonoNs(5_000_000_000_000);
@@ -465,182 +471,4 @@ fn cores(threads: &[ThreadFigures]) -> Vec<CoreFigures> {
         *held.entry(core.cpu).or_default() += core.gil_held;
     }
     held.into_iter().map(|(cpu, gil_held)| CoreFigures { cpu, target_on_cpu: None, gil_held, other: None }).collect()
-}
-
-/// A server: one thread computes, three serve and wait for it, one is a native helper.
-pub fn typical() -> Snapshot {
-    Scene::new(1)
-        .thread(Thread::main("MainThread").waits(0.003))
-        .thread(Thread::named("report-builder").holds(0.61).waits(0.05).native(0.03).hands_over(0.004))
-        .thread(Thread::named("http-1").holds(0.06).waits(0.11).native(0.05))
-        .thread(Thread::named("http-2").holds(0.05).waits(0.12).native(0.04).queues(0.01))
-        .thread(Thread::named("http-3").holds(0.04).waits(0.09).native(0.04).ended_after(0.6))
-        .thread(Thread::native_task("grpc_helper").native(0.02).unknown(0.01))
-        .contended(0.27)
-        .gap(0.4, 0.45)
-        .snapshot()
-}
-
-/// Everything sleeps.
-pub fn idle() -> Snapshot {
-    Scene::new(2)
-        .command(&["python3", "-m", "http.server"])
-        .thread(Thread::main("MainThread").holds(0.002))
-        .thread(Thread::named("worker"))
-        .snapshot()
-}
-
-/// One thread has it all to itself.
-pub fn one_busy() -> Snapshot {
-    Scene::new(3).thread(Thread::main("MainThread").holds(0.998)).thread(Thread::named("watchdog")).snapshot()
-}
-
-/// `count` threads that all compute.
-pub fn contended(count: usize) -> Snapshot {
-    let share = 1.0 / count as f64;
-    (0..count)
-        .fold(Scene::new(4).thread(Thread::main("MainThread")), |scene, i| {
-            let each = Ns(5_050_000 * (count as u64 - 1).max(1));
-            let hold = share * 0.997;
-            scene.thread(Thread::named(format!("cruncher-{i}")).holds(hold).waits(1.0 - share).each_wait(each))
-        })
-        .contended(if count > 1 { 0.996 } else { 0.0 })
-        .snapshot()
-}
-
-/// A thread that waits half its time behind a hog.
-pub fn one_victim() -> Snapshot {
-    Scene::new(5)
-        .thread(Thread::main("MainThread"))
-        .thread(Thread::named("hog").holds(0.96).waits(0.01))
-        .thread(Thread::named("latency-critical").holds(0.03).waits(0.5))
-        .contended(0.5)
-        .snapshot()
-}
-
-/// A C extension sleeps with the GIL in hand.
-pub fn sleeping_holder() -> Snapshot {
-    Scene::new(6)
-        .thread(Thread::main("MainThread").holds(0.01).waits(0.62).each_wait(Ns::from_millis(80)))
-        .thread(Thread::named("db-sync").holds(0.01).holds_asleep(0.79))
-        .snapshot()
-}
-
-/// Threads wait for cores, not for the GIL.
-pub fn run_queue() -> Snapshot {
-    (0..4)
-        .fold(Scene::new(8).thread(Thread::main("MainThread").holds(0.1).waits(0.005)), |scene, i| {
-            scene.thread(Thread::named(format!("blas-{i}")).native(0.48).queues(0.45).holds(0.005).waits(0.005))
-        })
-        .snapshot()
-}
-
-/// A free-threaded interpreter without a GIL.
-pub fn free_threaded() -> Snapshot {
-    (0..3)
-        .fold(Scene::new(9).python(13, Build::FreeThreaded).without_gil(&[0]), |scene, i| {
-            scene.thread(Thread::named(format!("worker-{i}")).native(0.9).unknown(0.05))
-        })
-        .snapshot()
-}
-
-/// Two interpreters with a GIL each (PEP 684), and a third one that shares the first's.
-pub fn two_interpreters() -> Snapshot {
-    Scene::new(10)
-        .python(13, Build::Default)
-        .interpreters(&[&[0, 2], &[1]])
-        .thread(Thread::main("MainThread").holds(0.3).waits(0.01))
-        .thread(Thread::named("sub-1a").in_interpreter(1).holds(0.5).waits(0.45).on(&[1]))
-        .thread(Thread::named("sub-1b").in_interpreter(1).holds(0.49).waits(0.46).on(&[1]))
-        .snapshot()
-}
-
-/// Names that would like to do something to the terminal.
-pub fn hostile_names() -> Snapshot {
-    let zalgo = format!("z{}lgo", "a\u{301}\u{302}\u{303}\u{304}\u{305}".repeat(20));
-    [
-        "\x1b[2J\x1b]0;owned\x07clear",
-        "rtl \u{202e}gpj.exe",
-        "日本語のとても長いスレッド名がここにあります",
-        "new\nline\ttab\r",
-        "\u{2028}sep\u{85}nel",
-        "emoji 👩\u{200d}👩\u{200d}👧 ☺\u{fe0f} 🇩🇪",
-        "",
-        &zalgo,
-        &"x".repeat(256),
-    ]
-    .iter()
-    .enumerate()
-    .fold(Scene::new(11).command(&["python", "\x1b[31mred.py", "two words", &"长".repeat(300)]), |scene, (i, name)| {
-        scene.thread(Thread::named(*name).holds(0.05).waits(0.04 / (i + 1) as f64))
-    })
-    .contended(0.09)
-    .snapshot()
-}
-
-/// Before the first event.
-pub fn no_data() -> Snapshot {
-    Snapshot { at: MonoNs(0), info: None, processes: Vec::new() }
-}
-
-/// Found, but not yet observed.
-pub fn just_found() -> Snapshot {
-    let mut snapshot = Scene::new(12).lasting(0.0).snapshot();
-    snapshot.processes[0].interpreters[0].gil = None;
-    snapshot.processes[0].interpreters.clear();
-    snapshot
-}
-
-/// Looked at for less than a second.
-pub fn too_short() -> Snapshot {
-    Scene::new(13).lasting(0.4).thread(Thread::main("MainThread").holds(0.9)).snapshot()
-}
-
-/// The process has exited.
-pub fn ended() -> Snapshot {
-    Scene::new(14)
-        .lasting(3.2)
-        .thread(Thread::main("MainThread").holds(0.7).waits(0.02).ended_after(1.0))
-        .ended(Ending::Exited)
-        .folded(312)
-        .snapshot()
-}
-
-/// 1, 64 or 1000 threads with a few bad ones among them.
-pub fn many_threads(count: usize, seed: u64) -> Snapshot {
-    let mut random = fastrand::Rng::with_seed(seed);
-    let hold = 0.9 / count as f64;
-    let wait = if count > 1 { (3.0 / count as f64).min(0.6) } else { 0.0 };
-    (1..count)
-        .fold(Scene::new(seed).thread(Thread::main("MainThread").holds(hold).waits(wait)), |scene, i| {
-            let (hold, wait) = (hold * random.f64(), (wait * random.f64() * 2.0).min(0.8));
-            let short = if random.u8(..) < 20 { 0.3 } else { 1.0 };
-            let thread = Thread::named(format!("ThreadPoolExecutor-0_{i}")).holds(hold).waits(wait).native(hold);
-            scene.thread(if short < 1.0 { thread.ended_after(short) } else { thread })
-        })
-        .contended(if count > 1 { 0.7 } else { 0.0 })
-        .snapshot()
-}
-
-/// Every scene by name.
-pub fn all() -> Vec<(&'static str, Snapshot)> {
-    vec![
-        ("typical", typical()),
-        ("idle", idle()),
-        ("one_busy", one_busy()),
-        ("contended", contended(3)),
-        ("one_victim", one_victim()),
-        ("sleeping_holder", sleeping_holder()),
-        ("run_queue", run_queue()),
-        ("free_threaded", free_threaded()),
-        ("two_interpreters", two_interpreters()),
-        ("hostile_names", hostile_names()),
-        ("no_data", no_data()),
-        ("just_found", just_found()),
-        ("too_short", too_short()),
-        ("ended", ended()),
-        ("one_thread", many_threads(1, 1)),
-        ("64_threads", many_threads(64, 64)),
-        ("1000_threads", many_threads(1000, 1000)),
-    ]
 }

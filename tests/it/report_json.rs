@@ -1,5 +1,7 @@
 //! The report for programs keeps its contract, whatever the snapshot.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::sync::Arc;
 
 use gilscope::event::{Cpu, Ending, InterpreterId, Pid, Tid};

@@ -1,5 +1,7 @@
 //! The answer to "is the GIL my problem?", from figures alone.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use gilscope::event::{Build, Ending, RateReason};
 use gilscope::model::snapshot::Snapshot;
 use gilscope::report::{Answer, CONTENTION_MATTERS, CONTENTION_NEGLIGIBLE, Reason, Verdict, verdict};
