@@ -1,1 +1,5 @@
 //! Hermetic tests.
+mod fixtures;
+mod report_json;
+mod report_text;
+mod report_verdict;
