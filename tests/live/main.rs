@@ -1,1 +1,8 @@
 //! Tests against real interpreters.
+
+#[cfg(test)]
+#[path = "../support/mod.rs"]
+mod support;
+
+#[cfg(test)]
+mod truth;

@@ -1,0 +1,7 @@
+//! What tests against real interpreters share. Nothing in here knows gilscope: it tells what really happens.
+
+pub mod child;
+pub mod extension;
+pub mod pythons;
+pub mod scenario;
+pub mod truth;
