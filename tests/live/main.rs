@@ -5,4 +5,6 @@
 mod support;
 
 #[cfg(test)]
+mod observed;
+#[cfg(test)]
 mod truth;
