@@ -19,10 +19,13 @@ use crate::time::{MonoNs, Ns};
 /// The threads of the capture, by key.
 pub type Threads = BTreeMap<ThreadKey, ThreadAccount>;
 
-/// On-core time by which a thread that has taken the GIL and lost it again between two ticks differs from one
-/// that only timed out and asked again. A time-out costs 2 to 5 us plus the switch; a take with even an empty
-/// hold runs on through the eval loop and another request.
-const TAKE_ON_CPU: Ns = Ns(15_000);
+/// Time on a core that one time-out of a wait explains: 2 to 5 us, and the switch.
+const TIME_OUT_ON_CPU: Ns = Ns(7_000);
+
+/// Time on a core beyond time-outs by which a thread that has taken the GIL and lost it again between two ticks
+/// differs from one that only timed out: a take with even an empty hold runs on through the eval loop and another
+/// request, 20 us and more.
+const TAKE_ON_CPU: Ns = Ns(12_000);
 
 /// Two ticks further apart than this many intervals are not bridged: what happened between them is unknown.
 const GIL_GAP: u64 = 20;
@@ -427,7 +430,7 @@ impl GilAccount {
             let Some((usage, stand)) = account.step_at(step.tick.at).zip(account.standing(self.key).copied()) else {
                 continue;
             };
-            let delay = usage.run_delay.min(usage.overlap(stand.open.start));
+            let delay = usage.run_delay.min(step.tick.at.since(stand.open.start));
             match (stand.standing, to) {
                 (Standing::Holding, Some(Standing::Holding)) if step.handoffs == 0 => {
                     account.preempted(delay);
@@ -460,8 +463,10 @@ impl GilAccount {
                 let waited = thread.standing(self.key)?.standing == Standing::Waiting;
                 let waits = self.standing_at(&step.tick, *key) == Some(Standing::Waiting);
                 let usage = thread.step_at(step.tick.at).filter(|usage| waited && waits && usage.over <= longest)?;
-                let per_slice = Ns(usage.on_cpu.0 / usage.timeslices.max(1));
-                (per_slice >= TAKE_ON_CPU).then_some((usage.on_cpu, *key))
+                let time_outs = (usage.over.0 / self.switch_interval.0.max(1) + 1).min(usage.timeslices);
+                let explained = Ns(TIME_OUT_ON_CPU.0.saturating_mul(time_outs));
+                let beyond = usage.on_cpu.saturating_sub(explained);
+                (beyond >= TAKE_ON_CPU).then_some((beyond, *key))
             })
             .collect();
         ran.sort_unstable_by(|a, b| b.cmp(a));

@@ -1,1 +1,4 @@
 //! Hermetic tests.
+mod model;
+mod sampling;
+mod simulator;
