@@ -6,3 +6,9 @@ mod support;
 
 #[cfg(test)]
 mod truth;
+
+#[cfg(test)]
+mod truth_uprobes;
+
+#[cfg(test)]
+mod truth_workloads;

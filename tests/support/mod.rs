@@ -5,3 +5,5 @@ pub mod extension;
 pub mod pythons;
 pub mod scenario;
 pub mod truth;
+#[path = "../truth/uprobe.rs"]
+pub mod uprobe;
