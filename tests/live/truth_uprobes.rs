@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::support::alone;
 use crate::support::pythons::pythons_with_gil;
 use crate::support::scenario::Scenario;
 use crate::support::truth::{Truth, percentile};
@@ -10,6 +11,7 @@ use crate::support::uprobe::Uprobes;
 
 /// Runs a scenario under probes on every interpreter that allows it, and gives what both say to `check`.
 fn under_probes(name: &str, arguments: &[&str], check: impl Fn(&str, &Truth, &Truth)) {
+    let _alone = alone();
     for python in pythons_with_gil() {
         let Some(scenario) = Scenario::start(python, name, arguments) else { continue };
         match Uprobes::attach(scenario.pid()) {
