@@ -76,22 +76,29 @@ fn a_killed_one_leaves_nothing_behind() {
     }
 }
 
-/// What happens in a workload, where uprobes can tell.
+/// What happens in a workload on the oldest and the newest interpreter where uprobes can tell.
 fn probed(name: &str, threads: usize) -> Vec<(String, Truth)> {
     let file = workloads().into_iter().find(|file| file.ends_with(name)).expect("a workload");
     let _alone = alone();
-    let mut told = Vec::new();
-    for python in pythons_with_gil() {
+    let tell = |python: &&Python| {
         let child = start(python, &file, None);
         eventually(Duration::from_secs(20), "the threads", || (tasks(child.pid()) == threads).then_some(()));
         thread::sleep(Duration::from_millis(200));
         match Uprobes::attach(child.pid()) {
-            Err(why) => eprintln!("skipped {python}: {why}"),
+            Err(why) => {
+                eprintln!("skipped {python}: {why}");
+                None
+            }
             Ok(uprobes) => {
                 thread::sleep(Duration::from_millis(800));
-                told.push((python.to_string(), uprobes.finish()));
+                Some((python.to_string(), uprobes.finish()))
             }
         }
+    };
+    let pythons = pythons_with_gil();
+    let mut told: Vec<_> = pythons.iter().find_map(tell).into_iter().collect();
+    if !told.is_empty() {
+        told.extend(pythons.iter().rev().find_map(tell));
     }
     told
 }
