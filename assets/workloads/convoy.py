@@ -1,8 +1,8 @@
-"""An I/O thread in a convoy: beside one CPU-bound thread, each of its messages waits a whole switch interval.
+"""An I/O thread in a convoy: beside one CPU-bound thread, each of its I/O calls costs it a whole switch interval.
 
-"io-echo" answers a small message every few milliseconds, which takes it some
-20 us. After each recv() it needs the GIL back, and "cpu-hog" gives that up
-only when asked to, a switch interval later.
+"io-echo" answers small messages, which takes it some 20 us each. After every
+recv() and send() it needs the GIL back, and "cpu-hog" gives that up only when
+asked to, a switch interval later.
 Runs until killed, or for the seconds given as argument.
 """
 
@@ -31,7 +31,10 @@ def knock(link):
 
 def echo(link):
     while time.monotonic() < END:
-        link.send(link.recv(64).upper())
+        message = link.recv(64)
+        if not message:
+            return
+        link.send(message.upper())
 
 
 def compute():

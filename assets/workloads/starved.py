@@ -31,7 +31,10 @@ def knock(link):
 
 def echo(link):
     while time.monotonic() < END:
-        link.send(link.recv(64).upper())
+        message = link.recv(64)
+        if not message:
+            return
+        link.send(message.upper())
 
 
 def compute():

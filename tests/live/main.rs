@@ -8,3 +8,9 @@ mod support;
 mod observed;
 #[cfg(test)]
 mod truth;
+
+#[cfg(test)]
+mod truth_uprobes;
+
+#[cfg(test)]
+mod truth_workloads;
