@@ -5,4 +5,9 @@
 mod support;
 
 #[cfg(test)]
+mod target;
+#[cfg(test)]
+mod target_errors;
+
+#[cfg(test)]
 mod truth;
