@@ -4,6 +4,14 @@
 //!
 //! Truth is what the threads of `tests/truth` stamped themselves. For each figure the table has the truth's median
 //! over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and ends where it cannot measure"
+)]
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "a benchmark uses a part of what the tests share")]

@@ -6,6 +6,14 @@
 //! A run is a CPU-bound workload of four threads that counts what it gets done in a fixed time. Runs come in rounds
 //! (bare, bare again, gilscope, py-spy), in random order within each round; a ratio is taken within a round, so that
 //! a machine whose speed drifts does not decide. `bare again` over `bare` shows what the method cannot tell apart.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and ends where it cannot measure"
+)]
 
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "a benchmark uses a part of what the tests share")]

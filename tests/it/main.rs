@@ -1,4 +1,6 @@
 //! Hermetic tests.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
 mod fixtures;
 mod model;
 mod report_json;
