@@ -1,6 +1,11 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod capture;
+pub mod cli;
+pub mod error;
 pub mod event;
+pub mod instruments;
+pub mod launch;
 pub mod model;
 pub mod report;
 pub mod session;

@@ -31,7 +31,12 @@ pub const LONGEST: Ns = Ns::SECOND;
 impl Schedule {
     /// A schedule that begins at `origin`.
     pub fn new(origin: MonoNs, interval: Ns, seed: u64) -> Schedule {
-        Schedule { origin, interval: interval.clamp(SHORTEST, LONGEST), cell: 0, random: fastrand::Rng::with_seed(seed) }
+        Schedule {
+            origin,
+            interval: interval.clamp(SHORTEST, LONGEST),
+            cell: 0,
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// The mean time between two instants.

@@ -3,41 +3,61 @@
 //! Between two ticks the state is taken to have changed half way: each half of
 //! the time goes to what was seen at its end. Over ticks at random instants that
 //! is unbiased for shares; an edge is known to about one sampling interval.
+//!
+//! A tick costs by what changed at it, not by how many threads wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, Relation, ThreadKey};
-use crate::model::intervals::{Edge, Intervals, Open};
+use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Relation, ThreadKey};
+use crate::model::intervals::{Edge, Grain, Intervals, Open};
 use crate::model::lanes::{Holding, Lanes, Stretch};
-use crate::model::snapshot::{GilFigures, GilNow, ThreadState};
-use crate::model::thread::ThreadAccount;
+use crate::model::snapshot::{GilFigures, GilNow};
+use crate::model::thread::{Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
 use crate::time::{MonoNs, Ns};
 
 /// The threads of the capture, by key.
 pub type Threads = BTreeMap<ThreadKey, ThreadAccount>;
 
-/// On-core time by which a thread that has taken the GIL and lost it again between two ticks differs from one
-/// that only timed out and asked again. A time-out costs 2 to 5 us plus the switch; a take with even an empty
-/// hold runs on through the eval loop and another request.
-const TAKE_ON_CPU: Ns = Ns(15_000);
+/// Time on a core that one time-out of a wait explains: 2 to 5 us, and the switch.
+const TIME_OUT_ON_CPU: Ns = Ns(7_000);
 
-/// A tick without [`GIL_GAP`] intervals to the one before is not bridged: what happened between is unknown.
+/// Time on a core beyond time-outs by which a thread that has taken the GIL and lost it again between two ticks
+/// differs from one that only timed out: a take with even an empty hold runs on through the eval loop and another
+/// request, 20 us and more.
+const TAKE_ON_CPU: Ns = Ns(12_000);
+
+/// Two ticks further apart than this many intervals are not bridged: what happened between them is unknown.
 const GIL_GAP: u64 = 20;
+
+/// A placement that was read this long ago still holds for a holder that kept the GIL.
+const PLACEMENT_HOLDS: Ns = Ns(2_000_000);
+
+/// No handoff is faster: a counter that moves more often was misread.
+const FASTEST_HANDOFF: Ns = Ns(100);
+
+/// The kernel has no more tasks (`PID_MAX_LIMIT`): a larger count of waiters was misread.
+const MOST_TASKS: u32 = 1 << 22;
 
 /// Everything folded in about one GIL.
 #[derive(Debug, Clone)]
 pub struct GilAccount {
+    key: GilKey,
+    process: ProcessKey,
     switch_interval: Ns,
     found: MonoNs,
     ended: Option<MonoNs>,
-    first: Option<(MonoNs, u64)>,
     last: Option<Tick>,
-    /// Relations other than `Apart`, as of the last tick.
+    /// Relations other than `Apart` in force at the last tick, the holder's included.
     relations: BTreeMap<ThreadKey, Relation>,
     /// What changes at the tick that is being gathered.
-    changes: Vec<(ThreadKey, Relation)>,
+    changes: BTreeMap<ThreadKey, Relation>,
+    /// Threads that stand to it as waiting.
+    waiting: u32,
+    /// Who was seen to hold it under the present count of handoffs.
+    owner: Option<ThreadKey>,
+    placed: Option<(MonoNs, Placement)>,
     observed: Ns,
     held: Ns,
     held_placed: Ns,
@@ -48,6 +68,7 @@ pub struct GilAccount {
     max_waiters: u32,
     samples: u64,
     handoffs_seen: u64,
+    handoffs_counted: u64,
     waits: Intervals,
     holds: Intervals,
     history: Arc<Timeline>,
@@ -116,19 +137,53 @@ impl Tick {
             Hold::Free | Hold::ByUnknown => None,
         }
     }
+
+    /// Handoffs since `earlier` by CPython's count; none where the count cannot be right.
+    fn handoffs_since(&self, earlier: &Tick) -> u64 {
+        let most = self.at.since(earlier.at).0 / FASTEST_HANDOFF.0 + 2;
+        let counted = self.sample.switch_number.checked_sub(earlier.sample.switch_number);
+        counted.filter(|handoffs| *handoffs <= most).unwrap_or(0)
+    }
+}
+
+/// Two ticks that are bridged, and what counts happened between them.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    last: Tick,
+    tick: Tick,
+    handoffs: u64,
+    interval: Ns,
+}
+
+impl Step {
+    fn edge(&self) -> MonoNs {
+        self.last.at.midpoint(self.tick.at)
+    }
+}
+
+/// How a thread's standing to the GIL moves at a tick.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    thread: ThreadKey,
+    from: Option<Standing>,
+    to: Option<Standing>,
 }
 
 impl GilAccount {
-    /// A GIL that came into view at `found`.
-    pub fn new(switch_interval: Ns, found: MonoNs) -> GilAccount {
+    /// A GIL of `process` that came into view at `found`.
+    pub fn new(key: GilKey, process: ProcessKey, switch_interval: Ns, found: MonoNs) -> GilAccount {
         GilAccount {
+            key,
+            process,
             switch_interval,
             found,
             ended: None,
-            first: None,
             last: None,
             relations: BTreeMap::new(),
-            changes: Vec::new(),
+            changes: BTreeMap::new(),
+            waiting: 0,
+            owner: None,
+            placed: None,
             observed: Ns::ZERO,
             held: Ns::ZERO,
             held_placed: Ns::ZERO,
@@ -139,11 +194,22 @@ impl GilAccount {
             max_waiters: 0,
             samples: 0,
             handoffs_seen: 0,
-            waits: Intervals::default(),
-            holds: Intervals::default(),
+            handoffs_counted: 0,
+            waits: Intervals::new(Grain::Fine),
+            holds: Intervals::new(Grain::Fine),
             history: Arc::default(),
             lanes: Arc::default(),
         }
+    }
+
+    /// The process whose threads take it.
+    pub fn process(&self) -> ProcessKey {
+        self.process
+    }
+
+    /// Its newest tick.
+    pub fn last_tick(&self) -> MonoNs {
+        self.last.map_or(self.found, |last| last.at)
     }
 
     /// The switch interval was changed.
@@ -151,9 +217,15 @@ impl GilAccount {
         self.switch_interval = switch_interval;
     }
 
-    /// A thread's relation from the coming tick on.
-    pub fn relate(&mut self, thread: ThreadKey, relation: Relation) {
-        self.changes.push((thread, relation));
+    /// A thread's relation from the coming tick on. `account` is its account.
+    pub fn relate(&mut self, thread: ThreadKey, relation: Relation, account: &ThreadAccount) {
+        if self.ended.is_none() && self.is_known(account) {
+            self.changes.insert(thread, relation);
+        }
+    }
+
+    fn is_known(&self, account: &ThreadAccount) -> bool {
+        account.end.is_none() && account.info.process == self.process
     }
 
     /// How well it has been observed by `now`.
@@ -163,85 +235,121 @@ impl GilAccount {
             bridged: self.observed,
             samples: self.samples,
             handoffs_seen: self.handoffs_seen,
-            handoffs_counted: self.handoffs(),
+            handoffs_counted: self.handoffs_counted,
         }
     }
 
-    /// Handoffs by CPython's own count since the first tick.
-    pub fn handoffs(&self) -> u64 {
-        match (self.first, self.last) {
-            (Some((_, first)), Some(last)) => last.sample.switch_number.wrapping_sub(first),
-            _ => 0,
-        }
-    }
-
-    /// Closes a tick. `mine` tells whether a thread takes this GIL.
+    /// Closes a tick. `read` are the threads whose kernel totals were read at it, and `mine` tells whether a thread
+    /// takes this GIL.
     pub fn tick(
         &mut self,
         at: MonoNs,
-        mut sample: GilSample,
+        sample: GilSample,
         interval: Ns,
         threads: &mut Threads,
+        read: &[ThreadKey],
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) {
+        if self.ended.is_some() {
+            return;
+        }
         self.samples += 1;
-        let before = std::mem::take(&mut self.relations);
-        let mut after = before.clone();
-        for (thread, relation) in self.changes.drain(..) {
-            after.insert(thread, relation);
-        }
-        after.retain(|thread, relation| *relation != Relation::Apart && threads.contains_key(thread));
-        if let Hold::By { thread, placement } = &mut sample.hold {
-            after.remove(thread);
-            if placement.is_none() {
-                *placement = self.carried_placement(*thread, sample.switch_number, at);
-            }
-        }
-        let identified = after.values().filter(|r| **r == Relation::Waiting).count() as u32;
-        let waiters = identified.max(sample.waiters.unwrap_or(0));
-        let tick = Tick { at, sample, waiters };
-        self.max_waiters = self.max_waiters.max(waiters);
-
+        let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
         let gap = Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP));
-        match self.last {
-            Some(last) if at.since(last.at) <= gap => self.integrate(&last, &tick, &before, &after, interval, threads),
+        let mut touched = self.take_changes();
+        let handoffs = self.last.map_or(0, |last| tick.handoffs_since(&last));
+        self.handoffs_counted = self.handoffs_counted.saturating_add(handoffs);
+        match self.last.filter(|last| at.since(last.at) <= gap) {
             Some(last) => {
-                self.cut_all(last.at, threads);
-                for thread in threads.values_mut().filter(|t| t.end.is_none() && mine(t)) {
-                    thread.unobserved(at.since(last.at.max(thread.start)));
-                }
-                self.open_all(&tick, &after, Edge::Cut, threads);
+                touched.extend(last.holder().into_iter().chain(tick.holder()));
+                touched.sort_unstable();
+                touched.dedup();
+                let step = Step { last, tick, handoffs, interval };
+                self.follow(&step, &touched, read, threads);
+                tick.waiters = self.count_waiters(&tick.sample);
+                self.integrate(&Step { tick, ..step }, threads);
             }
-            None => self.open_all(&tick, &after, Edge::Cut, threads),
+            None => {
+                if let Some(last) = self.last {
+                    self.cut_all(last.at, touched, threads);
+                    for thread in threads.values_mut().filter(|t| t.end.is_none() && mine(t)) {
+                        thread.gap(last.at, at);
+                    }
+                }
+                self.begin_all(&tick, threads);
+                tick.waiters = self.count_waiters(&tick.sample);
+            }
         }
-
-        self.show(&tick, &before, &after, threads);
-        self.relations = after;
-        self.first.get_or_insert((at, sample.switch_number));
+        self.owner = match tick.holder() {
+            None if handoffs == 0 => self.owner,
+            holder => holder,
+        };
+        self.max_waiters = self.max_waiters.max(tick.waiters);
         self.last = Some(tick);
     }
 
-    /// A holder that was not looked at is where it was, as long as the GIL stayed with it and that was just now.
-    fn carried_placement(&self, thread: ThreadKey, switch_number: u64, at: MonoNs) -> Option<Placement> {
-        self.last
-            .filter(|last| last.holder() == Some(thread) && last.sample.switch_number == switch_number)
-            .filter(|last| at.since(last.at) <= Ns::from_millis(2))
-            .and_then(|last| last.placement())
+    /// What a sample says, without what cannot be.
+    fn credible(&mut self, at: MonoNs, mut sample: GilSample, threads: &mut Threads) -> GilSample {
+        sample.waiters = sample.waiters.filter(|waiters| *waiters <= MOST_TASKS);
+        let Hold::By { thread, placement } = &mut sample.hold else {
+            self.placed = None;
+            return sample;
+        };
+        let Some(account) = threads.get_mut(thread).filter(|account| self.is_known(account)) else {
+            self.placed = None;
+            sample.hold = Hold::ByUnknown;
+            return sample;
+        };
+        // A holder that was not looked at is where it was, as long as the GIL stayed with it and that was just now.
+        let kept = self
+            .last
+            .is_some_and(|last| last.holder() == Some(*thread) && last.sample.switch_number == sample.switch_number);
+        self.placed = match *placement {
+            Some(read) => Some((at, read)),
+            None => self.placed.filter(|(read_at, _)| kept && at.since(*read_at) <= PLACEMENT_HOLDS),
+        };
+        *placement = self.placed.map(|(_, placement)| placement);
+        account.placement = *placement;
+        sample
     }
 
-    fn integrate(
-        &mut self,
-        last: &Tick,
-        tick: &Tick,
-        before: &BTreeMap<ThreadKey, Relation>,
-        after: &BTreeMap<ThreadKey, Relation>,
-        interval: Ns,
-        threads: &mut Threads,
-    ) {
+    fn count_waiters(&self, sample: &GilSample) -> u32 {
+        self.waiting.max(sample.waiters.unwrap_or(0))
+    }
+
+    /// Puts the gathered relations into force; the threads whose relation was told.
+    fn take_changes(&mut self) -> Vec<ThreadKey> {
+        let changes = std::mem::take(&mut self.changes);
+        let touched = changes.keys().copied().collect();
+        for (thread, relation) in changes {
+            match relation {
+                Relation::Apart => drop(self.relations.remove(&thread)),
+                other => drop(self.relations.insert(thread, other)),
+            }
+        }
+        touched
+    }
+
+    /// How a thread stands to it at `tick`.
+    fn standing_at(&self, tick: &Tick, thread: ThreadKey) -> Option<Standing> {
+        if tick.holder() == Some(thread) {
+            return Some(Standing::Holding);
+        }
+        match self.relations.get(&thread)? {
+            Relation::Apart => None,
+            Relation::Waiting => Some(Standing::Waiting),
+            Relation::HandingOver => Some(Standing::HandingOver),
+            Relation::Unknown => Some(Standing::Unseen),
+        }
+    }
+
+    /// The time between two ticks: each half goes to what was seen at its end.
+    fn integrate(&mut self, step: &Step, threads: &mut Threads) {
+        let Step { last, tick, handoffs, .. } = step;
         let length = tick.at.since(last.at);
         let first_half = Ns(length.0 / 2);
-        let mut bin = Bin { observed: length, ..Bin::default() };
-        for (end, relations, half) in [(last, before, first_half), (tick, after, length.saturating_sub(first_half))] {
+        let mut bin = Bin { observed: length, handoffs: *handoffs, ..Bin::default() };
+        for (end, half) in [(last, first_half), (tick, length.saturating_sub(first_half))] {
             if end.is_held() {
                 bin.held += half;
             }
@@ -257,18 +365,7 @@ impl GilAccount {
                 bin.contended += half;
                 bin.lost += Ns(half.0.saturating_mul(u64::from(end.waiters)));
             }
-            for (thread, relation) in relations {
-                let Some(account) = threads.get_mut(thread) else { continue };
-                match relation {
-                    Relation::Waiting => account.waited(half),
-                    Relation::HandingOver => account.handed_over(half),
-                    Relation::Unknown => account.unobserved(half),
-                    Relation::Apart => {}
-                }
-            }
         }
-        let handoffs = tick.sample.switch_number.wrapping_sub(last.sample.switch_number);
-        bin.handoffs = handoffs;
         self.observed += bin.observed;
         self.held += bin.held;
         self.held_asleep += bin.held_asleep;
@@ -278,197 +375,200 @@ impl GilAccount {
         let lanes = Arc::make_mut(&mut self.lanes);
         lanes.add(last.at, last.at + first_half, &last.stretch());
         lanes.add(last.at + first_half, tick.at, &tick.stretch());
+    }
 
-        if handoffs == 1 && last.is_held() && tick.is_held() && last.holder() != tick.holder() {
+    /// Moves every thread concerned from how it stood to how it stands.
+    fn follow(&mut self, step: &Step, touched: &[ThreadKey], read: &[ThreadKey], threads: &mut Threads) {
+        if step.handoffs == 1
+            && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
+            && from != to
+        {
             self.handoffs_seen += 1;
         }
-        self.follow_run_delay(last, tick, before, after, threads);
-        self.follow_hold(last, tick, handoffs, interval, threads);
-        self.follow_waits(last, tick, before, after, handoffs, interval, threads);
+        self.follow_run_delay(step, read, threads);
+        let moves: Vec<Move> = touched
+            .iter()
+            .map(|&thread| Move {
+                thread,
+                from: threads.get(&thread).and_then(|t| t.standing(self.key)).map(|stand| stand.standing),
+                to: self.standing_at(&step.tick, thread),
+            })
+            .collect();
+        for thread in self.takers_unseen(step, &moves, read, threads) {
+            let waiting = Some(Standing::Waiting);
+            self.restand(step, Move { thread, from: waiting, to: waiting }, threads);
+        }
+        for moved in moves {
+            let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
+            if moved.from != moved.to || retaken {
+                self.restand(step, moved, threads);
+            }
+        }
+    }
+
+    /// Ends what a thread was in, and begins what it is in.
+    fn restand(&mut self, step: &Step, moved: Move, threads: &mut Threads) {
+        let Some(account) = threads.get_mut(&moved.thread) else { return };
+        let edge = step.edge();
+        // Where one side could not be read, that something began or ended there was not seen.
+        let blind = |here: &Tick, other: Option<Standing>, standing: Standing| {
+            other == Some(Standing::Unseen) || (standing == Standing::Holding && here.sample.hold == Hold::ByUnknown)
+        };
+        if let Some(stand) = account.finish(self.key, edge) {
+            let unseen = blind(&step.tick, moved.to, stand.standing);
+            match stand.standing {
+                Standing::Waiting => {
+                    self.waiting = self.waiting.saturating_sub(1);
+                    let rounds = step.last.sample.switch_number.checked_sub(stand.open.switch_number);
+                    account.rounds_lost = account.rounds_lost.saturating_add(rounds.unwrap_or(0));
+                    end_interval([&mut account.waits, &mut self.waits], stand.open, step, unseen);
+                }
+                Standing::Holding => end_interval([&mut account.holds, &mut self.holds], stand.open, step, unseen),
+                Standing::HandingOver | Standing::Unseen => {}
+            }
+        }
+        if let Some(standing) = moved.to {
+            let seen = !blind(&step.last, moved.from, standing);
+            let open = Open {
+                start: edge,
+                edge: if seen { Edge::Seen } else { Edge::Cut },
+                first: step.tick.at,
+                switch_number: step.tick.sample.switch_number,
+            };
+            account.begin(Stand { gil: self.key, standing, open });
+            self.waiting += u32::from(standing == Standing::Waiting);
+        }
     }
 
     /// Where a thread was queued for a core while it held or waited, that time belongs there.
-    fn follow_run_delay(
-        &mut self,
-        last: &Tick,
-        tick: &Tick,
-        before: &BTreeMap<ThreadKey, Relation>,
-        after: &BTreeMap<ThreadKey, Relation>,
-        threads: &mut Threads,
-    ) {
-        let kept = tick
-            .holder()
-            .filter(|h| last.holder() == Some(*h) && last.sample.switch_number == tick.sample.switch_number);
-        if let Some(account) = kept.and_then(|holder| threads.get_mut(&holder))
-            && let Some(step) = account.step_at(tick.at)
-        {
-            account.preempted(step.run_delay);
-            self.preempted += step.run_delay;
-        }
-        for thread in before.iter().filter(|(_, r)| **r == Relation::Waiting).map(|(t, _)| t) {
-            let still = after.contains_key(thread) || tick.holder() == Some(*thread);
-            if let Some(account) = threads.get_mut(thread).filter(|_| still)
-                && let Some(step) = account.step_at(tick.at)
-            {
-                account.delayed_in_wait(step.run_delay);
-            }
-        }
-    }
-
-    fn follow_hold(&mut self, last: &Tick, tick: &Tick, handoffs: u64, interval: Ns, threads: &mut Threads) {
-        if last.holder() == tick.holder() && handoffs == 0 {
-            return;
-        }
-        let edge = last.at.midpoint(tick.at);
-        if let Some(account) = last.holder().and_then(|holder| threads.get_mut(&holder))
-            && let Some(open) = account.open_hold.take()
-        {
-            account.holds.close(open, edge, interval);
-            self.holds.close(open, edge, interval);
-        }
-        if let Some(account) = tick.holder().and_then(|holder| threads.get_mut(&holder)) {
-            account.open_hold = Some(Open { start: edge, edge: Edge::Seen, switch_number: tick.sample.switch_number });
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "both ticks with their relations are one step of the fold")]
-    fn follow_waits(
-        &mut self,
-        last: &Tick,
-        tick: &Tick,
-        before: &BTreeMap<ThreadKey, Relation>,
-        after: &BTreeMap<ThreadKey, Relation>,
-        handoffs: u64,
-        interval: Ns,
-        threads: &mut Threads,
-    ) {
-        let edge = last.at.midpoint(tick.at);
-        let waits =
-            |relations: &BTreeMap<ThreadKey, Relation>, t: &ThreadKey| relations.get(t) == Some(&Relation::Waiting);
-        let lost_and_back = takers_unseen(last, tick, handoffs, before, after, threads);
-        for thread in before.keys().filter(|t| waits(before, t)) {
-            let goes_on = waits(after, thread);
-            if goes_on && !lost_and_back.contains(thread) {
-                continue;
-            }
+    fn follow_run_delay(&mut self, step: &Step, read: &[ThreadKey], threads: &mut Threads) {
+        for thread in read {
+            let to = self.standing_at(&step.tick, *thread);
             let Some(account) = threads.get_mut(thread) else { continue };
-            if let Some(open) = account.open_wait.take() {
-                account.waits.close(open, edge, interval);
-                self.waits.close(open, edge, interval);
-                account.rounds_lost += last.sample.switch_number.wrapping_sub(open.switch_number);
-            }
-        }
-        for thread in after.keys().filter(|t| waits(after, t)) {
-            if let Some(account) = threads.get_mut(thread).filter(|a| a.open_wait.is_none()) {
-                let switch_number = tick.sample.switch_number;
-                account.open_wait = Some(Open { start: edge, edge: Edge::Seen, switch_number });
-            }
-        }
-    }
-
-    /// Everything open ends unseen at `at`.
-    fn cut_all(&mut self, at: MonoNs, threads: &mut Threads) {
-        let holder = self.last.and_then(|last| last.holder());
-        if let Some(account) = holder.and_then(|holder| threads.get_mut(&holder))
-            && let Some(open) = account.open_hold.take()
-        {
-            account.holds.cut(open, at);
-            self.holds.cut(open, at);
-        }
-        for thread in self.relations.keys() {
-            if let Some(account) = threads.get_mut(thread)
-                && let Some(open) = account.open_wait.take()
-            {
-                account.waits.cut(open, at);
-                self.waits.cut(open, at);
+            let Some((usage, stand)) = account.step_at(step.tick.at).zip(account.standing(self.key).copied()) else {
+                continue;
+            };
+            let delay = usage.run_delay.min(step.tick.at.since(stand.open.start));
+            match (stand.standing, to) {
+                (Standing::Holding, Some(Standing::Holding)) if step.handoffs == 0 => {
+                    account.preempted(delay);
+                    self.preempted += delay;
+                }
+                (Standing::Waiting, Some(Standing::Waiting | Standing::Holding)) => account.delayed_in_wait(delay),
+                _ => {}
             }
         }
     }
 
-    fn open_all(&mut self, tick: &Tick, after: &BTreeMap<ThreadKey, Relation>, edge: Edge, threads: &mut Threads) {
-        let open = Open { start: tick.at, edge, switch_number: tick.sample.switch_number };
-        if let Some(account) = tick.holder().and_then(|holder| threads.get_mut(&holder)) {
-            account.open_hold = Some(open);
+    /// Threads that wait at both ticks, but have taken the GIL and lost it again between them.
+    ///
+    /// The count of handoffs tells how many takers nobody saw. A thread is one of them if it has used a core for
+    /// longer than time-outs of its wait explain; where more threads have, those that used it longest.
+    fn takers_unseen(&self, step: &Step, moves: &[Move], read: &[ThreadKey], threads: &Threads) -> Vec<ThreadKey> {
+        let left_a_wait = |moved: &&Move| {
+            moved.from == Some(Standing::Waiting) && matches!(moved.to, None | Some(Standing::HandingOver))
+        };
+        let seen = u64::from(step.tick.is_held()) + moves.iter().filter(left_a_wait).count() as u64;
+        let unseen = usize::try_from(step.handoffs.saturating_sub(seen)).unwrap_or(usize::MAX);
+        if unseen == 0 {
+            return Vec::new();
         }
-        for (thread, _) in after.iter().filter(|(_, r)| **r == Relation::Waiting) {
-            if let Some(account) = threads.get_mut(thread) {
-                account.open_wait = Some(open);
+        let longest = step.tick.at.since(step.last.at) + Ns::SECOND;
+        let mut ran: Vec<(Ns, ThreadKey)> = read
+            .iter()
+            .filter_map(|key| {
+                let thread = threads.get(key)?;
+                let waited = thread.standing(self.key)?.standing == Standing::Waiting;
+                let waits = self.standing_at(&step.tick, *key) == Some(Standing::Waiting);
+                let usage = thread.step_at(step.tick.at).filter(|usage| waited && waits && usage.over <= longest)?;
+                let time_outs = (usage.over.0 / self.switch_interval.0.max(1) + 1).min(usage.timeslices);
+                let explained = Ns(TIME_OUT_ON_CPU.0.saturating_mul(time_outs));
+                let beyond = usage.on_cpu.saturating_sub(explained);
+                (beyond >= TAKE_ON_CPU).then_some((beyond, *key))
+            })
+            .collect();
+        ran.sort_unstable_by(|a, b| b.cmp(a));
+        ran.dedup();
+        ran.into_iter().take(unseen).map(|(_, thread)| thread).collect()
+    }
+
+    /// Everything open ends unseen at `at`, also for threads that no longer stand to it: the `others`.
+    fn cut_all(&mut self, at: MonoNs, mut others: Vec<ThreadKey>, threads: &mut Threads) {
+        others.extend(self.last.and_then(|last| last.holder()));
+        others.extend(self.relations.keys());
+        for thread in others {
+            if let Some(account) = threads.get_mut(&thread) {
+                self.cut(at, account);
             }
         }
     }
 
-    /// Sets the state that each thread shows.
-    fn show(
-        &self,
-        tick: &Tick,
-        before: &BTreeMap<ThreadKey, Relation>,
-        after: &BTreeMap<ThreadKey, Relation>,
-        threads: &mut Threads,
-    ) {
-        let was = self.last.and_then(|last| last.holder());
-        for thread in before.keys().chain(was.iter()) {
-            if let Some(account) = threads.get_mut(thread) {
-                account.gil_state = None;
+    /// What one thread was in ends unseen at `at`.
+    fn cut(&mut self, at: MonoNs, account: &mut ThreadAccount) {
+        let Some(stand) = account.finish(self.key, at) else { return };
+        match stand.standing {
+            Standing::Waiting => {
+                self.waiting = self.waiting.saturating_sub(1);
+                account.waits.cut(stand.open, at);
+                self.waits.cut(stand.open, at);
             }
-        }
-        for (thread, relation) in after {
-            if let Some(account) = threads.get_mut(thread) {
-                account.gil_state = match relation {
-                    Relation::Waiting => Some(ThreadState::Waiting),
-                    Relation::HandingOver => Some(ThreadState::HandingOver),
-                    Relation::Unknown => Some(ThreadState::Unknown),
-                    Relation::Apart => None,
-                };
+            Standing::Holding => {
+                account.holds.cut(stand.open, at);
+                self.holds.cut(stand.open, at);
             }
-        }
-        if let Some(account) = tick.holder().and_then(|holder| threads.get_mut(&holder)) {
-            account.gil_state = Some(match tick.placement() {
-                Some(Placement::Asleep(_)) => ThreadState::HoldingOffCpu,
-                Some(Placement::OnOrQueued(_) | Placement::Unknown) | None => ThreadState::Running,
-            });
+            Standing::HandingOver | Standing::Unseen => {}
         }
     }
 
-    /// A thread ended at `at`: what it had open ends there, unseen.
-    pub fn thread_ended(&mut self, key: ThreadKey, at: MonoNs, account: &mut ThreadAccount) {
-        let at = self.last.map_or(at, |last| at.min(last.at));
-        if self.relations.remove(&key).is_some()
-            && let Some(open) = account.open_wait.take()
-        {
-            account.waits.cut(open, at);
-            self.waits.cut(open, at);
+    /// Everything there is at `tick` began before it, unseen.
+    fn begin_all(&mut self, tick: &Tick, threads: &mut Threads) {
+        let concerned: Vec<ThreadKey> = self.relations.keys().copied().chain(tick.holder()).collect();
+        let open = Open { start: tick.at, edge: Edge::Cut, first: tick.at, switch_number: tick.sample.switch_number };
+        self.waiting = 0;
+        for thread in concerned {
+            let standing = self.standing_at(tick, thread);
+            if let Some((account, standing)) = threads.get_mut(&thread).zip(standing) {
+                account.begin(Stand { gil: self.key, standing, open });
+                self.waiting += u32::from(standing == Standing::Waiting);
+            }
+        }
+    }
+
+    /// A thread ended: what it had open ends at the last tick, unseen.
+    pub fn thread_ended(&mut self, key: ThreadKey, account: &mut ThreadAccount) {
+        self.relations.remove(&key);
+        self.changes.remove(&key);
+        if let Some(last) = self.last {
+            self.cut(last.at, account);
         }
         if let Some(last) = self.last.as_mut().filter(|last| last.holder() == Some(key)) {
             last.sample.hold = Hold::ByUnknown;
-            if let Some(open) = account.open_hold.take() {
-                account.holds.cut(open, at);
-                self.holds.cut(open, at);
-            }
         }
-        account.gil_state = None;
     }
 
     /// The observation of this GIL ends.
     pub fn end(&mut self, threads: &mut Threads) {
-        if let Some(last) = self.last {
-            self.cut_all(last.at, threads);
-            self.ended.get_or_insert(last.at);
+        if self.ended.is_some() {
+            return;
         }
-        for thread in self.relations.keys() {
-            if let Some(account) = threads.get_mut(thread) {
-                account.gil_state = None;
-            }
-        }
+        let at = self.last_tick();
+        self.cut_all(at, Vec::new(), threads);
+        self.ended = Some(at);
         self.relations.clear();
+        self.changes.clear();
     }
 
     /// The figures to show.
-    pub fn figures(&self, key: GilKey, threads: &Threads, now: MonoNs, resolution: Ns) -> GilFigures {
+    pub fn figures(&self, threads: &Threads, resolution: Ns) -> GilFigures {
         let share = |length: Ns| length.share_of(self.observed).unwrap_or(0.0);
         let holder = self.last.and_then(|last| last.holder());
         let account = |thread: &ThreadKey| threads.get(thread);
-        let open_hold: Vec<Open> = holder.iter().filter_map(account).filter_map(|a| a.open_hold).collect();
-        let open_waits: Vec<Open> = self.relations.keys().filter_map(account).filter_map(|a| a.open_wait).collect();
+        let open = |standing, thread: &ThreadKey| {
+            let stand = account(thread)?.standing(self.key).filter(|stand| stand.standing == standing)?;
+            Some((stand.open, self.last_tick()))
+        };
+        let open_hold: Vec<_> = holder.iter().filter_map(|t| open(Standing::Holding, t)).collect();
+        let open_waits: Vec<_> = self.relations.keys().filter_map(|t| open(Standing::Waiting, t)).collect();
         let mean_waiters = share(self.lost);
         let load = share(self.held);
         let placed = self.held_placed + self.held_asleep;
@@ -479,7 +579,7 @@ impl GilAccount {
         };
         let preempted = self.preempted.min(self.held_placed);
         GilFigures {
-            key,
+            key: self.key,
             switch_interval: self.switch_interval,
             observed: self.observed,
             load,
@@ -491,12 +591,12 @@ impl GilAccount {
             mean_waiters,
             max_waiters: self.max_waiters,
             lost: self.lost,
-            handoffs: self.handoffs(),
+            handoffs: self.handoffs_counted,
             forced_handoffs: None,
             cross_core_handoffs: None,
             drop_latency: None,
-            waits: self.waits.distribution(&open_waits, now, resolution),
-            holds: self.holds.distribution(&open_hold, now, resolution),
+            waits: self.waits.distribution(&open_waits, resolution),
+            holds: self.holds.distribution(&open_hold, resolution),
             now: GilNow {
                 holder,
                 placement: self.last.and_then(|last| last.placement()),
@@ -509,35 +609,11 @@ impl GilAccount {
     }
 }
 
-/// Threads that wait at both ticks, but have taken the GIL and lost it again between them.
-///
-/// The count of handoffs tells how many takers nobody saw. A thread is one of them if it has used a core for longer
-/// than time-outs of its wait explain; where more threads have, those that used it longest.
-fn takers_unseen(
-    last: &Tick,
-    tick: &Tick,
-    handoffs: u64,
-    before: &BTreeMap<ThreadKey, Relation>,
-    after: &BTreeMap<ThreadKey, Relation>,
-    threads: &Threads,
-) -> Vec<ThreadKey> {
-    let seen = u64::from(tick.is_held());
-    let unseen = usize::try_from(handoffs.saturating_sub(seen)).unwrap_or(usize::MAX);
-    if unseen == 0 {
-        return Vec::new();
+fn end_interval(sums: [&mut Intervals; 2], open: Open, step: &Step, unseen: bool) {
+    for sum in sums {
+        match unseen {
+            true => sum.cut(open, step.edge()),
+            false => sum.close(open, step.edge(), step.last.at, step.interval),
+        }
     }
-    let mut ran: Vec<(Ns, ThreadKey)> = before
-        .iter()
-        .filter(|(thread, relation)| **relation == Relation::Waiting && after.get(thread) == Some(&Relation::Waiting))
-        .filter_map(|(thread, _)| {
-            let step = threads
-                .get(thread)?
-                .step_at(tick.at)
-                .filter(|step| step.over <= tick.at.since(last.at) + Ns::SECOND)?;
-            let per_slice = Ns(step.on_cpu.0 / step.timeslices.max(1));
-            (per_slice >= TAKE_ON_CPU).then_some((step.on_cpu, *thread))
-        })
-        .collect();
-    ran.sort_unstable_by(|a, b| b.cmp(a));
-    ran.into_iter().take(unseen).map(|(_, thread)| thread).collect()
 }

@@ -11,8 +11,23 @@ use crate::time::{MonoNs, Ns};
 const LOWEST: u64 = 1_000;
 /// Longest duration that they tell apart, about 12 days; longer ones count as this long.
 const HIGHEST: u64 = 1 << 50;
-/// Significant digits of the histograms.
-const DIGITS: u8 = 3;
+/// How finely durations are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grain {
+    /// To 0.1 %: for the few histograms that a capture has one of per GIL.
+    Fine,
+    /// To 1 %, in an eighth of the memory: for those that it has thousands of.
+    Coarse,
+}
+
+impl Grain {
+    fn digits(self) -> u8 {
+        match self {
+            Grain::Fine => 3,
+            Grain::Coarse => 2,
+        }
+    }
+}
 
 /// Whether the beginning of an interval was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +45,16 @@ pub struct Open {
     pub start: MonoNs,
     /// Whether it was seen to begin.
     pub edge: Edge,
+    /// The first tick at which it was seen.
+    pub first: MonoNs,
     /// CPython's handoff count at its first tick.
     pub switch_number: u64,
 }
 
 /// Collects the intervals of one kind.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Intervals {
+    grain: Grain,
     histogram: Option<Arc<Histogram<u32>>>,
     total: Ns,
     censored: u64,
@@ -44,11 +62,25 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// The interval `open` ended at `end`, seen to.
-    pub fn close(&mut self, open: Open, end: MonoNs, resolution: Ns) {
+    /// None so far.
+    pub fn new(grain: Grain) -> Intervals {
+        Intervals { grain, histogram: None, total: Ns::ZERO, censored: 0, below_resolution: 0 }
+    }
+
+    /// Sum of all that have ended, cut ones included.
+    pub fn total(&self) -> Ns {
+        self.total
+    }
+
+    /// The interval `open` was seen to end at `end`, and going on at the tick `last` before.
+    pub fn close(&mut self, open: Open, end: MonoNs, last: MonoNs, resolution: Ns) {
+        let length = end.since(open.start);
         match open.edge {
-            Edge::Seen => self.whole(end.since(open.start), resolution),
             Edge::Cut => self.cut(open, end),
+            // What a single tick fell into may have been as short as can be: in the sum it counts by its chance to
+            // be hit, but it has no length to show.
+            Edge::Seen if last <= open.first => self.whole(length, length.min(Ns(resolution.0 / 2)), resolution),
+            Edge::Seen => self.whole(length, length, resolution),
         }
     }
 
@@ -58,31 +90,31 @@ impl Intervals {
         self.censored += 1;
     }
 
-    fn whole(&mut self, length: Ns, resolution: Ns) {
+    fn whole(&mut self, length: Ns, shown: Ns, resolution: Ns) {
         self.total += length;
-        if length < resolution {
+        if shown < resolution {
             self.below_resolution += 1;
         }
         if self.histogram.is_none() {
-            self.histogram = Histogram::new_with_bounds(LOWEST, 2 * LOWEST, DIGITS).ok().map(|mut h| {
+            self.histogram = Histogram::new_with_bounds(LOWEST, 2 * LOWEST, self.grain.digits()).ok().map(|mut h| {
                 h.auto(true);
                 Arc::new(h)
             });
         }
         if let Some(histogram) = &mut self.histogram {
-            let value = length.0.clamp(LOWEST, HIGHEST);
+            let value = shown.0.clamp(LOWEST, HIGHEST);
             let recorded = Arc::make_mut(histogram).record(value);
             debug_assert!(recorded.is_ok(), "within bounds, and the histogram grows");
         }
     }
 
-    /// What was collected, with `open` intervals counted as cut at `now`.
-    pub fn distribution(&self, open: &[Open], now: MonoNs, resolution: Ns) -> Distribution {
+    /// What was collected, with `open` intervals counted as cut at the instant beside each.
+    pub fn distribution(&self, open: &[(Open, MonoNs)], resolution: Ns) -> Distribution {
         Distribution {
             source: Source::Sampled,
             resolution,
             histogram: self.histogram.clone(),
-            total: self.total + open.iter().map(|o| now.since(o.start)).sum(),
+            total: self.total + open.iter().map(|(open, now)| now.since(open.start)).sum(),
             censored: self.censored + open.len() as u64,
             below_resolution: self.below_resolution,
         }
@@ -94,15 +126,15 @@ mod tests {
     use super::*;
 
     fn open(start: u64, edge: Edge) -> Open {
-        Open { start: MonoNs(start), edge, switch_number: 0 }
+        Open { start: MonoNs(start), edge, first: MonoNs(start), switch_number: 0 }
     }
 
     #[test]
     fn cut_intervals_are_in_the_total_and_in_no_percentile() {
-        let mut waits = Intervals::default();
-        waits.close(open(0, Edge::Seen), MonoNs(5_000_000), Ns::MILLISECOND);
-        waits.close(open(0, Edge::Cut), MonoNs(900_000_000), Ns::MILLISECOND);
-        let d = waits.distribution(&[open(0, Edge::Seen)], MonoNs(1_000_000), Ns::MILLISECOND);
+        let mut waits = Intervals::new(Grain::Fine);
+        waits.close(open(0, Edge::Seen), MonoNs(5_000_000), MonoNs(4_000_000), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Cut), MonoNs(900_000_000), MonoNs(899_000_000), Ns::MILLISECOND);
+        let d = waits.distribution(&[(open(0, Edge::Seen), MonoNs(1_000_000))], Ns::MILLISECOND);
         assert_eq!((d.count(), d.censored, d.total), (1, 2, Ns(906_000_000)));
         let max = d.max();
         assert!(
@@ -113,17 +145,26 @@ mod tests {
 
     #[test]
     fn a_length_below_the_resolution_is_counted_and_not_invented() {
-        let mut waits = Intervals::default();
-        waits.close(open(0, Edge::Seen), MonoNs(300_000), Ns::MILLISECOND);
-        let d = waits.distribution(&[], MonoNs(0), Ns::MILLISECOND);
+        let mut waits = Intervals::new(Grain::Fine);
+        waits.close(open(0, Edge::Seen), MonoNs(300_000), MonoNs(200_000), Ns::MILLISECOND);
+        let d = waits.distribution(&[], Ns::MILLISECOND);
         assert_eq!(d.below_resolution, 1);
         assert_eq!(d.quantile(0.5), Some(crate::model::snapshot::Length::Below(Ns::MILLISECOND)));
     }
 
     #[test]
+    fn what_one_tick_fell_into_has_no_length_but_counts_in_the_sum() {
+        let mut waits = Intervals::new(Grain::Coarse);
+        waits.close(open(0, Edge::Seen), MonoNs(1_700_000), MonoNs(0), Ns::MILLISECOND);
+        let d = waits.distribution(&[], Ns::MILLISECOND);
+        assert_eq!((d.count(), d.below_resolution, d.total), (1, 1, Ns(1_700_000)));
+        assert_eq!(d.max(), Some(crate::model::snapshot::Length::Below(Ns::MILLISECOND)));
+    }
+
+    #[test]
     fn days_fit() {
-        let mut waits = Intervals::default();
-        waits.close(open(0, Edge::Seen), MonoNs(86_400_000_000_000), Ns::MILLISECOND);
-        assert_eq!(waits.distribution(&[], MonoNs(0), Ns::MILLISECOND).count(), 1);
+        let mut waits = Intervals::new(Grain::Fine);
+        waits.close(open(0, Edge::Seen), MonoNs(86_400_000_000_000), MonoNs(1), Ns::MILLISECOND);
+        assert_eq!(waits.distribution(&[], Ns::MILLISECOND).count(), 1);
     }
 }

@@ -20,7 +20,7 @@ use crate::event::{
 };
 use crate::model::gil::{GilAccount, Threads};
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, ThreadFigures,
+    CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, ThreadFigures, ThreadState,
 };
 use crate::model::thread::ThreadAccount;
 use crate::time::{MonoNs, Ns};
@@ -29,8 +29,12 @@ use crate::time::{MonoNs, Ns};
 pub const ENDED_THREADS_KEPT: usize = 4_096;
 /// Children of a process that are listed.
 const CHILDREN_KEPT: usize = 1_024;
-/// Keys of one kind that a capture may define; more is a damaged recording.
+/// Threads, and interpreters of a process, that a capture may define; more is a damaged recording.
 const KEYS_KEPT: usize = 1 << 20;
+/// Processes, and GILs, that a capture may define; more is a damaged recording.
+const PROCESSES_KEPT: usize = 1 << 16;
+/// The sampler is never slower; a longer interval is a damaged recording.
+const LONGEST_INTERVAL: Ns = Ns::SECOND;
 
 /// The fold of all events so far.
 #[derive(Debug, Clone)]
@@ -42,8 +46,10 @@ pub struct Model {
     interval_reason: RateReason,
     health: Health,
     processes: BTreeMap<ProcessKey, ProcessAccount>,
-    gils: BTreeMap<GilKey, (ProcessKey, GilAccount)>,
+    gils: BTreeMap<GilKey, GilAccount>,
     threads: Threads,
+    /// Threads whose totals were read at this instant.
+    read: Vec<ThreadKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -55,6 +61,8 @@ struct ProcessAccount {
     children: Vec<Pid>,
     interpreters: BTreeMap<InterpreterId, Option<GilKey>>,
     ended_interpreters: BTreeSet<InterpreterId>,
+    /// Ended threads that are still kept one by one.
+    ended_threads: usize,
     folded_threads: u64,
     /// Per core: time that ended threads which are no longer kept had held a GIL there.
     folded_held: BTreeMap<Cpu, Ns>,
@@ -72,6 +80,7 @@ impl Default for Model {
             processes: BTreeMap::new(),
             gils: BTreeMap::new(),
             threads: Threads::new(),
+            read: Vec::new(),
         }
     }
 }
@@ -86,11 +95,14 @@ impl Model {
     /// figures, not wrong ones.
     pub fn apply(&mut self, event: &Event) {
         let at = event.at.max(self.now);
+        if at > self.now {
+            self.read.clear();
+        }
         self.now = at;
         match &event.what {
             What::CaptureStarted(info) => {
                 self.start = at;
-                self.interval = info.interval;
+                self.interval = info.interval.min(LONGEST_INTERVAL);
                 self.info = Some(Arc::new((**info).clone()));
             }
             What::CaptureEnded => {
@@ -100,7 +112,7 @@ impl Model {
                     self.close(process, at);
                 }
             }
-            What::ProcessFound { process, info } if self.processes.len() < KEYS_KEPT => {
+            What::ProcessFound { process, info } if self.processes.len() < PROCESSES_KEPT => {
                 self.processes.entry(*process).or_insert_with(|| ProcessAccount {
                     info: Arc::new((**info).clone()),
                     start: at,
@@ -109,6 +121,7 @@ impl Model {
                     children: Vec::new(),
                     interpreters: BTreeMap::new(),
                     ended_interpreters: BTreeSet::new(),
+                    ended_threads: 0,
                     folded_threads: 0,
                     folded_held: BTreeMap::new(),
                 });
@@ -134,17 +147,21 @@ impl Model {
                     account.interpreters.insert(*interpreter, *gil);
                 }
             }
-            What::GilFound { gil, process, switch_interval } if self.gils.len() < KEYS_KEPT => {
-                self.gils.entry(*gil).or_insert_with(|| (*process, GilAccount::new(*switch_interval, at)));
+            What::GilFound { gil, process, switch_interval }
+                if self.gils.len() < PROCESSES_KEPT && self.processes.contains_key(process) =>
+            {
+                self.gils.entry(*gil).or_insert_with(|| GilAccount::new(*gil, *process, *switch_interval, at));
             }
             What::SwitchIntervalChanged { gil, switch_interval } => {
-                if let Some((_, account)) = self.gils.get_mut(gil) {
+                if let Some(account) = self.gils.get_mut(gil) {
                     account.set_switch_interval(*switch_interval);
                 }
             }
             What::ThreadFound { thread, info } if self.threads.len() < KEYS_KEPT => {
-                let start = self.processes.get(&info.process).map_or(self.start, |p| p.start);
-                self.threads.entry(*thread).or_insert_with(|| ThreadAccount::new((**info).clone(), at, start));
+                if let Some(process) = self.processes.get(&info.process) {
+                    let start = process.start;
+                    self.threads.entry(*thread).or_insert_with(|| ThreadAccount::new((**info).clone(), at, start));
+                }
             }
             What::ThreadNamed { thread, name } => {
                 if let Some(account) = self.threads.get_mut(thread) {
@@ -158,8 +175,8 @@ impl Model {
             }
             What::ThreadEnded { thread } => self.end_thread(*thread, at),
             What::GilSample(sample) => {
-                if let Some((process, account)) = self.gils.get_mut(&sample.gil) {
-                    let process = *process;
+                if let Some(account) = self.gils.get_mut(&sample.gil) {
+                    let process = account.process();
                     let interpreters = self.processes.get(&process).map(|p| &p.interpreters);
                     let takes_it = |t: &ThreadAccount| {
                         t.info.process == process
@@ -167,21 +184,24 @@ impl Model {
                                 interpreters.and_then(|all| all.get(i)).is_some_and(|gil| *gil == Some(sample.gil))
                             })
                     };
-                    account.tick(at, *sample, self.interval, &mut self.threads, &takes_it);
+                    account.tick(at, *sample, self.interval, &mut self.threads, &self.read, &takes_it);
                 }
             }
             What::Relation { thread, gil, relation } => {
-                if let Some((_, account)) = self.gils.get_mut(gil) {
-                    account.relate(*thread, *relation);
+                if let Some((gil, account)) = self.gils.get_mut(gil).zip(self.threads.get(thread)) {
+                    gil.relate(*thread, *relation, account);
                 }
             }
             What::Usage { thread, usage } => {
-                if let Some(account) = self.threads.get_mut(thread) {
+                if let Some(account) = self.threads.get_mut(thread).filter(|account| account.end.is_none()) {
+                    if account.step_at(at).is_none() && self.read.len() < KEYS_KEPT {
+                        self.read.push(*thread);
+                    }
                     account.usage(at, *usage);
                 }
             }
             What::RateChanged { interval, reason } => {
-                self.interval = *interval;
+                self.interval = (*interval).min(LONGEST_INTERVAL);
                 self.interval_reason = *reason;
             }
             What::Health(health) => self.health = *health,
@@ -191,47 +211,48 @@ impl Model {
     }
 
     fn end_thread(&mut self, key: ThreadKey, at: MonoNs) {
-        let Some(mut account) = self.threads.remove(&key) else { return };
+        let Some(account) = self.threads.get_mut(&key).filter(|account| account.end.is_none()) else { return };
+        account.end = Some(at);
         let process = account.info.process;
-        for (_, gil) in self.gils.values_mut().filter(|(p, _)| *p == process) {
-            gil.thread_ended(key, at, &mut account);
+        for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
+            gil.thread_ended(key, account);
         }
-        account.end.get_or_insert(at);
-        self.threads.insert(key, account);
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.ended_threads += 1;
+        }
         self.fold_ended(process);
     }
 
     /// An own GIL ends with the last interpreter that used it.
     fn end_interpreter(&mut self, process: ProcessKey, interpreter: InterpreterId) {
         let Some(account) = self.processes.get_mut(&process) else { return };
+        let Some(gil) = account.interpreters.get(&interpreter).copied() else { return };
         account.ended_interpreters.insert(interpreter);
-        let Some(gil) = account.interpreters.get(&interpreter).copied().flatten() else { return };
+        let Some(gil) = gil else { return };
         let in_use =
             account.interpreters.iter().any(|(id, g)| *g == Some(gil) && !account.ended_interpreters.contains(id));
-        if let Some((_, ended)) = self.gils.get_mut(&gil).filter(|_| !in_use) {
+        if let Some(ended) = self.gils.get_mut(&gil).filter(|_| !in_use) {
             ended.end(&mut self.threads);
         }
     }
 
     /// Keeps the number of ended threads bounded: those that lost and held least go first.
     fn fold_ended(&mut self, process: ProcessKey) {
-        let ended = |t: &ThreadAccount| t.end.is_some() && t.info.process == process;
-        if self.threads.len() < 2 * ENDED_THREADS_KEPT
-            || self.threads.values().filter(|t| ended(t)).count() < 2 * ENDED_THREADS_KEPT
-        {
+        let Some(account) = self.processes.get_mut(&process) else { return };
+        if account.ended_threads < 2 * ENDED_THREADS_KEPT {
             return;
         }
-        let mut by_weight: Vec<(Ns, Ns, ThreadKey)> = self
+        let mut by_weight: Vec<((Ns, Ns), ThreadKey)> = self
             .threads
             .iter()
-            .filter(|(_, t)| ended(t))
-            .map(|(key, t)| (t.lost(), t.states(self.now).holding(), *key))
+            .filter(|(_, t)| t.end.is_some() && t.info.process == process)
+            .map(|(key, t)| (t.weight(), *key))
             .collect();
         by_weight.sort_unstable();
         by_weight.truncate(by_weight.len().saturating_sub(ENDED_THREADS_KEPT));
-        for (_, _, key) in by_weight {
-            let folded = self.threads.remove(&key);
-            if let (Some(thread), Some(account)) = (folded, self.processes.get_mut(&process)) {
+        for (_, key) in by_weight {
+            if let Some(thread) = self.threads.remove(&key) {
+                account.ended_threads = account.ended_threads.saturating_sub(1);
                 account.folded_threads += 1;
                 for (cpu, held) in thread.held_on() {
                     *account.folded_held.entry(cpu).or_default() += held;
@@ -243,7 +264,7 @@ impl Model {
     fn close(&mut self, process: ProcessKey, at: MonoNs) {
         let Some(account) = self.processes.get_mut(&process).filter(|p| p.end.is_none()) else { return };
         account.end = Some(at);
-        for (_, gil) in self.gils.values_mut().filter(|(p, _)| *p == process) {
+        for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
             gil.end(&mut self.threads);
         }
     }
@@ -268,19 +289,24 @@ impl Model {
         let resolution = self.interval;
         let mut gils = BTreeMap::new();
         let mut whole = gil::Observed::default();
-        for (gil, (_, gil_account)) in self.gils.iter().filter(|(_, (process, _))| *process == key) {
+        for (gil, gil_account) in self.gils.iter().filter(|(_, gil)| gil.process() == key) {
             whole += gil_account.observed(now);
-            gils.insert(*gil, Arc::new(gil_account.figures(*gil, &self.threads, now, resolution)));
+            gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution)));
         }
         let coverage = match gils.is_empty() {
             true => 1.0,
             false => whole.bridged.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
         };
+        let ticks = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
         let threads: Vec<ThreadFigures> = self
             .threads
             .iter()
             .filter(|(_, thread)| thread.info.process == key)
-            .map(|(thread_key, thread)| thread.figures(*thread_key, now, resolution))
+            .map(|(thread_key, thread)| thread.figures(*thread_key, now, resolution, &ticks))
+            .map(|figures| match account.ending {
+                Some(Ending::Exited | Ending::Execed { .. }) => ThreadFigures { now: ThreadState::Ended, ..figures },
+                _ => figures,
+            })
             .collect();
         ProcessFigures {
             key,

@@ -34,7 +34,7 @@ impl Bin {
         self.held_asleep += other.held_asleep;
         self.contended += other.contended;
         self.lost += other.lost;
-        self.handoffs += other.handoffs;
+        self.handoffs = self.handoffs.saturating_add(other.handoffs);
     }
 }
 

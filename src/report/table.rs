@@ -1,5 +1,9 @@
 //! The table of threads: those who lost most come first, and what does not fit is dropped in a declared order.
 
+use std::cmp::Reverse;
+
+use unicode_width::UnicodeWidthStr;
+
 use crate::event::Role;
 use crate::model::snapshot::{Length, StateTimes, ThreadFigures};
 use crate::report::figures::{self};
@@ -54,18 +58,19 @@ const ORDER: [Column; 15] = [
 ];
 
 /// What goes first where there is no room. What is not in here always stays.
-const DROPPED: [Column; 11] = [
+const DROPPED: [Column; 12] = [
     Column::Rounds,
     Column::HandingOver,
     Column::P50,
-    Column::Runnable,
-    Column::Native,
     Column::P99,
     Column::Idle,
-    Column::Unknown,
     Column::Tid,
     Column::Waits,
+    Column::Unknown,
+    Column::Native,
+    Column::Runnable,
     Column::Max,
+    Column::OffCpu,
 ];
 
 impl Column {
@@ -73,18 +78,18 @@ impl Column {
         match self {
             Column::Tid => "tid",
             Column::Lost => "lost",
-            Column::Wait => "wait%",
-            Column::Hold => "hold%",
-            Column::OffCpu => "off%",
-            Column::HandingOver => "hand%",
-            Column::Native => "native%",
-            Column::Runnable => "queue%",
-            Column::Idle => "idle%",
-            Column::Unknown => "?%",
+            Column::Wait => "wait",
+            Column::Hold => "hold",
+            Column::OffCpu => "off",
+            Column::HandingOver => "hand",
+            Column::Native => "native",
+            Column::Runnable => "queue",
+            Column::Idle => "idle",
+            Column::Unknown => "?",
             Column::Waits => "waits",
-            Column::P50 => "p50",
-            Column::P99 => "p99",
-            Column::Max => "max",
+            Column::P50 => "wait p50",
+            Column::P99 => "wait p99",
+            Column::Max => "wait max",
             Column::Rounds => "rounds",
         }
     }
@@ -93,28 +98,15 @@ impl Column {
     fn legend(self) -> Option<&'static str> {
         Some(match self {
             Column::Lost => "lost: time waiting for the GIL",
-            Column::Hold => "hold: has the GIL",
             Column::OffCpu => "off: of that, asleep or kept off its core",
+            Column::Hold => "hold: has it",
             Column::HandingOver => "hand: gave it up by force, until another has it",
             Column::Native => "native: on a core without the GIL",
             Column::Runnable => "queue: wants a core, not the GIL",
             Column::Unknown => "?: not observed",
-            Column::P50 | Column::P99 | Column::Max => return None,
             Column::Rounds => "rounds: handoffs to others while it waited",
             _ => return None,
         })
-    }
-
-    fn width(self) -> usize {
-        match self {
-            Column::Tid => 7,
-            Column::Lost => 8,
-            Column::Wait | Column::Hold | Column::OffCpu | Column::HandingOver | Column::Idle | Column::Unknown => 5,
-            Column::Native => 7,
-            Column::Runnable => 6,
-            Column::Waits | Column::Rounds => 7,
-            Column::P50 | Column::P99 | Column::Max => 8,
-        }
     }
 
     fn cell(self, thread: &ThreadFigures) -> Cell {
@@ -206,60 +198,88 @@ impl Cell {
 }
 
 /// The table's lines, title and legend included; none for no threads.
-pub(super) fn lines(threads: &[ThreadFigures], width: usize) -> Vec<Line> {
+pub(super) fn lines(threads: &[ThreadFigures], gil: Gil, width: usize) -> Vec<Line> {
     let mut sorted: Vec<&ThreadFigures> = threads.iter().collect();
-    sorted.sort_by_key(|t| (std::cmp::Reverse((t.lost, t.states.holding())), t.key));
+    sorted.sort_by_key(|t| (Reverse((t.lost, t.states.holding())), t.key));
     if sorted.is_empty() {
         return vec![Line::new().with(Style::Faint, "  none has been seen yet")];
     }
     // One row of sums for one thread would hide it for nothing.
     let shown = if sorted.len() <= ROWS + 1 { sorted.len() } else { ROWS };
     let (top, rest) = sorted.split_at(shown);
-    let name_width = top
-        .iter()
-        .map(|t| paint::foreign(&name(t), NAME_MAX))
-        .map(|n| unicode_width::UnicodeWidthStr::width(n.as_str()))
-        .max();
-    let wanted = name_width.unwrap_or(0).clamp(NAME_MIN, NAME_MAX);
-    let columns = fitting(&sorted, width, wanted);
-    let room = width.saturating_sub(taken(&columns) + MARKS);
-    let name_width = wanted.min(room);
+    let names: Vec<String> = top.iter().map(|thread| paint::foreign(&name(thread), NAME_MAX)).collect();
+    let wanted = names.iter().map(|name| name.width()).max().unwrap_or(0).clamp(NAME_MIN, NAME_MAX);
+    let columns = fitting(top, rest, gil, width.saturating_sub(MARKS + wanted));
+    let taken: usize = columns.iter().map(Filled::taken).sum();
+    let name_width = wanted.min(width.saturating_sub(MARKS + taken));
     let mut lines = vec![header(&columns, name_width)];
-    lines.extend(top.iter().map(|thread| row(thread, &columns, name_width)));
+    lines.extend(
+        top.iter().zip(&names).enumerate().map(|(i, (thread, name))| row(thread, i, name, &columns, name_width)),
+    );
     if !rest.is_empty() {
-        lines.push(sum_row(rest, &columns, name_width));
+        lines.push(sum_row(rest.len(), &columns, name_width));
     }
     lines.extend(legend(&columns, top, width));
     lines
 }
 
-fn taken(columns: &[Column]) -> usize {
-    columns.iter().map(|column| column.width() + 1).sum()
+/// Whether there is a GIL to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gil {
+    Present,
+    Absent,
 }
 
-/// The columns that say something and fit beside a name.
-fn fitting(threads: &[&ThreadFigures], width: usize, name: usize) -> Vec<Column> {
-    let mut columns: Vec<Column> = ORDER
+/// A column with its cells, and as wide as they are.
+struct Filled {
+    column: Column,
+    cells: Vec<Cell>,
+    sum: Cell,
+    width: usize,
+}
+
+impl Filled {
+    fn new(column: Column, top: &[&ThreadFigures], rest: &[&ThreadFigures], states: &StateTimes) -> Filled {
+        let cells: Vec<Cell> = top.iter().map(|thread| column.cell(thread)).collect();
+        let sum = column.sum(rest, states);
+        let texts = cells.iter().chain([&sum]).map(|cell| cell.text().width());
+        let width = texts.max().unwrap_or(0).max(column.title().width());
+        Filled { column, cells, sum, width }
+    }
+
+    /// Columns of the terminal that it takes, the blanks before it included.
+    fn taken(&self) -> usize {
+        self.width + 2
+    }
+
+    fn says_something(&self, gil: Gil) -> bool {
+        let always = gil == Gil::Present && matches!(self.column, Column::Lost | Column::Wait | Column::Hold);
+        always || self.cells.iter().chain([&self.sum]).any(|cell| matches!(cell, Cell::Something(_)))
+    }
+}
+
+/// The columns that say something and fit into `room`.
+fn fitting(top: &[&ThreadFigures], rest: &[&ThreadFigures], gil: Gil, room: usize) -> Vec<Filled> {
+    let states = figures::sum(rest.iter().map(|thread| &thread.states));
+    let mut columns: Vec<Filled> = ORDER
         .into_iter()
-        .filter(|column| {
-            matches!(column, Column::Lost | Column::Wait | Column::Hold)
-                || threads.iter().any(|thread| matches!(column.cell(thread), Cell::Something(_)))
-        })
+        .map(|column| Filled::new(column, top, rest, &states))
+        .filter(|filled| filled.says_something(gil))
         .collect();
     for dropped in DROPPED {
-        if taken(&columns) + MARKS + name <= width {
+        if columns.iter().map(Filled::taken).sum::<usize>() <= room {
             break;
         }
-        columns.retain(|column| *column != dropped);
+        columns.retain(|filled| filled.column != dropped);
     }
     columns
 }
 
-fn header(columns: &[Column], name_width: usize) -> Line {
+fn header(columns: &[Filled], name_width: usize) -> Line {
     let mut text = paint::left("  thread", name_width + MARKS);
-    for column in columns {
-        text.push(' ');
-        text.push_str(&paint::right(column.title(), column.width()));
+    for filled in columns {
+        text.push_str("  ");
+        text.push_str(&paint::right(filled.column.title(), filled.width));
     }
     Line::new().with(Style::Faint, text)
 }
@@ -280,34 +300,33 @@ fn mark(thread: &ThreadFigures) -> char {
     }
 }
 
-fn row(thread: &ThreadFigures, columns: &[Column], name_width: usize) -> Line {
-    let name = paint::left(&paint::foreign(&name(thread), name_width), name_width);
+fn row(thread: &ThreadFigures, number: usize, name: &str, columns: &[Filled], name_width: usize) -> Line {
+    let name = paint::left(&paint::cut(name, name_width), name_width);
     let mut line = Line::new().with(Style::Plain, format!("{} {name}", mark(thread)));
     let suffers = figures::lost_share(thread).is_some_and(|share| share >= CONTENTION_MATTERS);
-    for column in columns {
-        let cell = column.cell(thread);
-        let style = match (column, &cell) {
+    for filled in columns {
+        let Some(cell) = filled.cells.get(number) else { continue };
+        let style = match (filled.column, cell) {
             (Column::Lost | Column::Wait, Cell::Something(_)) if suffers => Style::Warn,
             (_, Cell::Nothing(_)) => Style::Faint,
             (_, Cell::Something(_)) => Style::Plain,
         };
-        line.push(style, format!(" {}", paint::right(cell.text(), column.width())));
+        line.push(style, format!("  {}", paint::right(cell.text(), filled.width)));
     }
     line
 }
 
-fn sum_row(rest: &[&ThreadFigures], columns: &[Column], name_width: usize) -> Line {
-    let states = figures::sum(rest.iter().map(|thread| &thread.states));
-    let label = format!("… {} more", units::count(rest.len() as u64));
+fn sum_row(rest: usize, columns: &[Filled], name_width: usize) -> Line {
+    let label = format!("… and {} more", units::count(rest as u64));
     let mut text = paint::left(&paint::cut(&label, name_width + MARKS), name_width + MARKS);
-    for column in columns {
-        text.push(' ');
-        text.push_str(&paint::right(column.sum(rest, &states).text(), column.width()));
+    for filled in columns {
+        text.push_str("  ");
+        text.push_str(&paint::right(filled.sum.text(), filled.width));
     }
     Line::new().with(Style::Faint, text)
 }
 
-fn legend(columns: &[Column], rows: &[&ThreadFigures], width: usize) -> Vec<Line> {
+fn legend(columns: &[Filled], rows: &[&ThreadFigures], width: usize) -> Vec<Line> {
     let mut parts: Vec<&str> = Vec::new();
     if rows.iter().any(|thread| mark(thread) == '*') {
         parts.push("* main thread");
@@ -315,13 +334,20 @@ fn legend(columns: &[Column], rows: &[&ThreadFigures], width: usize) -> Vec<Line
     if rows.iter().any(|thread| mark(thread) == '†') {
         parts.push("† ended");
     }
-    parts.push("% of a thread's time");
-    parts.extend(columns.iter().filter_map(|column| column.legend()));
-    if columns.iter().any(|column| rows.iter().any(|thread| column.cell(thread).text() == "-")) {
+    parts.push("states in % of a thread's time");
+    parts.extend(columns.iter().filter_map(|filled| filled.column.legend()));
+    if columns.iter().any(|filled| filled.cells.iter().any(|cell| cell.text() == "-")) {
         parts.push("-: none, or not known");
     }
-    paint::wrap(&parts.join(" · "), width.saturating_sub(2))
-        .into_iter()
-        .map(|line| Line::new().with(Style::Faint, format!("  {line}")))
-        .collect()
+    let mut lines: Vec<String> = Vec::new();
+    for part in parts {
+        match lines.last_mut() {
+            Some(line) if line.width() + 3 + part.width() + 2 <= width => {
+                line.push_str(" · ");
+                line.push_str(part);
+            }
+            _ => lines.push(part.to_owned()),
+        }
+    }
+    lines.into_iter().map(|line| Line::new().with(Style::Faint, format!("  {line}"))).collect()
 }

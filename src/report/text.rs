@@ -5,7 +5,7 @@ use crate::model::snapshot::{CaptureFigures, Distribution, GilFigures, Length, P
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
 use crate::report::paint::{self, Color, Line, Style};
-use crate::report::table;
+use crate::report::table::{self, Gil};
 use crate::report::verdict::{Answer, Verdict, verdict};
 use crate::time::{MonoNs, Ns};
 use crate::units;
@@ -127,7 +127,11 @@ impl Page<'_> {
 
     fn target(&mut self) {
         let info = &self.process.target;
-        let command: Vec<String> = info.cmdline.iter().take(64).map(|arg| paint::foreign(arg, self.width)).collect();
+        let quoted = |arg: &String| {
+            let arg = paint::foreign(arg, self.width);
+            if arg.is_empty() || arg.contains(' ') { format!("'{arg}'") } else { arg }
+        };
+        let command: Vec<String> = info.cmdline.iter().take(64).map(quoted).collect();
         let command = if command.is_empty() { "(no command line)".to_owned() } else { command.join(" ") };
         self.line(Style::Heading, paint::cut(&command, self.width));
         let build = match info.build {
@@ -200,7 +204,6 @@ impl Page<'_> {
             self.row("drop latency", Style::Plain, &distribution(latency));
         }
         self.row("handoffs", Style::Plain, &handoffs(gil));
-        self.row("interval", Style::Plain, &[format!("{} (sys.getswitchinterval)", gil.switch_interval)]);
         self.history(gil);
     }
 
@@ -208,9 +211,11 @@ impl Page<'_> {
         let room = self.width.saturating_sub(LABEL + 2);
         let (since, now) = (self.process.capture.start, self.end());
         let Some(history) = History::of(gil, since, now, room) else { return };
-        let gap = if history.has_gap() { format!(", {GAP}: not observed") } else { String::new() };
-        let scale = format!("oldest first, {} a column, full block: all of it{gap}", history.column);
-        self.labelled("over time", Style::Faint, scale);
+        let mut scale = vec![format!("{} a column", history.column), "oldest first".to_owned(), "█ 100 %".to_owned()];
+        if history.has_gap() {
+            scale.push(format!("{GAP} not observed"));
+        }
+        self.row("over time", Style::Faint, &scale);
         self.labelled("load", Style::Plain, history.load);
         self.labelled("contention", Style::Plain, history.contention);
     }
@@ -221,9 +226,13 @@ impl Page<'_> {
 
     fn threads(&mut self) {
         let threads = &self.process.threads;
-        let aside = if threads.len() > 1 { "most lost time first" } else { "" };
+        let gil = if figures::gils(self.process).is_empty() { Gil::Absent } else { Gil::Present };
+        let aside = match (gil, threads.len()) {
+            (Gil::Present, 2..) => "most lost time first",
+            _ => "",
+        };
         self.heading(&format!("Threads {}", units::count(threads.len() as u64)), aside);
-        self.lines.extend(table::lines(threads, self.width));
+        self.lines.extend(table::lines(threads, gil, self.width));
         if self.process.folded_threads > 0 {
             let folded = units::count(self.process.folded_threads);
             self.line(Style::Faint, format!("  {folded} more have ended and are in the figures above only"));
@@ -291,23 +300,30 @@ fn percent(share: Option<f64>) -> String {
 
 fn load(gil: &GilFigures) -> Vec<String> {
     let mut parts = vec![percent(Some(gil.load))];
-    if gil.held_off_cpu.is_some() || gil.held_asleep.is_some() || gil.held_preempted.is_some() {
-        let off = percent(gil.held_off_cpu);
-        let (asleep, preempted) = (percent(gil.held_asleep), percent(gil.held_preempted));
-        parts.push(format!("of that held off a core {off} (asleep {asleep}, preempted {preempted})"));
+    let asleep = gil.held_asleep.map(|_| format!("asleep {}", percent(gil.held_asleep)));
+    let preempted = gil.held_preempted.map(|_| format!("preempted {}", percent(gil.held_preempted)));
+    match (gil.held_off_cpu, asleep, preempted) {
+        (Some(_), Some(asleep), Some(preempted)) => {
+            parts.push(format!("held off a core {} ({asleep}, {preempted})", percent(gil.held_off_cpu)));
+        }
+        (_, Some(asleep), None) => parts.push(format!("held {asleep}, preempted: not observable")),
+        (_, None, Some(preempted)) => parts.push(format!("held {preempted}, asleep: not observable")),
+        (Some(_), None, None) => parts.push(format!("held off a core {}", percent(gil.held_off_cpu))),
+        (None, ..) => parts.push("held off a core: not observable".to_owned()),
     }
     parts
 }
 
 fn distribution(d: &Distribution) -> Vec<String> {
-    let mut parts = vec![units::count(d.count())];
+    let mut parts = vec![format!("{:<6}", units::count(d.count()))];
     if d.count() > 0 {
-        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {}", length(at)));
+        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {:<8}", length(at)));
         parts.extend([quantile("p50", 0.5), quantile("p90", 0.9), quantile("p99", 0.99)].into_iter().flatten());
         parts.extend(d.max().map(|max| format!("max {}", length(max))));
     }
-    if d.censored > 0 {
-        parts.push(format!("{} cut short by an edge", units::count(d.censored)));
+    // A few at the edges are of no account; many of them would make the percentiles too low.
+    if d.censored.saturating_mul(20) >= d.count() && d.censored > 0 {
+        parts.push(format!("{} not seen whole", units::count(d.censored)));
     }
     parts
 }
@@ -320,6 +336,7 @@ fn handoffs(gil: &GilFigures) -> Vec<String> {
     };
     share("forced", gil.forced_handoffs);
     share("to another core", gil.cross_core_handoffs);
+    parts.push(format!("switch interval {}", gil.switch_interval));
     parts
 }
 
@@ -343,5 +360,5 @@ fn samples(capture: &CaptureFigures, asked: Option<Ns>) -> Vec<String> {
 fn of(part: u64, whole: u64) -> String {
     let share = if whole > 0 { figures::share(part as f64 / whole as f64) } else { None };
     let share = share.map_or(String::new(), |share| format!(" ({})", units::percent(share)));
-    format!("{} seen of {} that CPython counted{share}", units::count(part), units::count(whole))
+    format!("{} seen of {} counted{share}", units::count(part), units::count(whole))
 }

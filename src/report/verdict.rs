@@ -3,6 +3,8 @@
 //! Load is not contention: a GIL that is held all the time by the only thread that wants it costs nothing.
 //! What costs is waiting, so contention and lost time decide, and load only explains.
 
+use std::cmp::Reverse;
+
 use crate::event::{Ending, GilKey, ThreadKey};
 use crate::model::snapshot::{GilFigures, Length, ProcessFigures, StateTimes, ThreadFigures};
 use crate::report::figures::{self, Only, SharedGil};
@@ -45,6 +47,8 @@ const LOAD_SATURATED: f64 = 0.90;
 const HELD_OTHERWISE: f64 = 0.5;
 /// Mean number of threads in a state from which that state is worth naming.
 const MEAN_THREADS: f64 = 0.20;
+/// Share of the load from which the thread that held it longest is worth naming.
+const TOP_HOLDER: f64 = 0.2;
 /// How many times more threads queue for a core than wait for the GIL before the cores are named as the cause.
 const QUEUE_OVER_WAIT: f64 = 4.0;
 
@@ -232,12 +236,12 @@ impl Case<'_> {
             .filter(|t| t.states.total() >= MIN_OBSERVED)
             .filter(|t| self.mean_in(t.lost) >= LOST_TIME_NEGLIGIBLE)
             .filter_map(|t| figures::lost_share(t).map(|share| (*t, share)))
-            .max_by(|(_, a), (_, b)| a.total_cmp(b))
+            .max_by(|(a, x), (b, y)| x.total_cmp(y).then(b.key.cmp(&a.key)))
     }
 
     /// The thread that held it longest, and the share of the observed time.
     fn top_holder(&self) -> Option<(&ThreadFigures, f64)> {
-        let top = self.threads.iter().copied().max_by_key(|t| t.states.holding())?;
+        let top = self.threads.iter().copied().max_by_key(|t| (t.states.holding(), Reverse(t.key)))?;
         Some((top, self.mean_in(top.states.holding()))).filter(|(_, share)| *share > 0.0)
     }
 }
@@ -357,7 +361,7 @@ fn cause(case: &Case<'_>) -> (Reason, String) {
         return (Reason::HolderPreempted, text);
     }
     let mut text = format!(" It is held {} of the time", percent(case.load));
-    if let Some((top, share)) = case.top_holder() {
+    if let Some((top, share)) = case.top_holder().filter(|(_, share)| *share >= TOP_HOLDER * case.load) {
         text.push_str(&format!(", longest by {} ({})", quoted(top), percent(share)));
     }
     if case.load >= LOAD_SATURATED {

@@ -110,7 +110,7 @@ impl Engine {
     pub fn replay(archive: Box<dyn Archive>) -> Engine {
         let from = archive.span().map_or(MonoNs(0), |span| span.from);
         let mut engine = Engine::new(Source::Recording(archive), Play::Replaying);
-        let mut reel = |engine: &mut Engine| match &mut engine.source {
+        let reel = |engine: &mut Engine| match &mut engine.source {
             Source::Recording(archive) => Reel::new(Fold::new(), Some(archive.events_from(0))),
             Source::Live { .. } => Reel::new(Fold::new(), None),
         };

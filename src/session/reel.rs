@@ -37,11 +37,6 @@ impl Reel {
         self.peeked.as_ref()
     }
 
-    /// The instant of the next event.
-    pub fn next_at(&mut self) -> Option<MonoNs> {
-        self.peek().map(|next| next.event.at)
-    }
-
     /// Folds in what is not later than `to`, at most `budget` events of it; copies of the fold go to `checkpoints`.
     pub fn advance(&mut self, to: MonoNs, budget: usize, mut checkpoints: Option<&mut Checkpoints>) -> Reached {
         for _ in 0..budget {

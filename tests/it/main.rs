@@ -1,1 +1,10 @@
 //! Hermetic tests.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
+
+mod fixtures;
+mod model;
+mod report_json;
+mod report_text;
+mod report_verdict;
+mod sampling;
+mod simulator;

@@ -1,6 +1,6 @@
 //! A child process that never outlives its test, and whose failure tells all that it said.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -120,6 +120,22 @@ impl Child {
                 Err(error) => self.fail(&format!("cannot be waited for: {error}")),
             }
         }
+    }
+
+    /// Writes to its stdin.
+    ///
+    /// # Panics
+    /// If it does not listen.
+    pub fn say(&mut self, words: &str) {
+        let said = self.process.stdin.as_mut().map(|pipe| pipe.write_all(words.as_bytes()).and_then(|()| pipe.flush()));
+        if !matches!(said, Some(Ok(()))) {
+            self.fail("does not listen");
+        }
+    }
+
+    /// Closes its stdin. It is not reaped before it is dropped or waited for.
+    pub fn say_no_more(&mut self) {
+        drop(self.process.stdin.take());
     }
 
     /// As [`Child::finish`], and it has to have ended well.

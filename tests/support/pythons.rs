@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub const EXTRA: &str = "GILSCOPE_TEST_PYTHONS";
 
 /// The minor versions of Python 3 that tests run on.
-const MINORS: std::ops::RangeInclusive<u8> = 8..=15;
+const MINORS: std::ops::RangeInclusive<u8> = 7..=15;
 
 /// How long an interpreter may take to say what it is.
 const ANSWER: Duration = Duration::from_secs(20);
