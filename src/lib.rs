@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod dashboard;
 pub mod error;
 pub mod event;
 pub mod instruments;
@@ -10,5 +11,6 @@ pub mod model;
 pub mod report;
 pub mod session;
 pub mod target;
+pub mod text;
 pub mod time;
 pub mod units;

@@ -223,6 +223,13 @@ impl Lanes {
         }
     }
 
+    /// The coarsest ring whose bins are no wider than `width`, and fit into it without a rest.
+    pub fn ring_within(&self, width: Ns) -> &LaneRing {
+        let [first, ..] = &self.rings;
+        let fits = |ring: &&LaneRing| ring.width <= width && width.0.is_multiple_of(ring.width.0);
+        self.rings.iter().rev().find(fits).unwrap_or(first)
+    }
+
     /// The finest ring that reaches back by `span`, else the coarsest.
     pub fn ring_for(&self, span: Ns) -> &LaneRing {
         let [.., last] = &self.rings;

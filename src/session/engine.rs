@@ -64,6 +64,8 @@ pub enum Busy {
     Busy,
     /// It waits for events, commands or time.
     Idle,
+    /// No more events will come: it waits for commands or time.
+    Settled,
     /// It has stopped for good.
     Stopped,
 }
@@ -164,6 +166,9 @@ impl Engine {
             busy = Busy::Busy;
         }
         let frame = self.frame_if_due(now);
+        if busy == Busy::Idle && self.is_over() {
+            busy = Busy::Settled;
+        }
         if self.stop == Over::Over && self.is_over() {
             self.close();
             busy = Busy::Stopped;
@@ -370,7 +375,9 @@ impl Engine {
         let checkpoint = self.checkpoints.before(at, oldest).filter(|fold| fold.at() > reel_at).cloned();
         let fold = match (checkpoint, reel_at, &self.source) {
             (Some(fold), ..) => Some(fold),
-            (None, Some(_), _) => None,
+            // What was kept since this past was last looked at is to be had only afresh.
+            (None, Some(_), Source::Live { .. }) => self.shown_fold(),
+            (None, Some(_), Source::Recording(_)) => None,
             (None, None, Source::Recording(_)) => Some(Fold::new()),
             (None, None, Source::Live { .. }) => return,
         };
@@ -381,6 +388,13 @@ impl Engine {
         self.position = at;
         self.anchor = (now, at);
         self.target = Some((self.reel_at(), at));
+    }
+
+    fn shown_fold(&self) -> Option<Fold> {
+        match &self.shown {
+            Shown::Edge => None,
+            Shown::Past(reel) => Some(reel.fold.clone()),
+        }
     }
 
     fn pause_for_seek(&mut self) {

@@ -10,8 +10,9 @@
 mod checkpoints;
 mod engine;
 mod fold;
-mod reel;
+mod live;
 mod recent;
+mod reel;
 mod source;
 mod thread;
 
@@ -24,6 +25,7 @@ use crate::time::{MonoNs, Ns};
 pub use checkpoints::{CHECKPOINTS_KEPT, Checkpoints};
 pub use engine::{Busy, Engine, Turn};
 pub use fold::Fold;
+pub use live::LiveFeed;
 pub use recent::{LONGEST_WINDOW, Recent, TALLY_EVERY};
 pub use source::{Archive, Events, Fed, Feed, Numbered, Past};
 pub use thread::Session;

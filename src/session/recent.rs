@@ -4,7 +4,7 @@
 //! is kept beside it, so that rates and shares over a recent window are exact
 //! differences of totals, in bounded memory, and follow the position in a replay.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::event::{GilKey, ThreadKey};
@@ -26,6 +26,7 @@ pub struct Tally {
     own_cpu: Ns,
     ticks: u64,
     late: u64,
+    samples: u64,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -45,6 +46,9 @@ impl Tally {
             tally.threads.extend(process.threads.iter().map(|thread| (thread.key, thread.states)));
             let health = &process.capture.health;
             (tally.own_cpu, tally.ticks, tally.late) = (health.own_cpu, health.ticks, health.late);
+            let gils: BTreeSet<GilKey> =
+                process.interpreters.iter().filter_map(|i| i.gil.as_ref()).map(|gil| gil.key).collect();
+            tally.samples += process.capture.samples / gils.len().max(1) as u64;
             for gil in process.interpreters.iter().filter_map(|i| i.gil.as_deref()) {
                 let part = |share: f64| Ns((gil.observed.0 as f64 * share.clamp(0.0, 1.0)) as u64);
                 tally.gils.insert(
@@ -111,10 +115,12 @@ pub struct Recent {
     pub gils: BTreeMap<GilKey, Bin>,
     /// CPU time that gilscope itself used.
     pub own_cpu: Ns,
-    /// Looks taken.
+    /// Looks taken, as told about once a second.
     pub ticks: u64,
-    /// Looks that came too late.
+    /// Looks that came too late, as told about once a second.
     pub late: u64,
+    /// Looks that gave a sample of every GIL.
+    pub samples: u64,
 }
 
 impl Recent {
@@ -148,6 +154,7 @@ impl Recent {
             own_cpu: to.own_cpu.saturating_sub(from.own_cpu),
             ticks: to.ticks.saturating_sub(from.ticks),
             late: to.late.saturating_sub(from.late),
+            samples: to.samples.saturating_sub(from.samples),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::session::engine::Busy;
-use crate::session::{Capabilities, Command, Engine, Frame, Origin, Watch};
+use crate::session::{Capabilities, Command, Engine, Frame, Watch};
 
 /// How long a turn waits for events.
 const TURN: Duration = Duration::from_millis(10);
@@ -32,7 +32,7 @@ impl Session {
         let published = Arc::clone(&latest);
         let thread = std::thread::Builder::new()
             .name("gilscope-session".to_owned())
-            .spawn(move || run(engine, &asked, &published, capabilities))?;
+            .spawn(move || run(engine, &asked, &published))?;
         Ok(Session { latest, commands, capabilities, thread: Some(thread) })
     }
 
@@ -74,7 +74,6 @@ fn run(
     mut engine: Engine,
     asked: &Receiver<Command>,
     published: &Mutex<Arc<Frame>>,
-    capabilities: Capabilities,
 ) {
     let start = Instant::now();
     let mut first = None;
@@ -89,8 +88,7 @@ fn run(
         if stopped {
             return;
         }
-        // A recording has no events to wait for: time and commands move it.
-        if turn.busy == Busy::Idle && capabilities.origin == Origin::Recording {
+        if turn.busy == Busy::Settled {
             match asked.recv_timeout(TURN) {
                 Ok(command) => first = Some(command),
                 Err(RecvTimeoutError::Timeout) => {}

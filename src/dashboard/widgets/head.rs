@@ -1,0 +1,168 @@
+//! The head: who is looked at, what its GIL does, and how well that is known.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::dashboard::state::Window;
+use crate::dashboard::theme::{Theme, Tone};
+use crate::dashboard::view::{GilView, Head, Looks, TargetView, Transport, ViewModel};
+use crate::dashboard::widgets::{Line, line_of};
+use crate::event::RateReason;
+use crate::session::{Origin, Play};
+use crate::units;
+
+/// Lines it needs.
+pub const HEIGHT: u16 = 3;
+
+/// Draws it.
+pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    target(&view.head, &view.transport, theme, line_of(area, 0), buffer);
+    figures(&view.head, view.threads.window, theme, line_of(area, 1), buffer);
+    looks(&view.head, theme, line_of(area, 2), buffer);
+}
+
+fn target(head: &Head, transport: &Transport, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut line = Line::new();
+    let (mode, tone) = mode(transport, theme);
+    line.push(format!(" {mode} "), theme.style(tone));
+    let Some(target) = &head.target else {
+        line.push("gilscope: nothing observed yet", theme.style(Tone::Plain));
+        line.draw(area, buffer);
+        return;
+    };
+    let state = described(target);
+    let room = usize::from(area.width).saturating_sub(line.width() + state.chars().count() + 16);
+    line.push(format!("pid {} ", target.pid.0), theme.style(Tone::Strong));
+    line.push(target.command.fit(room.max(12)), theme.style(Tone::Plain));
+    line.push_right(format!("{state} "), theme.style(Tone::Faint));
+    line.draw(area, buffer);
+}
+
+fn described(target: &TargetView) -> String {
+    let (living, ended) = target.threads;
+    let plural = if living == 1 { "" } else { "s" };
+    let ended = if ended > 0 { format!(" (+{} ended)", units::count(ended)) } else { String::new() };
+    format!("{}, {} thread{plural}{ended}", target.python, units::count(living as u64))
+}
+
+fn mode(transport: &Transport, theme: Theme) -> (String, Tone) {
+    let (symbol, word, tone) = match (transport.play, transport.origin) {
+        (Play::Live, _) => (theme.pick('●', '*'), "LIVE", Tone::Good),
+        (Play::Replaying, _) => (theme.pick('▶', '>'), "REPLAY", Tone::Good),
+        (Play::Paused, _) => (theme.pick('‖', '='), "PAUSED", Tone::Warn),
+        (Play::Ended, Origin::Live) => (theme.pick('■', '#'), "ENDED", Tone::Warn),
+        (Play::Ended, Origin::Recording) => (theme.pick('■', '#'), "END", Tone::Warn),
+    };
+    (format!("{symbol} {word}"), tone)
+}
+
+fn figures(head: &Head, window: Window, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut line = Line::new();
+    let Some(gil) = &head.gil else {
+        let text = match &head.target {
+            Some(_) => " no GIL found: it runs without one, or its interpreter is not up yet",
+            None => " waiting for the first look",
+        };
+        line.push(text, theme.style(Tone::Faint));
+        line.draw(area, buffer);
+        return;
+    };
+    let bar = if area.width >= 100 { 10 } else { 0 };
+    share(&mut line, "load", gil.load, Tone::Strong, bar, theme);
+    share(&mut line, "contention", gil.contention, alarm(gil.contention, 0.1, 0.3), bar, theme);
+    let waiters = gil.waiters.map_or("?".to_owned(), mean_count);
+    figure(&mut line, "waiters", &format!("{waiters} (max {})", gil.max_waiters), Tone::Strong, theme);
+    figure(&mut line, "lost", &gil.lost.to_string(), Tone::Strong, theme);
+    figure(&mut line, "handoffs", &gil.handoffs.map_or("?".to_owned(), units::rate), Tone::Strong, theme);
+    line.push_right(remark(gil, window), theme.style(Tone::Faint));
+    line.draw(area, buffer);
+}
+
+fn remark(gil: &GilView, window: Window) -> String {
+    let over = match window {
+        Window::Second => "over 1 s",
+        Window::Ten => "over 10 s",
+        Window::Whole => "over all",
+    };
+    match gil.number {
+        (number, many) if many > 1 => format!("GIL {number} of {many}, {over} "),
+        _ => format!("{over} "),
+    }
+}
+
+fn alarm(share: Option<f64>, warn: f64, bad: f64) -> Tone {
+    match share {
+        Some(share) if share >= bad => Tone::Bad,
+        Some(share) if share >= warn => Tone::Warn,
+        _ => Tone::Strong,
+    }
+}
+
+fn share(line: &mut Line, label: &str, share: Option<f64>, tone: Tone, bar: usize, theme: Theme) {
+    let text = share.map_or("?".to_owned(), units::percent);
+    figure(line, label, &format!("{text:>6}"), tone, theme);
+    if bar > 0 {
+        let filled = theme.bar(share.unwrap_or(0.0), bar);
+        line.push(format!(" {}", crate::text::left(&filled, bar)), theme.style(tone));
+    }
+}
+
+fn figure(line: &mut Line, label: &str, value: &str, tone: Tone, theme: Theme) {
+    line.push(format!(" {label} "), theme.style(Tone::Label));
+    line.push(value, theme.style(tone));
+    line.push(" ", Style::new());
+}
+
+/// A mean number of threads.
+fn mean_count(mean: f64) -> String {
+    match mean {
+        m if !m.is_finite() => "?".to_owned(),
+        m if m <= 0.0 => "0".to_owned(),
+        m if m < 0.005 => "<0.01".to_owned(),
+        m if m < 9.995 => format!("{m:.2}"),
+        m if m < 99.95 => format!("{m:.1}"),
+        m => format!("{m:.0}"),
+    }
+}
+
+fn looks(head: &Head, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut line = Line::new();
+    match (&head.looks, head.notices.first()) {
+        (_, Some(notice)) => {
+            line.push(format!(" {} ", theme.pick('▲', '!')), theme.style(Tone::Warn));
+            let room = usize::from(area.width).saturating_sub(4);
+            line.push(notice.fit(room), theme.style(Tone::Warn));
+        }
+        (Some(looks), None) => observed(looks, head.gil.as_ref(), theme, &mut line),
+        (None, None) => {}
+    }
+    line.draw(area, buffer);
+}
+
+fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, line: &mut Line) {
+    let faint = theme.style(Tone::Faint);
+    let asked = 1e9 / looks.interval.0.max(1) as f64;
+    let rate = looks.rate.map_or("no looks".to_owned(), |rate| format!("{} looks/s", units::count(rate.round() as u64)));
+    let slow = looks.rate.is_none_or(|rate| rate < asked * 0.8) || looks.reason == RateReason::TooCostly;
+    line.push(" sampled ", faint);
+    line.push(rate, theme.style(if slow { Tone::Warn } else { Tone::Faint }));
+    if looks.reason == RateReason::TooCostly {
+        line.push(format!(" (slowed to {:.0}: costly)", asked), theme.style(Tone::Warn));
+    }
+    let covered = if looks.coverage < 0.95 { Tone::Warn } else { Tone::Faint };
+    line.push(format!("  covered {}", units::percent(looks.coverage)), theme.style(covered));
+    let late = looks.late.map_or("?".to_owned(), units::percent);
+    let tone = if looks.late.is_some_and(|late| late > 0.05) { Tone::Warn } else { Tone::Faint };
+    line.push(format!("  late {late}"), theme.style(tone));
+    line.push(format!("  failed {}", units::count(looks.failed)), faint);
+    if looks.dropped > 0 {
+        line.push(format!("  dropped {}", units::count(looks.dropped)), theme.style(Tone::Warn));
+    }
+    if let Some(own) = looks.own_cpu {
+        line.push(format!("  gilscope uses {} of a core", units::percent(own)), faint);
+    }
+    if let Some(gil) = gil {
+        line.push_right(format!("switch interval {} ", gil.switch_interval), faint);
+    }
+}
