@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod model;
+pub mod recording;
 pub mod target;
 pub mod time;
 pub mod units;

@@ -1,1 +1,5 @@
 //! Hermetic tests.
+
+mod recording_roundtrip;
+mod recording_stream;
+mod recording_tools;
