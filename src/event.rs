@@ -178,14 +178,6 @@ pub enum What {
         /// The totals.
         usage: Usage,
     },
-    /// The kernel's running total for a core, over all programs.
-    CoreBusy {
-        /// Which core.
-        cpu: Cpu,
-        /// Time not idle since boot (user, nice, system, irq, softirq, steal), in steps of a clock tick.
-        busy: Ns,
-    },
-
     /// The sampler's interval from here on: it adapts to what a tick costs, and says so.
     RateChanged {
         /// Mean time between two ticks.

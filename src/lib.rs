@@ -1,8 +1,14 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod capture;
+pub mod cli;
+pub mod error;
 pub mod event;
+pub mod instruments;
+pub mod launch;
 pub mod model;
 pub mod recording;
+pub mod report;
 pub mod target;
 pub mod time;
 pub mod units;

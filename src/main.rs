@@ -1,2 +1,7 @@
 //! The `gilscope` program: parse, run, map the outcome to an exit status.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gilscope::cli::main()
+}

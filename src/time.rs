@@ -50,6 +50,15 @@ impl Ns {
         Ns(self.0.saturating_sub(other.0))
     }
 
+    /// `self * part / whole`, rounded down; zero where `whole` is zero.
+    pub const fn scaled(self, part: Ns, whole: Ns) -> Ns {
+        if whole.0 == 0 {
+            return Ns::ZERO;
+        }
+        let scaled = self.0 as u128 * part.0 as u128 / whole.0 as u128;
+        if scaled > u64::MAX as u128 { Ns(u64::MAX) } else { Ns(scaled as u64) }
+    }
+
     /// `self` as a share of `whole`; `None` where `whole` is zero.
     pub fn share_of(self, whole: Ns) -> Option<f64> {
         (whole.0 > 0).then(|| self.0 as f64 / whole.0 as f64)

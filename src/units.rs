@@ -70,7 +70,8 @@ pub fn printable(text: &str, max: usize) -> String {
             break;
         }
         let hostile = c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}');
+            || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+            || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}');
         if hostile {
             out.extend(c.escape_unicode());
         } else {
@@ -125,5 +126,6 @@ mod tests {
         let shown = printable("a\x1b[2Jb\u{202e}c\n", 100);
         assert_eq!(shown, "a\\u{1b}[2Jb\\u{202e}c\\u{a}");
         assert_eq!(printable("日本語スレッド", 3), "日本語…");
+        assert_eq!(printable("a\u{2028}b\u{61c}\u{fe0f}\u{e0041}", 9), "a\\u{2028}b\\u{61c}\\u{fe0f}\\u{e0041}");
     }
 }

@@ -1,4 +1,340 @@
-//! Events in, figures out. Pure: reads no clock, no process, no configuration.
+//! Events in, figures out.
+//!
+//! [`Model::apply`] folds one event after another, in fixed memory;
+//! [`Model::snapshot`] says what is known by then. Pure: it reads no clock, no
+//! process, no configuration, and a replayed recording gives what live gave.
 
+mod gil;
+mod intervals;
 pub mod snapshot;
+mod thread;
 pub mod timeline;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::event::{
+    CaptureInfo, Cpu, Ending, Event, GilKey, Health, InterpreterId, Pid, ProcessInfo, ProcessKey, RateReason,
+    ThreadKey, What,
+};
+use crate::model::gil::{GilAccount, Threads};
+use crate::model::snapshot::{
+    CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, ThreadFigures, ThreadState,
+};
+use crate::model::thread::ThreadAccount;
+use crate::time::{MonoNs, Ns};
+
+/// Ended threads of a process that are kept one by one.
+pub const ENDED_THREADS_KEPT: usize = 4_096;
+/// Children of a process that are listed.
+const CHILDREN_KEPT: usize = 1_024;
+/// Threads, and interpreters of a process, that a capture may define; more is a damaged recording.
+const KEYS_KEPT: usize = 1 << 20;
+/// Processes, and GILs, that a capture may define; more is a damaged recording.
+const PROCESSES_KEPT: usize = 1 << 16;
+/// The sampler is never slower; a longer interval is a damaged recording.
+const LONGEST_INTERVAL: Ns = Ns::SECOND;
+
+/// The fold of all events so far.
+#[derive(Debug, Clone)]
+pub struct Model {
+    now: MonoNs,
+    start: MonoNs,
+    info: Option<Arc<CaptureInfo>>,
+    interval: Ns,
+    interval_reason: RateReason,
+    health: Health,
+    processes: BTreeMap<ProcessKey, ProcessAccount>,
+    gils: BTreeMap<GilKey, GilAccount>,
+    threads: Threads,
+    /// Threads whose totals were read at this instant.
+    read: Vec<ThreadKey>,
+}
+
+#[derive(Debug, Clone)]
+struct ProcessAccount {
+    info: Arc<ProcessInfo>,
+    start: MonoNs,
+    end: Option<MonoNs>,
+    ending: Option<Ending>,
+    children: Vec<Pid>,
+    interpreters: BTreeMap<InterpreterId, Option<GilKey>>,
+    ended_interpreters: BTreeSet<InterpreterId>,
+    /// Ended threads that are still kept one by one.
+    ended_threads: usize,
+    folded_threads: u64,
+    /// Per core: time that ended threads which are no longer kept had held a GIL there.
+    folded_held: BTreeMap<Cpu, Ns>,
+}
+
+impl Default for Model {
+    fn default() -> Model {
+        Model {
+            now: MonoNs(0),
+            start: MonoNs(0),
+            info: None,
+            interval: Ns::MILLISECOND,
+            interval_reason: RateReason::Asked,
+            health: Health::default(),
+            processes: BTreeMap::new(),
+            gils: BTreeMap::new(),
+            threads: Threads::new(),
+            read: Vec::new(),
+        }
+    }
+}
+
+impl Model {
+    /// Nothing observed yet.
+    pub fn new() -> Model {
+        Model::default()
+    }
+
+    /// Folds in one event. Events whose keys were never defined are ignored: a damaged recording gives fewer
+    /// figures, not wrong ones.
+    pub fn apply(&mut self, event: &Event) {
+        let at = event.at.max(self.now);
+        if at > self.now {
+            self.read.clear();
+        }
+        self.now = at;
+        match &event.what {
+            What::CaptureStarted(info) => {
+                self.start = at;
+                self.interval = info.interval.min(LONGEST_INTERVAL);
+                self.info = Some(Arc::new((**info).clone()));
+            }
+            What::CaptureEnded => {
+                let running: Vec<ProcessKey> =
+                    self.processes.iter().filter(|(_, p)| p.end.is_none()).map(|(k, _)| *k).collect();
+                for process in running {
+                    self.close(process, at);
+                }
+            }
+            What::ProcessFound { process, info } if self.processes.len() < PROCESSES_KEPT => {
+                self.processes.entry(*process).or_insert_with(|| ProcessAccount {
+                    info: Arc::new((**info).clone()),
+                    start: at,
+                    end: None,
+                    ending: None,
+                    children: Vec::new(),
+                    interpreters: BTreeMap::new(),
+                    ended_interpreters: BTreeSet::new(),
+                    ended_threads: 0,
+                    folded_threads: 0,
+                    folded_held: BTreeMap::new(),
+                });
+            }
+            What::ProcessEnded { process, ending } => {
+                self.close(*process, at);
+                if let Some(account) = self.processes.get_mut(process) {
+                    account.ending.get_or_insert_with(|| ending.clone());
+                }
+            }
+            What::Forked { process, child } => {
+                if let Some(account) = self.processes.get_mut(process)
+                    && account.children.len() < CHILDREN_KEPT
+                    && !account.children.contains(child)
+                {
+                    account.children.push(*child);
+                }
+            }
+            What::InterpreterFound { process, interpreter, gil } => {
+                if let Some(account) = self.processes.get_mut(process)
+                    && account.interpreters.len() < KEYS_KEPT
+                {
+                    account.interpreters.insert(*interpreter, *gil);
+                }
+            }
+            What::GilFound { gil, process, switch_interval }
+                if self.gils.len() < PROCESSES_KEPT && self.processes.contains_key(process) =>
+            {
+                self.gils.entry(*gil).or_insert_with(|| GilAccount::new(*gil, *process, *switch_interval, at));
+            }
+            What::SwitchIntervalChanged { gil, switch_interval } => {
+                if let Some(account) = self.gils.get_mut(gil) {
+                    account.set_switch_interval(*switch_interval);
+                }
+            }
+            What::ThreadFound { thread, info } if self.threads.len() < KEYS_KEPT => {
+                if let Some(process) = self.processes.get(&info.process) {
+                    let start = process.start;
+                    self.threads.entry(*thread).or_insert_with(|| ThreadAccount::new((**info).clone(), at, start));
+                }
+            }
+            What::ThreadNamed { thread, name } => {
+                if let Some(account) = self.threads.get_mut(thread) {
+                    account.info.name.clone_from(name);
+                }
+            }
+            What::ThreadJoined { thread, interpreter } => {
+                if let Some(account) = self.threads.get_mut(thread) {
+                    account.joined(*interpreter);
+                }
+            }
+            What::ThreadEnded { thread } => self.end_thread(*thread, at),
+            What::GilSample(sample) => {
+                if let Some(account) = self.gils.get_mut(&sample.gil) {
+                    let process = account.process();
+                    let interpreters = self.processes.get(&process).map(|p| &p.interpreters);
+                    let takes_it = |t: &ThreadAccount| {
+                        t.info.process == process
+                            && t.interpreters.iter().any(|i| {
+                                interpreters.and_then(|all| all.get(i)).is_some_and(|gil| *gil == Some(sample.gil))
+                            })
+                    };
+                    account.tick(at, *sample, self.interval, &mut self.threads, &self.read, &takes_it);
+                }
+            }
+            What::Relation { thread, gil, relation } => {
+                if let Some((gil, account)) = self.gils.get_mut(gil).zip(self.threads.get(thread)) {
+                    gil.relate(*thread, *relation, account);
+                }
+            }
+            What::Usage { thread, usage } => {
+                if let Some(account) = self.threads.get_mut(thread).filter(|account| account.end.is_none()) {
+                    if account.step_at(at).is_none() && self.read.len() < KEYS_KEPT {
+                        self.read.push(*thread);
+                    }
+                    account.usage(at, *usage);
+                }
+            }
+            What::RateChanged { interval, reason } => {
+                self.interval = (*interval).min(LONGEST_INTERVAL);
+                self.interval_reason = *reason;
+            }
+            What::Health(health) => self.health = *health,
+            What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),
+            What::ProcessFound { .. } | What::GilFound { .. } | What::ThreadFound { .. } => {}
+        }
+    }
+
+    fn end_thread(&mut self, key: ThreadKey, at: MonoNs) {
+        let Some(account) = self.threads.get_mut(&key).filter(|account| account.end.is_none()) else { return };
+        account.end = Some(at);
+        let process = account.info.process;
+        for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
+            gil.thread_ended(key, account);
+        }
+        if let Some(process) = self.processes.get_mut(&process) {
+            process.ended_threads += 1;
+        }
+        self.fold_ended(process);
+    }
+
+    /// An own GIL ends with the last interpreter that used it.
+    fn end_interpreter(&mut self, process: ProcessKey, interpreter: InterpreterId) {
+        let Some(account) = self.processes.get_mut(&process) else { return };
+        let Some(gil) = account.interpreters.get(&interpreter).copied() else { return };
+        account.ended_interpreters.insert(interpreter);
+        let Some(gil) = gil else { return };
+        let in_use =
+            account.interpreters.iter().any(|(id, g)| *g == Some(gil) && !account.ended_interpreters.contains(id));
+        if let Some(ended) = self.gils.get_mut(&gil).filter(|_| !in_use) {
+            ended.end(&mut self.threads);
+        }
+    }
+
+    /// Keeps the number of ended threads bounded: those that lost and held least go first.
+    fn fold_ended(&mut self, process: ProcessKey) {
+        let Some(account) = self.processes.get_mut(&process) else { return };
+        if account.ended_threads < 2 * ENDED_THREADS_KEPT {
+            return;
+        }
+        let mut by_weight: Vec<((Ns, Ns), ThreadKey)> = self
+            .threads
+            .iter()
+            .filter(|(_, t)| t.end.is_some() && t.info.process == process)
+            .map(|(key, t)| (t.weight(), *key))
+            .collect();
+        by_weight.sort_unstable();
+        by_weight.truncate(by_weight.len().saturating_sub(ENDED_THREADS_KEPT));
+        for (_, key) in by_weight {
+            if let Some(thread) = self.threads.remove(&key) {
+                account.ended_threads = account.ended_threads.saturating_sub(1);
+                account.folded_threads += 1;
+                for (cpu, held) in thread.held_on() {
+                    *account.folded_held.entry(cpu).or_default() += held;
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, process: ProcessKey, at: MonoNs) {
+        let Some(account) = self.processes.get_mut(&process).filter(|p| p.end.is_none()) else { return };
+        account.end = Some(at);
+        for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
+            gil.end(&mut self.threads);
+        }
+    }
+
+    /// What is known by now.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            at: self.now,
+            info: self.info.clone(),
+            processes: self.processes.iter().map(|(key, account)| self.process(*key, account)).collect(),
+        }
+    }
+
+    fn process(&self, key: ProcessKey, account: &ProcessAccount) -> ProcessFigures {
+        let now = account.end.unwrap_or(self.now);
+        let duration = now.since(account.start);
+        let resolution = self.interval;
+        let mut gils = BTreeMap::new();
+        let mut whole = gil::Observed::default();
+        for (gil, gil_account) in self.gils.iter().filter(|(_, gil)| gil.process() == key) {
+            whole += gil_account.observed(now);
+            gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution)));
+        }
+        let coverage = match gils.is_empty() {
+            true => 1.0,
+            false => whole.bridged.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
+        };
+        let ticks = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
+        let threads: Vec<ThreadFigures> = self
+            .threads
+            .iter()
+            .filter(|(_, thread)| thread.info.process == key)
+            .map(|(thread_key, thread)| thread.figures(*thread_key, now, resolution, &ticks))
+            .map(|figures| match account.ending {
+                Some(Ending::Exited | Ending::Execed { .. }) => ThreadFigures { now: ThreadState::Ended, ..figures },
+                _ => figures,
+            })
+            .collect();
+        ProcessFigures {
+            key,
+            target: Arc::clone(&account.info),
+            ending: account.ending.clone(),
+            children: account.children.clone(),
+            capture: CaptureFigures {
+                start: account.start,
+                duration,
+                coverage,
+                resolution,
+                interval: self.interval,
+                interval_reason: self.interval_reason,
+                samples: whole.samples,
+                health: self.health,
+                handoffs_seen: whole.handoffs_seen,
+                handoffs_counted: whole.handoffs_counted,
+            },
+            interpreters: account
+                .interpreters
+                .iter()
+                .map(|(id, gil)| InterpreterFigures { id: *id, gil: gil.and_then(|g| gils.get(&g).cloned()) })
+                .collect(),
+            cores: cores(&threads, &account.folded_held),
+            threads,
+            folded_threads: account.folded_threads,
+        }
+    }
+}
+
+fn cores(threads: &[ThreadFigures], folded: &BTreeMap<Cpu, Ns>) -> Vec<CoreFigures> {
+    let mut held = folded.clone();
+    for core in threads.iter().flat_map(|thread| &thread.cores) {
+        *held.entry(core.cpu).or_default() += core.gil_held;
+    }
+    held.into_iter().map(|(cpu, gil_held)| CoreFigures { cpu, target_on_cpu: None, gil_held, other: None }).collect()
+}

@@ -34,7 +34,7 @@ impl Bin {
         self.held_asleep += other.held_asleep;
         self.contended += other.contended;
         self.lost += other.lost;
-        self.handoffs += other.handoffs;
+        self.handoffs = self.handoffs.saturating_add(other.handoffs);
     }
 }
 
@@ -110,7 +110,7 @@ impl Timeline {
             while start < to {
                 let bin_end = MonoNs((start.0 / ring.width.0 + 1).saturating_mul(ring.width.0));
                 let end = bin_end.min(to);
-                let part = |length: Ns| scaled(length, end.since(start), whole);
+                let part = |length: Ns| length.scaled(end.since(start), whole);
                 ring.add(
                     start,
                     &Bin {
@@ -136,10 +136,6 @@ impl Timeline {
         }
         self.rings.iter().find(|ring| span.0 <= ring.width.0 * BINS as u64).unwrap_or(last)
     }
-}
-
-fn scaled(length: Ns, part: Ns, whole: Ns) -> Ns {
-    Ns((u128::from(length.0) * u128::from(part.0) / u128::from(whole.0.max(1))) as u64)
 }
 
 #[cfg(test)]

@@ -28,14 +28,6 @@ const SAMPLE: u8 = 0x80;
 const RELATION: u8 = 0xc0;
 const USAGE: u8 = 0xe0;
 
-/// Short kind 0, two integers: a core, and the step of its time in clock ticks.
-const CORE_BUSY_TICKS: u8 = SHORT | 1;
-/// Short kind 1, two integers: a core, and the step of its time in nanoseconds.
-const CORE_BUSY_NS: u8 = SHORT | 1 << 2 | 1;
-
-/// The kernel counts a core's time in steps of this (`USER_HZ` is 100 everywhere).
-const CLOCK_TICK: i64 = 10_000_000;
-
 const HOLD: u8 = 1 << 0;
 const PLACEMENT: u8 = 1 << 1;
 const SWITCHES: u8 = 1 << 2;
@@ -65,7 +57,6 @@ pub(super) fn put_event(event: &Event, prediction: &mut Prediction, scratch: &mu
         What::GilSample(sample) => put_sample(sample, prediction, out),
         What::Relation { thread, gil, relation } => put_relation(*thread, *gil, *relation, prediction, out),
         What::Usage { thread, usage } => put_usage(*thread, usage, prediction, out),
-        What::CoreBusy { cpu, busy } => put_core_busy(*cpu, *busy, prediction, out),
         what => {
             scratch.clear();
             if let Some(number) = put_body(what, scratch) {
@@ -102,7 +93,6 @@ pub(super) fn take_record(input: &mut Input<'_>, prediction: &mut Prediction) ->
                     Err(Misread::Malformed) => return Err(Misread::Malformed),
                 }
             }
-            CORE_BUSY_TICKS | CORE_BUSY_NS => take_core_busy(first, input, prediction)?,
             SHORT..TIME => {
                 for _ in 0..=(first & 3) {
                     input.varint()?;
@@ -369,25 +359,6 @@ fn take_switches(last: Option<Switches>, input: &mut Input<'_>) -> Result<Option
         }),
         _ => return Err(Misread::Malformed),
     })
-}
-
-/// A core's time moves in whole clock ticks, as a rule; the rest is written in nanoseconds.
-fn put_core_busy(cpu: Cpu, busy: Ns, prediction: &Prediction, out: &mut Vec<u8>) {
-    let step = difference(prediction.core(cpu).0, busy.0);
-    let (first, step) = match step % CLOCK_TICK {
-        0 => (CORE_BUSY_TICKS, step / CLOCK_TICK),
-        _ => (CORE_BUSY_NS, step),
-    };
-    out.push(first);
-    put_varint(u64::from(cpu.0), out);
-    put_varint(zigzag(step), out);
-}
-
-fn take_core_busy(first: u8, input: &mut Input<'_>, prediction: &Prediction) -> Result<What, Misread> {
-    let cpu = Cpu(narrow(input.varint()?)?);
-    let step = unzigzag(input.varint()?);
-    let step = if first == CORE_BUSY_TICKS { step.wrapping_mul(CLOCK_TICK) } else { step };
-    Ok(What::CoreBusy { cpu, busy: Ns(prediction.core(cpu).0.wrapping_add_signed(step)) })
 }
 
 fn narrow<T: TryFrom<u64>>(value: u64) -> Result<T, Misread> {

@@ -26,16 +26,13 @@ pub enum Class {
     Relation,
     /// [`What::Usage`].
     Usage,
-    /// [`What::CoreBusy`].
-    CoreBusy,
     /// The instrument about itself: rate and health.
     Instrument,
 }
 
 impl Class {
     /// All classes, in the order of their counters in a chunk's header.
-    pub const ALL: [Class; 6] =
-        [Class::Definition, Class::GilSample, Class::Relation, Class::Usage, Class::CoreBusy, Class::Instrument];
+    pub const ALL: [Class; 5] = [Class::Definition, Class::GilSample, Class::Relation, Class::Usage, Class::Instrument];
 
     /// Which of the header's counters is this class's.
     pub const fn slot(self) -> usize {
@@ -44,8 +41,7 @@ impl Class {
             Class::GilSample => 1,
             Class::Relation => 2,
             Class::Usage => 3,
-            Class::CoreBusy => 4,
-            Class::Instrument => 5,
+            Class::Instrument => 4,
         }
     }
 }
@@ -69,7 +65,6 @@ pub const fn class(what: &What) -> Class {
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
         What::Usage { .. } => Class::Usage,
-        What::CoreBusy { .. } => Class::CoreBusy,
         What::RateChanged { .. } | What::Health(_) => Class::Instrument,
     }
 }
@@ -113,5 +108,5 @@ kinds! {
     13 => ThreadEnded { thread: thread };
     14 => RateChanged { interval: interval, reason: reason };
     15 => Health { 0: totals };
-    compact { GilSample, Relation, Usage, CoreBusy }
+    compact { GilSample, Relation, Usage }
 }

@@ -1,16 +1,16 @@
 //! What writer and reader both expect next.
 //!
 //! The frequent kinds are written as differences from what was last said of the
-//! same thread, GIL or core. [`Prediction`] is that memory. Writer and reader
+//! same thread or GIL. [`Prediction`] is that memory. Writer and reader
 //! keep one each and show it every event, so the two agree; at a keyframe both
 //! begin anew with the events the keyframe restates.
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::event::{Cpu, DropRequest, Event, GilKey, GilSample, Hold, ThreadKey, Usage, What};
+use crate::event::{DropRequest, Event, GilKey, GilSample, Hold, ThreadKey, Usage, What};
 use crate::time::{MonoNs, Ns};
 
-/// Most threads, and most cores and GILs, that are remembered. What lies beyond is written in full,
+/// Most threads, and most GILs, that are remembered. What lies beyond is written in full,
 /// so that a hostile file cannot make a reader remember without bound.
 pub const MAX_REMEMBERED: usize = 1 << 18;
 
@@ -26,7 +26,6 @@ pub(super) struct ThreadMemory {
 pub(super) struct Prediction {
     threads: HashMap<ThreadKey, ThreadMemory>,
     gils: BTreeMap<GilKey, GilSample>,
-    cores: HashMap<Cpu, Ns>,
     interval: Ns,
     at: MonoNs,
     last_thread: ThreadKey,
@@ -39,7 +38,6 @@ impl Prediction {
         Prediction {
             threads: HashMap::new(),
             gils: BTreeMap::new(),
-            cores: HashMap::new(),
             interval: Ns::MILLISECOND,
             at: MonoNs(0),
             last_thread: ThreadKey(0),
@@ -73,10 +71,6 @@ impl Prediction {
 
     pub(super) fn thread(&self, thread: ThreadKey) -> ThreadMemory {
         self.threads.get(&thread).copied().unwrap_or_default()
-    }
-
-    pub(super) fn core(&self, cpu: Cpu) -> Ns {
-        self.cores.get(&cpu).copied().unwrap_or_default()
     }
 
     /// The GIL whose sample comes next: at each tick all are sampled in the order of their keys.
@@ -118,9 +112,6 @@ impl Prediction {
                 if let Some(memory) = self.remember(*thread) {
                     memory.usage = *usage;
                 }
-            }
-            What::CoreBusy { cpu, busy } => {
-                self.cores.insert(*cpu, *busy);
             }
             What::CaptureStarted(info) => self.interval = info.interval,
             What::RateChanged { interval, .. } => self.interval = *interval,

@@ -1,13 +1,13 @@
 //! What is in force at an instant: what a keyframe restates.
 //!
-//! For every capture, process, interpreter, GIL, thread and core, the last event
+//! For every capture, process, interpreter, GIL and thread, the last event
 //! of each sort, with its own time, in the order in which they came. Whoever
 //! begins at a keyframe folds these first, as ordinary events.
 
 use std::collections::HashMap;
 
 use super::predict::MAX_REMEMBERED;
-use crate::event::{Cpu, Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
+use crate::event::{Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
 
 /// Most relations, and most memberships, that are kept of one thread.
 const MAX_PER_THREAD: usize = 1024;
@@ -52,7 +52,6 @@ pub(super) struct Standing {
     processes: HashMap<ProcessKey, ProcessStanding>,
     gils: HashMap<GilKey, GilStanding>,
     threads: HashMap<ThreadKey, ThreadStanding>,
-    cores: HashMap<Cpu, Stamped>,
 }
 
 impl Standing {
@@ -135,9 +134,6 @@ impl Standing {
                     standing.usage = stamped();
                 }
             }
-            What::CoreBusy { cpu, .. } => {
-                self.cores.insert(*cpu, Stamped { order, event: event.clone() });
-            }
         }
     }
 
@@ -157,7 +153,6 @@ impl Standing {
             all.extend(thread.joined.iter().map(|(_, stamped)| stamped));
             all.extend(thread.relations.iter().map(|(_, stamped)| stamped));
         }
-        all.extend(self.cores.values());
         all.sort_unstable_by_key(|stamped| stamped.order);
         all.into_iter().map(|stamped| &stamped.event).collect()
     }

@@ -1,5 +1,11 @@
 //! Hermetic tests.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
-mod recording_roundtrip;
-mod recording_stream;
-mod recording_tools;
+mod fixtures;
+mod model;
+mod recording;
+mod report_json;
+mod report_text;
+mod report_verdict;
+mod sampling;
+mod simulator;

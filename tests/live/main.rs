@@ -1,1 +1,18 @@
 //! Tests against real interpreters.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic, and says what it skips"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod observed;
+mod target;
+mod target_errors;
+mod truth;
+mod truth_uprobes;
+mod truth_workloads;

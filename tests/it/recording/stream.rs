@@ -20,8 +20,6 @@ pub struct Stream {
     holder: usize,
     until: u64,
     switch_number: u64,
-    busy: Vec<u64>,
-    busy_due: u64,
     health_due: u64,
     ticks: u64,
     ready: std::collections::VecDeque<Event>,
@@ -38,8 +36,6 @@ impl Stream {
             holder: 0,
             until: now,
             switch_number: 1_000,
-            busy: vec![5_000_000_000_000; CORES as usize],
-            busy_due: now,
             health_due: now + 1_000_000_000,
             ticks: 0,
             ready: std::collections::VecDeque::new(),
@@ -132,13 +128,6 @@ impl Stream {
         }
         for thread in std::collections::BTreeSet::from([old, self.holder]) {
             self.say(What::Usage { thread: ThreadKey(thread as u32), usage: self.threads[thread] });
-        }
-        if self.now >= self.busy_due {
-            self.busy_due = self.now + 10_000_000;
-            for cpu in 0..CORES {
-                self.busy[usize::from(cpu)] += 10_000_000 * self.random.u64(0..2);
-                self.say(What::CoreBusy { cpu: Cpu(cpu), busy: Ns(self.busy[usize::from(cpu)]) });
-            }
         }
         if self.now >= self.health_due {
             self.health_due += 1_000_000_000;

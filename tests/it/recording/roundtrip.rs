@@ -1,15 +1,12 @@
 //! What is recorded is what is read: all of it, from the start and from every keyframe.
 
 use gilscope::event::*;
-use gilscope::recording::{
-    Chunk, ChunkRing, Class, Cut, Encoder, Existing, Reader, RecordingFile, Start, class, format::ChunkKind,
-};
+use gilscope::recording::{Class, Reader, Start, class};
 use gilscope::time::{MonoNs, Ns};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::recording_stream::{Stream, hurried};
-use crate::recording_tools::{chunks, events, events_from, file_of, recording, resumed};
+use crate::recording::tools::{events, events_from, recording};
 
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -175,7 +172,6 @@ fn what() -> impl Strategy<Value = What> {
         3 => sample().prop_map(What::GilSample),
         3 => (thread(), gil(), relation).prop_map(|(thread, gil, relation)| What::Relation { thread, gil, relation }),
         3 => (thread(), usage()).prop_map(|(thread, usage)| What::Usage { thread, usage }),
-        1 => (cpu(), ns()).prop_map(|(cpu, busy)| What::CoreBusy { cpu, busy }),
     ]
 }
 

@@ -1,0 +1,36 @@
+"""Four CPU-bound threads that trade the GIL: four times the threads, the work of one.
+
+"cpu-1" to "cpu-4" run pure Python, so that each waits three quarters of its
+time. Processes, or a library that computes without the GIL, would use the
+cores.
+Runs until killed, or for the seconds given as argument.
+"""
+
+import sys
+import threading
+import time
+
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else float("inf")
+END = time.monotonic() + SECONDS
+
+
+def compute():
+    n = 0
+    while time.monotonic() < END:
+        for _ in range(100000):
+            n = (n * 31 + 7) % 1000003
+
+
+def main():
+    threads = [threading.Thread(name="cpu-%d" % i, target=compute, daemon=True) for i in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,329 @@
+//! A live capture: the instruments on a thread of their own, events out of a bounded queue.
+//!
+//! The sampling thread waits for nobody. While the queue is full it keeps what
+//! it has; beyond a bound it drops observations, counts them, and keeps the
+//! definitions, without which later events would mean nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, What};
+use crate::instruments::clock;
+use crate::instruments::schedule::Schedule;
+use crate::instruments::{Keys, Sampler, Verdict};
+use crate::target::{AttachError, Target};
+use crate::time::{MonoNs, Ns};
+
+/// Events leave in batches at least this often.
+const BATCH: Ns = Ns(40_000_000);
+/// Batches that may wait in the queue: more than a minute's.
+const QUEUE: usize = 2_048;
+/// Events that may wait for room in the queue.
+const BACKLOG: usize = 200_000;
+/// Longest single sleep, so that a stop is noticed.
+const NAP: Ns = Ns(50_000_000);
+/// How long a process that replaced itself may take to become a Python again.
+const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
+/// Share of one core that ticks may use before the interval is lengthened.
+const OWN_SHARE: f64 = 0.08;
+/// Time over which that share is measured.
+const SHARE_WINDOW: Ns = Ns(250_000_000);
+
+/// How to capture.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Mean time between two ticks.
+    pub interval: Ns,
+    /// How long, by the wall clock; `None`: until the target ends or it is stopped.
+    pub duration: Option<Ns>,
+    /// gilscope's version.
+    pub tool_version: String,
+}
+
+/// A capture that runs.
+#[derive(Debug)]
+pub struct Capture {
+    events: Receiver<Vec<Event>>,
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Asks a capture to end: it takes the totals a last time and closes the stream in order.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks.
+    pub fn request(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    pub fn is_requested(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for a signal handler to set.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Capture {
+    /// Starts to observe `target` on a thread of its own.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(target: Target, options: Options, stop: Stop) -> std::io::Result<Capture> {
+        let (sender, events) = sync_channel(QUEUE);
+        let asked = stop.clone();
+        let thread = std::thread::Builder::new().name("gilscope-sampler".to_owned()).spawn(move || {
+            Run::new(options, asked, sender).observe(target);
+        })?;
+        Ok(Capture { events, stop, thread: Some(thread) })
+    }
+
+    /// The next batch of events; `None` once the capture is over and all were taken.
+    pub fn next(&self) -> Option<Vec<Event>> {
+        self.events.recv().ok()
+    }
+
+    /// The next batch if there is one by then.
+    ///
+    /// # Errors
+    /// That time is up, or the capture is over and all events were taken.
+    pub fn next_within(&self, limit: std::time::Duration) -> Result<Vec<Event>, std::sync::mpsc::RecvTimeoutError> {
+        self.events.recv_timeout(limit)
+    }
+}
+
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.stop.request();
+        if let Some(thread) = self.thread.take() {
+            while self.events.try_recv().is_ok() {}
+            let _panicked = thread.join();
+        }
+    }
+}
+
+/// The sampling thread's state.
+struct Run {
+    options: Options,
+    stop: Stop,
+    sender: SyncSender<Vec<Event>>,
+    keys: Keys,
+    schedule: Schedule,
+    started: MonoNs,
+    batch: Vec<Event>,
+    batch_since: MonoNs,
+    health: Health,
+    health_told: MonoNs,
+    dropped: u64,
+    share_from: (MonoNs, Ns),
+    reads_before: (u64, u64),
+}
+
+/// Why a process is no longer looked at.
+enum Over {
+    Stopped,
+    Ended(Ending),
+}
+
+impl Run {
+    fn new(options: Options, stop: Stop, sender: SyncSender<Vec<Event>>) -> Run {
+        clock::punctual();
+        let now = clock::now();
+        Run {
+            schedule: Schedule::new(now, options.interval, now.0),
+            options,
+            stop,
+            sender,
+            keys: Keys::default(),
+            started: now,
+            batch: Vec::new(),
+            batch_since: now,
+            health: Health::default(),
+            health_told: now,
+            dropped: 0,
+            share_from: (now, clock::thread_cpu()),
+            reads_before: (0, 0),
+        }
+    }
+
+    fn observe(mut self, target: Target) {
+        self.batch.push(Event { at: self.started, what: What::CaptureStarted(Box::new(self.info())) });
+        let pid = target.info().pid;
+        let mut next = Some(target);
+        while let Some(target) = next.take() {
+            match self.observe_image(target) {
+                Over::Ended(Ending::Execed { .. }) => next = self.attach_again(pid),
+                Over::Ended(_) | Over::Stopped => {}
+            }
+        }
+        self.tell_health(clock::now());
+        self.batch.push(Event { at: clock::now(), what: What::CaptureEnded });
+        self.flush(Flush::Wait);
+    }
+
+    fn info(&self) -> CaptureInfo {
+        let read = |path: &str| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.trim().chars().take(128).collect::<String>()
+        };
+        CaptureInfo {
+            tool_version: self.options.tool_version.clone(),
+            start_unix_ns: clock::unix_now(),
+            mode: Mode::Sampled,
+            interval: self.schedule.interval(),
+            host: read("/proc/sys/kernel/hostname"),
+            kernel: read("/proc/sys/kernel/osrelease"),
+        }
+    }
+
+    /// After an exec, the new program is found afresh, if it is a Python.
+    fn attach_again(&mut self, pid: Pid) -> Option<Target> {
+        self.flush(Flush::Try);
+        let until = clock::now() + REPLACED_PATIENCE;
+        loop {
+            match Target::attach(pid, Ns::from_millis(20), Origin::Launched) {
+                Ok(target) => return Some(target),
+                Err(AttachError::NoSuchProcess { .. }) => return None,
+                Err(_) if clock::now() >= until || self.is_over(clock::now()) => return None,
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn is_over(&self, now: MonoNs) -> bool {
+        self.stop.is_requested() || self.options.duration.is_some_and(|limit| now.since(self.started) >= limit)
+    }
+
+    fn observe_image(&mut self, target: Target) -> Over {
+        self.reads_before = (self.health.failed_reads, self.health.torn_reads);
+        let mut sampler = match Sampler::begin(target, &mut self.keys, &mut self.batch) {
+            Ok(sampler) => sampler,
+            Err(error) => {
+                return Over::Ended(Ending::LostSight { reason: error.to_string() });
+            }
+        };
+        loop {
+            let now = clock::now();
+            if self.is_over(now) {
+                sampler.finish(&mut self.batch);
+                self.count_reads(&sampler);
+                return Over::Stopped;
+            }
+            let due = self.schedule.next(now);
+            self.health.late += due.skipped;
+            self.sleep_until(due.at);
+            if self.is_over(clock::now()) {
+                continue;
+            }
+            let verdict = sampler.tick(&mut self.keys, &mut self.batch);
+            self.health.ticks += 1;
+            let now = clock::now();
+            self.adapt(now);
+            if now.since(self.health_told) >= Ns::SECOND {
+                self.count_reads(&sampler);
+                self.tell_health(now);
+            }
+            if now.since(self.batch_since) >= BATCH {
+                self.flush(Flush::Try);
+            }
+            if let Verdict::Over(ending) = verdict {
+                self.count_reads(&sampler);
+                return Over::Ended(ending);
+            }
+        }
+    }
+
+    fn sleep_until(&self, due: MonoNs) {
+        loop {
+            let now = clock::now();
+            if now >= due || self.is_over(now) {
+                return;
+            }
+            let end = self.options.duration.map_or(MonoNs(u64::MAX), |limit| self.started + limit);
+            clock::sleep_until(due.min(now + NAP).min(end));
+        }
+    }
+
+    /// Lengthens the interval while ticks cost more than their share of a core, and shortens it again when they fit.
+    fn adapt(&mut self, now: MonoNs) {
+        let (from, cpu_from) = self.share_from;
+        let length = now.since(from);
+        if length < SHARE_WINDOW {
+            return;
+        }
+        let cpu = clock::thread_cpu();
+        let share = cpu.saturating_sub(cpu_from).share_of(length).unwrap_or(0.0);
+        self.share_from = (now, cpu);
+        let interval = self.schedule.interval();
+        let asked = self.options.interval;
+        // Who asks for more than 1 kHz has asked for the cost that comes with it.
+        let allowed = OWN_SHARE * (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
+        let next = if share > allowed {
+            Ns(interval.0.saturating_mul(2))
+        } else if interval > asked && share < allowed / 3.0 {
+            Ns(interval.0 / 2).max(asked)
+        } else {
+            return;
+        };
+        if next == interval {
+            return;
+        }
+        let reason = if next > interval { RateReason::TooCostly } else { RateReason::Recovered };
+        self.schedule.change(now, next);
+        let interval = self.schedule.interval();
+        self.batch.push(Event { at: now, what: What::RateChanged { interval, reason } });
+    }
+
+    fn count_reads(&mut self, sampler: &Sampler) {
+        let reads = sampler.reads();
+        self.health.failed_reads = self.reads_before.0 + reads.failed;
+        self.health.torn_reads = self.reads_before.1 + reads.torn;
+    }
+
+    fn tell_health(&mut self, now: MonoNs) {
+        self.health.own_cpu = clock::process_cpu();
+        self.health.dropped_events = self.dropped;
+        self.health_told = now;
+        self.batch.push(Event { at: now, what: What::Health(self.health) });
+    }
+
+    fn flush(&mut self, how: Flush) {
+        self.batch_since = clock::now();
+        let batch = std::mem::take(&mut self.batch);
+        let refused = match how {
+            Flush::Wait => self.sender.send(batch).is_err(),
+            Flush::Try => match self.sender.try_send(batch) {
+                Ok(()) => false,
+                Err(TrySendError::Full(batch)) => {
+                    self.batch = batch;
+                    false
+                }
+                Err(TrySendError::Disconnected(_)) => true,
+            },
+        };
+        if refused {
+            self.stop.request();
+        }
+        if self.batch.len() > BACKLOG {
+            let before = self.batch.len();
+            self.batch
+                .retain(|event| !matches!(event.what, What::GilSample(_) | What::Relation { .. } | What::Usage { .. }));
+            self.dropped += (before - self.batch.len()) as u64;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flush {
+    /// Never waits for the reader.
+    Try,
+    /// Waits: the last batch closes the stream.
+    Wait,
+}

@@ -1,0 +1,196 @@
+//! The command line: what can be typed, and what it does.
+
+mod demo;
+mod observe;
+mod rate;
+mod report;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::error::{Failure, Status};
+use crate::event::Pid;
+use crate::time::Ns;
+
+/// Shows what CPython's Global Interpreter Lock does to a running program: who holds it, who waits, for how long,
+/// on which core. Attaches from outside, without root where the system allows it, without symbols or a restart,
+/// and never stops the program.
+#[derive(Debug, Parser)]
+#[command(name = "gilscope", version, max_term_width = 100, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Observe a process, or start a program and observe it, then say what its GIL did to it
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope report -p 4242 -d 10            ten seconds of a running process
+  gilscope report -- python3 app.py -v     a program from its first line to its end
+  gilscope report -p 4242 -d 60 -f json -o report.json
+
+The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
+    Report(ReportArgs),
+    /// Run a built-in workload and show what gilscope sees in it
+    #[command(after_help = demo::listing())]
+    Demo(DemoArgs),
+}
+
+/// `gilscope report`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program"]))]
+pub struct ReportArgs {
+    /// The process to observe
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
+    pub pid: Option<Pid>,
+    /// How long, in seconds of the wall clock [default: 10 with -p, to the program's end with --]
+    #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
+    pub duration: Option<Ns>,
+    /// The report's format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    #[command(flatten)]
+    common: Common,
+    /// Where to write the report [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The program to start and observe, with its arguments
+    #[arg(last = true, value_name = "CMD", num_args = 1..)]
+    pub program: Vec<OsString>,
+}
+
+/// `gilscope demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Which workload
+    #[arg(value_name = "NAME", default_value = demo::DEFAULT, value_parser = demo::names())]
+    pub name: String,
+    /// How long, in seconds of the wall clock
+    #[arg(short, long, value_name = "SECS", default_value = "5", value_parser = rate::parse_duration)]
+    pub duration: Ns,
+    /// The interpreter to run it with
+    #[arg(long, value_name = "PYTHON", default_value = "python3")]
+    pub python: OsString,
+    /// The report's format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What all observing commands share.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Looks a second, such as 1000 or 10k; lengthened, and said so, where they would cost too much
+    #[arg(short, long, value_name = "HZ", default_value = "1k", value_parser = rate::parse_rate)]
+    pub rate: Ns,
+    /// The precision to observe with
+    #[arg(long, value_name = "MODE", default_value = "auto")]
+    pub mode: ModeArg,
+    /// Colour in text
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more on stderr
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// A report's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs: the schema is `assets/schema/report.v1.json`
+    Json,
+}
+
+/// The precision that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// The best that this version and this machine can do
+    Auto,
+    /// Memory and /proc at intervals: durations to the interval, no cost to the target's threads
+    Sampled,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+fn parse_pid(text: &str) -> Result<Pid, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    match number {
+        Ok(pid) if pid > 0 && i32::try_from(pid).is_ok() => Ok(Pid(pid)),
+        _ => Err(format!("`{text}` is not a process id")),
+    }
+}
+
+/// Does what the command line says. The only place that turns a failure into words on stderr.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _closed = error.print();
+            return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { Status::Ok as u8 });
+        }
+    };
+    let outcome = match cli.command {
+        Command::Report(args) => report::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            let _closed = writeln!(std::io::stderr(), "gilscope: {failure}");
+            ExitCode::from(failure.status as u8)
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Status::Internal, format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Common {
+    /// Talk: on stderr, unless it was asked to be quiet.
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            let _closed = writeln!(std::io::stderr(), "gilscope: {text}");
+        }
+    }
+
+    /// More talk, where it was asked for.
+    fn say_more(&self, text: &str) {
+        if self.verbose {
+            self.say(text);
+        }
+    }
+}

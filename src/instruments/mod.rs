@@ -1,0 +1,17 @@
+//! What looks at the target and says what it saw, as [`Event`](crate::event::Event)s.
+//!
+//! The sampled instrument reads the GIL's own words from memory at every tick.
+//! From them follows for whom `/proc` has to be asked: a thread that sleeps on
+//! the GIL leaves it only by taking it, so while neither the count of handoffs
+//! nor the count of waiters has moved, nobody has to be asked at all.
+
+pub mod clock;
+mod keys;
+mod names;
+mod roster;
+mod sampler;
+pub mod schedule;
+mod watch;
+
+pub use keys::Keys;
+pub use sampler::{Sampler, Verdict};

@@ -1,0 +1,297 @@
+//! Who is there: the tasks of the process, their thread states, births, deaths and names.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::event::{Address, Event, InterpreterId, Pid, ProcessKey, Role, ThreadInfo, ThreadKey, Tid, Usage, What};
+use crate::instruments::keys::Keys;
+use crate::instruments::names::NameReader;
+use crate::target::{Target, Task, TaskError, ThreadState};
+use crate::time::MonoNs;
+
+/// `PyInterpreterState.id` of the first interpreter.
+const MAIN_INTERPRETER: InterpreterId = InterpreterId(0);
+
+/// A thread that is there.
+#[derive(Debug)]
+pub struct Member {
+    /// Its files in `/proc`; `None` where CPython does not tell which task it is.
+    pub task: Option<Task>,
+    /// The last totals that were told.
+    told: Option<Usage>,
+}
+
+/// A thread state, told from another at the same address by CPython's own count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StateKey {
+    /// Where it lies.
+    pub address: Address,
+    /// `PyThreadState.id`.
+    pub unique_id: u64,
+}
+
+/// Everybody who is there.
+#[derive(Debug)]
+pub struct Roster {
+    process: ProcessKey,
+    pid: Pid,
+    members: HashMap<ThreadKey, Member>,
+    by_tid: HashMap<Tid, ThreadKey>,
+    by_state: HashMap<StateKey, ThreadKey>,
+    by_pthread: HashMap<Address, ThreadKey>,
+    joined: HashSet<(ThreadKey, InterpreterId)>,
+    names: Option<NameReader>,
+    named: HashMap<ThreadKey, String>,
+    scanned: Option<MonoNs>,
+    tids: Vec<Tid>,
+    /// Reads of `/proc` that failed for another reason than the thread's end.
+    pub failed_reads: u64,
+}
+
+impl Roster {
+    /// Nobody yet.
+    pub fn new(process: ProcessKey, pid: Pid) -> Roster {
+        Roster {
+            process,
+            pid,
+            members: HashMap::new(),
+            by_tid: HashMap::new(),
+            by_state: HashMap::new(),
+            by_pthread: HashMap::new(),
+            joined: HashSet::new(),
+            names: NameReader::start(pid),
+            named: HashMap::new(),
+            scanned: None,
+            tids: Vec::new(),
+            failed_reads: 0,
+        }
+    }
+
+    /// How many are there.
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// A member.
+    pub fn member(&mut self, thread: ThreadKey) -> Option<&mut Member> {
+        self.members.get_mut(&thread)
+    }
+
+    /// Compares the process's tasks and thread states with those known, and tells what changed.
+    pub fn scan(
+        &mut self,
+        target: &Target,
+        states: &[(InterpreterId, ThreadState)],
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) {
+        let mut tids = std::mem::take(&mut self.tids);
+        tids.clear();
+        let listed = target.tasks(&mut tids).is_ok();
+        if listed {
+            let there: HashSet<Tid> = tids.iter().copied().collect();
+            let gone: Vec<ThreadKey> =
+                self.by_tid.iter().filter(|(tid, _)| !there.contains(tid)).map(|(_, key)| *key).collect();
+            for key in gone {
+                self.ended(key, at, events);
+            }
+            for tid in &tids {
+                self.task(*tid, keys, at, events);
+            }
+        } else {
+            self.failed_reads += 1;
+        }
+        self.tids = tids;
+        let present: HashSet<StateKey> = states.iter().map(|(_, state)| key_of(state)).collect();
+        self.by_state.retain(|state, _| present.contains(state));
+        let without_task: Vec<ThreadKey> = self
+            .members
+            .iter()
+            .filter(|(key, member)| member.task.is_none() && !self.by_state.values().any(|k| k == *key))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in without_task {
+            self.ended(key, at, events);
+        }
+        let mut news = false;
+        for (interpreter, state) in states {
+            let known = self.by_state.contains_key(&key_of(state));
+            news |= !known;
+            self.state(*interpreter, state, keys, at, events);
+        }
+        self.scanned = Some(at);
+        self.tell_names(news, at, events);
+    }
+
+    /// The thread that a thread state belongs to; it is added if it was not known. `None` for a thread that has not
+    /// begun to run or has ended: nobody knows which task it is.
+    pub fn state(
+        &mut self,
+        interpreter: InterpreterId,
+        state: &ThreadState,
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> Option<ThreadKey> {
+        let known = self.by_state.get(&key_of(state)).copied();
+        let key = match (known, state.tid) {
+            (Some(key), _) => key,
+            (None, Some(tid)) => self.task(tid, keys, at, events),
+            // Up to 3.12 CPython does not tell which task runs in a sub-interpreter: its GIL is taken all the same.
+            (None, None) if interpreter != MAIN_INTERPRETER && state.pthread != Address(0) => {
+                let name = format!("interpreter {} thread", interpreter.0);
+                self.add(None, name, Role::Python, at, keys, at, events)
+            }
+            (None, None) => return None,
+        };
+        self.by_state.insert(key_of(state), key);
+        if state.tid.is_some() {
+            self.by_pthread.insert(state.pthread, key);
+        }
+        if self.joined.insert((key, interpreter)) {
+            events.push(Event { at, what: What::ThreadJoined { thread: key, interpreter } });
+        }
+        Some(key)
+    }
+
+    /// The thread that a thread state belongs to, if it is known.
+    pub fn thread_of(&self, state: &ThreadState) -> Option<ThreadKey> {
+        self.find_state(key_of(state))
+    }
+
+    /// The thread of a thread state's key, if it is known.
+    pub fn find_state(&self, state: StateKey) -> Option<ThreadKey> {
+        self.by_state.get(&state).copied()
+    }
+
+    fn task(&mut self, tid: Tid, keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) -> ThreadKey {
+        if let Some(key) = self.by_tid.get(&tid) {
+            return *key;
+        }
+        let mut task = Task::new(self.pid, tid);
+        let started = task.stat().map_or(at, |stat| stat.started);
+        let started = self.scanned.map_or(started, |scanned| started.max(scanned)).min(at);
+        let name = task.name().unwrap_or_else(|_| tid.0.to_string());
+        let role = if tid.0 == self.pid.0 { Role::Main } else { Role::Native };
+        let key = self.add(Some(task), name, role, started, keys, at, events);
+        self.by_tid.insert(tid, key);
+        key
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a thread is told with, once")]
+    fn add(
+        &mut self,
+        task: Option<Task>,
+        name: String,
+        role: Role,
+        started: MonoNs,
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> ThreadKey {
+        let key = keys.thread();
+        let tid = task.as_ref().map(Task::tid);
+        self.members.insert(key, Member { task, told: None });
+        let info = ThreadInfo { process: self.process, tid, name, role, started };
+        events.push(Event { at, what: What::ThreadFound { thread: key, info: Box::new(info) } });
+        key
+    }
+
+    /// A thread is gone.
+    pub fn ended(&mut self, thread: ThreadKey, at: MonoNs, events: &mut Vec<Event>) {
+        if self.members.remove(&thread).is_none() {
+            return;
+        }
+        self.by_tid.retain(|_, key| *key != thread);
+        self.by_state.retain(|_, key| *key != thread);
+        self.by_pthread.retain(|_, key| *key != thread);
+        self.joined.retain(|(key, _)| *key != thread);
+        self.named.remove(&thread);
+        events.push(Event { at, what: What::ThreadEnded { thread } });
+    }
+
+    fn tell_names(&mut self, news: bool, at: MonoNs, events: &mut Vec<Event>) {
+        let Some(reader) = &self.names else { return };
+        if news {
+            reader.ask();
+        }
+        let Some(found) = reader.answer() else { return };
+        for (pthread, name) in found {
+            let Some(thread) = self.by_pthread.get(&pthread).copied() else { continue };
+            if self.named.get(&thread) != Some(&name) {
+                self.named.insert(thread, name.clone());
+                events.push(Event { at, what: What::ThreadNamed { thread, name } });
+            }
+        }
+    }
+
+    /// Reads the kernel's totals of every thread and tells them.
+    pub fn sweep(&mut self, depth: Depth, at: MonoNs, events: &mut Vec<Event>) {
+        let mut gone = Vec::new();
+        for (thread, member) in &mut self.members {
+            let Some(task) = member.task.as_mut() else { continue };
+            match task.schedstat() {
+                Ok(mut usage) => {
+                    if depth == Depth::WithSwitches {
+                        usage.switches = task.switches().ok();
+                    }
+                    member.tell(*thread, usage, at, events);
+                }
+                Err(TaskError::Gone) => gone.push(*thread),
+                Err(_) => self.failed_reads += 1,
+            }
+        }
+        for thread in gone {
+            self.ended(thread, at, events);
+        }
+    }
+
+    /// Reads one thread's totals and tells them if there is news.
+    pub fn tell_usage(&mut self, thread: ThreadKey, told: Told, at: MonoNs, events: &mut Vec<Event>) {
+        let Some(member) = self.members.get_mut(&thread) else { return };
+        let Some(task) = member.task.as_mut() else { return };
+        match task.schedstat() {
+            Ok(usage) if member.has_news(&usage, told) => member.tell(thread, usage, at, events),
+            Ok(_) => {}
+            Err(TaskError::Gone) => self.ended(thread, at, events),
+            Err(_) => self.failed_reads += 1,
+        }
+    }
+}
+
+/// When totals that were read are worth telling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// When any of them moved.
+    IfMoved,
+    /// When it was given a core: core time alone moves at every clock tick of a running thread.
+    IfDelayed,
+}
+
+/// How much of a thread's totals to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// Core time and run delay: one cheap file.
+    Times,
+    /// Context switches too: a dear one.
+    WithSwitches,
+}
+
+impl Member {
+    fn tell(&mut self, thread: ThreadKey, usage: Usage, at: MonoNs, events: &mut Vec<Event>) {
+        self.told = Some(usage);
+        events.push(Event { at, what: What::Usage { thread, usage } });
+    }
+
+    fn has_news(&self, usage: &Usage, told: Told) -> bool {
+        self.told.is_none_or(|before| {
+            before.run_delay != usage.run_delay
+                || before.timeslices != usage.timeslices
+                || (told == Told::IfMoved && before.on_cpu != usage.on_cpu)
+        })
+    }
+}
+
+fn key_of(state: &ThreadState) -> StateKey {
+    StateKey { address: state.address, unique_id: state.unique_id }
+}

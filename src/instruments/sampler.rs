@@ -1,0 +1,319 @@
+//! The sampled instrument: one process image, one tick after another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Address, Ending, Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
+use crate::instruments::clock;
+use crate::instruments::keys::Keys;
+use crate::instruments::roster::{Depth, Roster};
+use crate::instruments::watch::{Found, Watch, holder_state};
+use crate::target::{Finalization, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState};
+use crate::time::{MonoNs, Ns};
+
+/// Shortest time between two looks at who is there.
+const SCAN_SPACING: Ns = Ns(20_000_000);
+/// Shortest time between two looks that a waiter nobody knows, or a failed read, gave cause for.
+const URGENT_SPACING: Ns = Ns(2_000_000);
+/// Shortest time between two readings of all threads' totals.
+const SWEEP_SPACING: Ns = Ns(100_000_000);
+/// Shortest time between two readings of context switches.
+const SWITCHES_SPACING: Ns = Ns(5_000_000_000);
+/// A recurring job may use this share of the time: one part in so many.
+const SHARE: u64 = 60;
+
+/// Whether the process image can be looked at again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there.
+    GoesOn,
+    /// It is gone, or another.
+    Over(Ending),
+}
+
+/// What the reads of an instrument came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reads {
+    /// Reads that failed.
+    pub failed: u64,
+    /// Reads thrown away because the GIL changed under them.
+    pub torn: u64,
+}
+
+/// Samples one process image.
+#[derive(Debug)]
+pub struct Sampler {
+    target: Target,
+    process: ProcessKey,
+    roster: Roster,
+    watches: Vec<Watch>,
+    gils: BTreeMap<Address, GilKey>,
+    interpreters: BTreeMap<InterpreterId, Interpreter>,
+    reads: Reads,
+    scan: Job,
+    sweep: Job,
+    switches: Job,
+    cause: Cause,
+}
+
+/// A job that recurs, as often as its cost allows.
+#[derive(Debug, Clone, Copy)]
+struct Job {
+    spacing: Ns,
+    due: MonoNs,
+    done: MonoNs,
+}
+
+/// Why to look at who is there before it is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    None,
+    Unexplained,
+}
+
+impl Job {
+    fn new(spacing: Ns) -> Job {
+        Job { spacing, due: MonoNs(0), done: MonoNs(0) }
+    }
+
+    fn is_due(&self, now: MonoNs) -> bool {
+        now >= self.due
+    }
+
+    fn done(&mut self, began: MonoNs) {
+        let cost = clock::now().since(began);
+        self.done = began;
+        self.due = began + self.spacing.max(Ns(cost.0.saturating_mul(SHARE)));
+    }
+}
+
+impl Sampler {
+    /// Begins to observe `target` and tells what is there.
+    ///
+    /// # Errors
+    /// If its interpreters cannot be read.
+    pub fn begin(target: Target, keys: &mut Keys, events: &mut Vec<Event>) -> Result<Sampler, ReadError> {
+        let at = clock::now();
+        let process = keys.process();
+        let info = target.info().clone();
+        let pid = info.pid;
+        events.push(Event { at, what: What::ProcessFound { process, info: Box::new(info) } });
+        let mut sampler = Sampler {
+            target,
+            process,
+            roster: Roster::new(process, pid),
+            watches: Vec::new(),
+            gils: BTreeMap::new(),
+            interpreters: BTreeMap::new(),
+            reads: Reads::default(),
+            scan: Job::new(SCAN_SPACING),
+            sweep: Job::new(SWEEP_SPACING),
+            switches: Job::new(SWITCHES_SPACING),
+            cause: Cause::None,
+        };
+        sampler.look_who_is_there(keys, at, events)?;
+        sampler.sweep_totals(at, events);
+        Ok(sampler)
+    }
+
+    /// Reads that failed so far.
+    pub fn reads(&self) -> Reads {
+        Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
+    }
+
+    /// How many threads are there.
+    pub fn threads(&self) -> usize {
+        self.roster.len()
+    }
+
+    /// The key of the process image.
+    pub fn process(&self) -> ProcessKey {
+        self.process
+    }
+
+    /// Looks once.
+    pub fn tick(&mut self, keys: &mut Keys, events: &mut Vec<Event>) -> Verdict {
+        let at = clock::now();
+        let mut trouble = Cause::None;
+        for index in 0..self.watches.len() {
+            match self.watches[index].read(self.target.memory()) {
+                Ok(reading) => trouble = trouble.or(self.tell(index, reading, keys, at, events)),
+                Err(ReadError::Torn) => self.reads.torn += 1,
+                Err(_) => {
+                    self.reads.failed += 1;
+                    trouble = Cause::Unexplained;
+                }
+            }
+        }
+        self.cause = trouble;
+        let early = self.cause == Cause::Unexplained
+            && at.since(self.scan.done) >= URGENT_SPACING.max(Ns(self.scan.due.since(self.scan.done).0 / 4));
+        if self.scan.is_due(at) || early {
+            match self.target.image() {
+                ImageState::Same => {}
+                ImageState::Gone => return self.over(Ending::Exited, at, events),
+                ImageState::Replaced { path } => return self.over(Ending::Execed { path }, at, events),
+            }
+            if self.look_who_is_there(keys, at, events).is_err() {
+                self.reads.failed += 1;
+                // While a process shuts down its interpreter goes first: what is left of it tells nothing.
+                if matches!(self.target.finalization(), Ok(Finalization::Done)) {
+                    return self.over(Ending::Finalized, at, events);
+                }
+            }
+        }
+        if self.sweep.is_due(at) {
+            self.sweep_totals(at, events);
+        }
+        Verdict::GoesOn
+    }
+
+    /// Takes the totals a last time: the observation ends here.
+    pub fn finish(&mut self, events: &mut Vec<Event>) {
+        self.switches.due = MonoNs(0);
+        self.sweep_totals(clock::now(), events);
+    }
+
+    fn over(&mut self, ending: Ending, at: MonoNs, events: &mut Vec<Event>) -> Verdict {
+        events.push(Event { at, what: What::ProcessEnded { process: self.process, ending: ending.clone() } });
+        Verdict::Over(ending)
+    }
+
+    fn tell(
+        &mut self,
+        index: usize,
+        reading: GilReading,
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> Cause {
+        let holder = self.holder(&reading, keys, at, events);
+        let memory = self.target.memory();
+        let found = self.watches[index].tell(reading, holder, memory, &mut self.roster, at, events);
+        match (found, holder, holder_state(&reading)) {
+            (Found::Fewer, _, _) | (_, None, Some(_)) => Cause::Unexplained,
+            _ => Cause::None,
+        }
+    }
+
+    /// The thread that holds, which may have been born since the last scan.
+    fn holder(
+        &mut self,
+        reading: &GilReading,
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> Option<ThreadKey> {
+        let state = holder_state(reading)?;
+        if let Some(thread) = self.roster.find_state(state) {
+            return Some(thread);
+        }
+        let found = reading.holder?;
+        let interpreter = self.interpreters.values().find(|i| i.address == found.interpreter)?.id;
+        let state = ThreadState {
+            address: found.thread_state,
+            unique_id: found.unique_id,
+            pthread: found.pthread,
+            tid: found.tid,
+            main: MainThread::Unknown,
+        };
+        self.roster.state(interpreter, &state, keys, at, events)
+    }
+
+    fn look_who_is_there(&mut self, keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) -> Result<(), ReadError> {
+        let began = clock::now();
+        let found = self.target.interpreters()?;
+        self.meet_interpreters(&found, keys, at, events);
+        let mut states: Vec<(InterpreterId, ThreadState)> = Vec::new();
+        for interpreter in &found {
+            match self.target.thread_states(interpreter) {
+                Ok(those) => states.extend(those.into_iter().map(|state| (interpreter.id, state))),
+                Err(_) => self.reads.failed += 1,
+            }
+        }
+        self.roster.scan(&self.target, &states, keys, at, events);
+        for watch in &mut self.watches {
+            let takers: BTreeSet<ThreadKey> = states
+                .iter()
+                .filter(|(interpreter, _)| watch.interpreters.contains(interpreter))
+                .filter_map(|(_, state)| self.roster.thread_of(state))
+                .collect();
+            let takers: Vec<ThreadKey> = takers.into_iter().collect();
+            watch.set_candidates(&takers);
+        }
+        self.scan.done(began);
+        Ok(())
+    }
+
+    fn meet_interpreters(&mut self, found: &[Interpreter], keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) {
+        let there: BTreeSet<InterpreterId> = found.iter().map(|i| i.id).collect();
+        let gone: Vec<InterpreterId> = self.interpreters.keys().copied().filter(|id| !there.contains(id)).collect();
+        for interpreter in gone {
+            self.interpreters.remove(&interpreter);
+            events.push(Event { at, what: What::InterpreterEnded { process: self.process, interpreter } });
+            for watch in &mut self.watches {
+                watch.interpreters.retain(|id| *id != interpreter);
+            }
+            self.watches.retain(|watch| !watch.interpreters.is_empty());
+            let watched: BTreeSet<GilKey> = self.watches.iter().map(|watch| watch.gil).collect();
+            self.gils.retain(|_, gil| watched.contains(gil));
+        }
+        for interpreter in found {
+            if self.interpreters.get(&interpreter.id).is_some_and(|known| known.gil == interpreter.gil) {
+                continue;
+            }
+            let gil = interpreter.gil.map(|address| self.watch(address, interpreter, keys, at, events));
+            self.interpreters.insert(interpreter.id, *interpreter);
+            events.push(Event {
+                at,
+                what: What::InterpreterFound { process: self.process, interpreter: interpreter.id, gil },
+            });
+        }
+    }
+
+    fn watch(
+        &mut self,
+        address: Address,
+        interpreter: &Interpreter,
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> GilKey {
+        if let Some(gil) = self.gils.get(&address) {
+            if let Some(watch) = self.watches.iter_mut().find(|watch| watch.gil == *gil) {
+                watch.interpreters.push(interpreter.id);
+            }
+            return *gil;
+        }
+        let gil = keys.gil();
+        let mut probe = self.target.probe(address, interpreter);
+        let switch_interval = probe.read(self.target.memory()).map_or(Ns::from_millis(5), |reading| reading.interval);
+        events.push(Event { at, what: What::GilFound { gil, process: self.process, switch_interval } });
+        let mut watch = Watch::new(gil, probe, switch_interval);
+        watch.interpreters.push(interpreter.id);
+        self.watches.push(watch);
+        self.gils.insert(address, gil);
+        gil
+    }
+
+    fn sweep_totals(&mut self, at: MonoNs, events: &mut Vec<Event>) {
+        let began = clock::now();
+        let depth = match self.switches.is_due(at) {
+            true => Depth::WithSwitches,
+            false => Depth::Times,
+        };
+        self.roster.sweep(depth, at, events);
+        self.sweep.done(began);
+        if depth == Depth::WithSwitches {
+            self.switches.done(began);
+        }
+    }
+}
+
+impl Cause {
+    fn or(self, other: Cause) -> Cause {
+        match self {
+            Cause::None => other,
+            Cause::Unexplained => self,
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! When to look.
+
+use crate::time::{MonoNs, Ns};
+
+/// Instants on an absolute grid, each moved to a random place within its own cell.
+///
+/// One instant falls in every cell of one interval: the mean rate is exact, and no schedule of the target (the
+/// 5 ms switch interval is one) can beat with it. The draws are seeded, so that a test can repeat them.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    origin: MonoNs,
+    interval: Ns,
+    cell: u64,
+    random: fastrand::Rng,
+}
+
+/// The next instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// When to look.
+    pub at: MonoNs,
+    /// Cells that had passed before anybody asked: they are left out, never made up.
+    pub skipped: u64,
+}
+
+/// Shortest interval: 50 kHz.
+pub const SHORTEST: Ns = Ns(20_000);
+/// Longest interval: one look a second.
+pub const LONGEST: Ns = Ns::SECOND;
+
+impl Schedule {
+    /// A schedule that begins at `origin`.
+    pub fn new(origin: MonoNs, interval: Ns, seed: u64) -> Schedule {
+        Schedule {
+            origin,
+            interval: interval.clamp(SHORTEST, LONGEST),
+            cell: 0,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// The mean time between two instants.
+    pub fn interval(&self) -> Ns {
+        self.interval
+    }
+
+    /// From `now` on, another interval.
+    pub fn change(&mut self, now: MonoNs, interval: Ns) {
+        self.origin = now;
+        self.interval = interval.clamp(SHORTEST, LONGEST);
+        self.cell = 0;
+    }
+
+    /// The next instant that is not yet over at `now`.
+    pub fn next(&mut self, now: MonoNs) -> Due {
+        let reached = now.since(self.origin).0 / self.interval.0;
+        let skipped = reached.saturating_sub(self.cell);
+        self.cell = self.cell.max(reached);
+        let start = self.origin + Ns(self.cell.saturating_mul(self.interval.0));
+        self.cell += 1;
+        Due { at: start + Ns(self.random.u64(0..self.interval.0)), skipped }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_instant_falls_in_every_cell() {
+        let mut schedule = Schedule::new(MonoNs(1_000), Ns::MILLISECOND, 7);
+        let mut now = MonoNs(1_000);
+        for cell in 0..10_000u64 {
+            let due = schedule.next(now);
+            let start = 1_000 + cell * 1_000_000;
+            assert!((start..start + 1_000_000).contains(&due.at.0), "cell {cell}: {due:?}");
+            assert_eq!(due.skipped, 0);
+            now = due.at;
+        }
+    }
+
+    #[test]
+    fn places_within_the_cells_are_spread_evenly() {
+        let mut schedule = Schedule::new(MonoNs(0), Ns::MILLISECOND, 1);
+        let mut tenths = [0u32; 10];
+        let mut now = MonoNs(0);
+        for _ in 0..10_000 {
+            let due = schedule.next(now);
+            tenths[(due.at.0 % 1_000_000 / 100_000) as usize] += 1;
+            now = due.at;
+        }
+        for tenth in tenths {
+            assert!((850..1150).contains(&tenth), "{tenths:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_missed_is_skipped_and_counted() {
+        let mut schedule = Schedule::new(MonoNs(0), Ns::MILLISECOND, 3);
+        assert_eq!(schedule.next(MonoNs(0)).skipped, 0);
+        let due = schedule.next(MonoNs(10_400_000));
+        assert_eq!(due.skipped, 9);
+        assert!((10_000_000..11_000_000).contains(&due.at.0));
+    }
+
+    #[test]
+    fn absurd_rates_are_clamped() {
+        assert_eq!(Schedule::new(MonoNs(0), Ns(0), 0).interval(), SHORTEST);
+        assert_eq!(Schedule::new(MonoNs(0), Ns(u64::MAX), 0).interval(), LONGEST);
+    }
+}

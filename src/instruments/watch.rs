@@ -1,0 +1,376 @@
+//! One GIL under watch: its words at every tick, and who waits for it.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::event::{Address, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
+use crate::instruments::roster::{Roster, StateKey, Told};
+use crate::target::{Blocked, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState};
+use crate::time::{MonoNs, Ns};
+
+/// Threads asked at one tick in search of a waiter that only the condition variable knows of.
+const SEARCH: usize = 48;
+/// A holder's core is looked up this often at most, and whenever the holder changes.
+const PLACEMENT_SPACING: Ns = Ns(900_000);
+
+/// A GIL under watch.
+#[derive(Debug)]
+pub struct Watch {
+    /// Its key.
+    pub gil: GilKey,
+    /// The interpreters that use it.
+    pub interpreters: Vec<InterpreterId>,
+    probe: GilProbe,
+    switch_interval: Ns,
+    last: Option<Last>,
+    /// Threads that stand to it in some way, as of the last tick.
+    stands: Stands,
+    /// Threads that may take it, those that lately had to do with it first.
+    candidates: Vec<ThreadKey>,
+    /// Where the search among the others goes on.
+    cursor: usize,
+    placed_at: MonoNs,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Last {
+    reading: GilReading,
+    holder: Option<ThreadKey>,
+}
+
+type Stands = BTreeMap<ThreadKey, Stand>;
+
+/// How a thread stands to a GIL, as its sleep in the kernel shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stand {
+    /// Asleep on the condition variable: stays so until it takes the GIL, but for its time-outs.
+    Cond,
+    /// Asleep on the mutex around it: about to ask, or about to take.
+    Mutex,
+    /// Counted by the condition variable, but not asleep on it: it was woken, or its time-out is just over.
+    Woken,
+    /// In `drop_gil` after a forced drop.
+    SwitchCond,
+}
+
+impl Stand {
+    fn relation(self) -> Relation {
+        match self {
+            Stand::Cond | Stand::Mutex | Stand::Woken => Relation::Waiting,
+            Stand::SwitchCond => Relation::HandingOver,
+        }
+    }
+
+    /// Whether it is among those that the condition variable counts.
+    fn is_counted(self) -> bool {
+        matches!(self, Stand::Cond | Stand::Woken)
+    }
+}
+
+impl Watch {
+    /// Watches a GIL through its probe.
+    pub fn new(gil: GilKey, probe: GilProbe, switch_interval: Ns) -> Watch {
+        Watch {
+            gil,
+            interpreters: Vec::new(),
+            probe,
+            switch_interval,
+            last: None,
+            stands: Stands::new(),
+            candidates: Vec::new(),
+            cursor: 0,
+            placed_at: MonoNs(0),
+        }
+    }
+
+    /// The threads that may take it are these; those known keep their order.
+    pub fn set_candidates(&mut self, threads: &[ThreadKey]) {
+        let there: HashSet<ThreadKey> = threads.iter().copied().collect();
+        self.candidates.retain(|thread| there.contains(thread));
+        let known: HashSet<ThreadKey> = self.candidates.iter().copied().collect();
+        let new = threads.iter().copied().filter(|thread| !known.contains(thread));
+        self.candidates.splice(0..0, new);
+    }
+
+    /// Reads the GIL's words: the first thing a tick does, so that they are of its instant.
+    pub fn read(&mut self, memory: &Memory) -> Result<GilReading, ReadError> {
+        self.probe.read(memory)
+    }
+
+    /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names.
+    pub fn tell(
+        &mut self,
+        reading: GilReading,
+        holder: Option<ThreadKey>,
+        memory: &Memory,
+        roster: &mut Roster,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> Found {
+        if reading.interval != self.switch_interval {
+            self.switch_interval = reading.interval;
+            events.push(Event {
+                at,
+                what: What::SwitchIntervalChanged { gil: self.gil, switch_interval: reading.interval },
+            });
+        }
+        if let Some(thread) = holder {
+            self.bring_forward(thread);
+        }
+        let found = match self.is_unchanged(&reading, holder) {
+            true => Found::All,
+            false => {
+                let (stands, found) = self.identify(&reading, holder, memory, roster);
+                self.tell_relations(stands, &reading, roster, at, events);
+                found
+            }
+        };
+        let hold = match (reading.lock, holder) {
+            (Lock::Held, Some(thread)) => {
+                Hold::By { thread, placement: self.place(thread, &reading, roster, at, events) }
+            }
+            (Lock::Held, None) => Hold::ByUnknown,
+            (Lock::Free | Lock::NotCreated, _) => Hold::Free,
+        };
+        events.push(Event {
+            at,
+            what: What::GilSample(GilSample {
+                gil: self.gil,
+                hold,
+                switch_number: reading.switch_number,
+                waiters: reading.waiters,
+                drop_request: reading.drop_request,
+            }),
+        });
+        self.last = Some(Last { reading, holder });
+        found
+    }
+
+    /// Whether nobody's standing can have changed since the last tick: the GIL did not move, the condition variable
+    /// counts the same number, and all whom it counts are known to sleep on it.
+    fn is_unchanged(&self, reading: &GilReading, holder: Option<ThreadKey>) -> bool {
+        let unmoved = self.last.is_some_and(|last| {
+            last.holder == holder
+                && last.reading.switch_number == reading.switch_number
+                && last.reading.lock == reading.lock
+                && last.reading.waiters == reading.waiters
+        });
+        unmoved
+            && reading.waiters.is_some_and(|waiters| waiters as usize == self.stands.len())
+            && self.stands.values().all(|stand| *stand == Stand::Cond)
+    }
+
+    /// Finds out who waits, asking only those whose standing may have changed.
+    fn identify(
+        &mut self,
+        reading: &GilReading,
+        holder: Option<ThreadKey>,
+        memory: &Memory,
+        roster: &mut Roster,
+    ) -> (Stands, Found) {
+        let nodes = self.listed_waiters(memory);
+        let handoffs =
+            self.last.map_or(u64::MAX, |last| reading.switch_number.wrapping_sub(last.reading.switch_number));
+        let before = self.last.and_then(|last| last.holder);
+        let mut stands = Stands::new();
+        let mut running: Vec<ThreadKey> = Vec::new();
+        for (thread, stand) in self.stands.clone() {
+            if Some(thread) == holder {
+                continue;
+            }
+            // A sleeper on the condition variable leaves it only by taking the GIL, which counts as a handoff. With
+            // one handoff, the one that left is the holder.
+            let proven = stand == Stand::Cond && handoffs <= 1 && reading.waiters.is_some_and(|w| w > 0);
+            if proven {
+                stands.insert(thread, stand);
+                continue;
+            }
+            match self.stand_of(thread, nodes.as_deref(), roster) {
+                Asked::Stands(stand) => drop(stands.insert(thread, stand)),
+                Asked::Runs if stand.is_counted() || stand == Stand::Mutex => running.push(thread),
+                Asked::Runs | Asked::Elsewhere => {}
+            }
+        }
+        if let Some(thread) = before.filter(|b| Some(*b) != holder && !stands.contains_key(b))
+            && let Asked::Stands(stand) = self.stand_of(thread, nodes.as_deref(), roster)
+        {
+            stands.insert(thread, stand);
+        }
+        let found = self.complete(&mut stands, running, reading, holder, nodes.as_deref(), roster);
+        (stands, found)
+    }
+
+    /// On musl, the futexes of those who wait: its condition variable is a list of them.
+    fn listed_waiters(&mut self, memory: &Memory) -> Option<Vec<Address>> {
+        let mut nodes = Vec::new();
+        match self.probe.musl_waiters(memory, &mut nodes) {
+            Ok(()) if !nodes.is_empty() => Some(nodes),
+            Ok(()) | Err(_) => None,
+        }
+    }
+
+    /// Compares those found with the number that the condition variable counts, and searches on if there are fewer.
+    fn complete(
+        &mut self,
+        stands: &mut Stands,
+        running: Vec<ThreadKey>,
+        reading: &GilReading,
+        holder: Option<ThreadKey>,
+        nodes: Option<&[Address]>,
+        roster: &mut Roster,
+    ) -> Found {
+        let count = |stands: &Stands| stands.values().filter(|stand| stand.is_counted()).count();
+        let wanted = reading.waiters.map_or(usize::MAX, |waiters| waiters as usize);
+        if count(stands) > wanted {
+            for (thread, _) in std::mem::take(stands) {
+                if let Asked::Stands(stand) = self.stand_of(thread, nodes, roster) {
+                    stands.insert(thread, stand);
+                }
+            }
+        }
+        if reading.waiters.is_some() {
+            let room = wanted.saturating_sub(count(stands));
+            stands.extend(running.into_iter().take(room).map(|thread| (thread, Stand::Woken)));
+        }
+        if count(stands) >= wanted || self.candidates.is_empty() {
+            return if reading.waiters.is_some() && count(stands) < wanted { Found::Fewer } else { Found::All };
+        }
+        let candidates = self.candidates.len();
+        let near = SEARCH / 2;
+        let asked = (0..near.min(candidates))
+            .chain(
+                (0..near.min(candidates.saturating_sub(near))).map(|i| near + (self.cursor + i) % (candidates - near)),
+            )
+            .map(|i| self.candidates[i])
+            .collect::<Vec<_>>();
+        self.cursor = self.cursor.wrapping_add(near);
+        for thread in asked {
+            if Some(thread) == holder || stands.contains_key(&thread) {
+                continue;
+            }
+            if let Asked::Stands(stand) = self.stand_of(thread, nodes, roster) {
+                stands.insert(thread, stand);
+                self.bring_forward(thread);
+            }
+            if count(stands) >= wanted {
+                return Found::All;
+            }
+        }
+        if reading.waiters.is_some() { Found::Fewer } else { Found::All }
+    }
+
+    fn stand_of(&mut self, thread: ThreadKey, nodes: Option<&[Address]>, roster: &mut Roster) -> Asked {
+        let Some(task) = roster.member(thread).and_then(|member| member.task.as_mut()) else {
+            return Asked::Elsewhere;
+        };
+        let blocked = match task.blocked() {
+            Ok(blocked) => blocked,
+            Err(TaskError::Gone) => return Asked::Elsewhere,
+            Err(_) => {
+                roster.failed_reads += 1;
+                return Asked::Elsewhere;
+            }
+        };
+        match blocked {
+            Blocked::Running => Asked::Runs,
+            Blocked::Futex { address, .. } if nodes.is_some_and(|nodes| nodes.contains(&address)) => {
+                Asked::Stands(Stand::Cond)
+            }
+            Blocked::Futex { address, .. } => match self.probe.site(address) {
+                Some(GilSite::Cond) => {
+                    self.probe.note_cond_futex(address);
+                    Asked::Stands(Stand::Cond)
+                }
+                Some(GilSite::Mutex) => Asked::Stands(Stand::Mutex),
+                Some(GilSite::SwitchCond) => Asked::Stands(Stand::SwitchCond),
+                Some(GilSite::SwitchMutex) | None => Asked::Elsewhere,
+            },
+            Blocked::Syscall { .. } | Blocked::Asleep => Asked::Elsewhere,
+        }
+    }
+
+    fn tell_relations(
+        &mut self,
+        stands: Stands,
+        reading: &GilReading,
+        roster: &mut Roster,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) {
+        let hidden = self.last.map_or(0, |last| {
+            let handoffs = reading.switch_number.wrapping_sub(last.reading.switch_number);
+            handoffs.saturating_sub(u64::from(reading.lock == Lock::Held))
+        });
+        for thread in self.stands.keys().filter(|thread| !stands.contains_key(thread)) {
+            events
+                .push(Event { at, what: What::Relation { thread: *thread, gil: self.gil, relation: Relation::Apart } });
+        }
+        for (thread, stand) in &stands {
+            let was = self.stands.get(thread).map(|stand| stand.relation());
+            let is = stand.relation();
+            // Whoever waits at both ticks may have taken the GIL between them: its core time tells.
+            if is == Relation::Waiting && (was != Some(is) || hidden > 0) {
+                roster.tell_usage(*thread, Told::IfMoved, at, events);
+            }
+            if was != Some(is) {
+                events.push(Event { at, what: What::Relation { thread: *thread, gil: self.gil, relation: is } });
+            }
+        }
+        self.stands = stands;
+    }
+
+    fn place(
+        &mut self,
+        thread: ThreadKey,
+        reading: &GilReading,
+        roster: &mut Roster,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> Option<Placement> {
+        let same = self
+            .last
+            .is_some_and(|last| last.holder == Some(thread) && last.reading.switch_number == reading.switch_number);
+        if same && at.since(self.placed_at) < PLACEMENT_SPACING {
+            return None;
+        }
+        self.placed_at = at;
+        let task = roster.member(thread)?.task.as_mut()?;
+        let placement = match task.stat() {
+            Ok(stat) if stat.state == TaskState::Running => Placement::OnOrQueued(stat.cpu),
+            Ok(stat) => Placement::Asleep(stat.cpu),
+            Err(TaskError::Gone) => return None,
+            Err(_) => {
+                roster.failed_reads += 1;
+                Placement::Unknown
+            }
+        };
+        roster.tell_usage(thread, Told::IfDelayed, at, events);
+        Some(placement)
+    }
+
+    fn bring_forward(&mut self, thread: ThreadKey) {
+        if let Some(index) = self.candidates.iter().position(|t| *t == thread) {
+            self.candidates[..=index].rotate_right(1);
+        }
+    }
+}
+
+/// Whether all that the condition variable counts were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// All of them.
+    All,
+    /// Fewer: somebody waits that is not known.
+    Fewer,
+}
+
+enum Asked {
+    Stands(Stand),
+    Runs,
+    Elsewhere,
+}
+
+/// The thread state that a reading names as the holder.
+pub fn holder_state(reading: &GilReading) -> Option<StateKey> {
+    let holder = reading.holder.as_ref()?;
+    (reading.lock == Lock::Held).then_some(StateKey { address: holder.thread_state, unique_id: holder.unique_id })
+}

@@ -1,0 +1,600 @@
+//! One GIL's account: ticks in, time integrals and intervals out.
+//!
+//! Between two ticks the state is taken to have changed half way: each half of
+//! the time goes to what was seen at its end. Over ticks at random instants that
+//! is unbiased for shares; an edge is known to about one sampling interval.
+//!
+//! A tick costs by what changed at it, not by how many threads wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Relation, ThreadKey};
+use crate::model::intervals::{Edge, Grain, Intervals, Open};
+use crate::model::snapshot::{GilFigures, GilNow};
+use crate::model::thread::{Stand, Standing, ThreadAccount};
+use crate::model::timeline::{Bin, Timeline};
+use crate::time::{MonoNs, Ns};
+
+/// The threads of the capture, by key.
+pub type Threads = BTreeMap<ThreadKey, ThreadAccount>;
+
+/// Time on a core that one time-out of a wait explains: 2 to 5 us, and the switch.
+const TIME_OUT_ON_CPU: Ns = Ns(7_000);
+
+/// Time on a core beyond time-outs by which a thread that has taken the GIL and lost it again between two ticks
+/// differs from one that only timed out: a take with even an empty hold runs on through the eval loop and another
+/// request, 20 us and more.
+const TAKE_ON_CPU: Ns = Ns(12_000);
+
+/// Two ticks further apart than this many intervals are not bridged: what happened between them is unknown.
+const GIL_GAP: u64 = 20;
+
+/// A placement that was read this long ago still holds for a holder that kept the GIL.
+const PLACEMENT_HOLDS: Ns = Ns(2_000_000);
+
+/// No handoff is faster: a counter that moves more often was misread.
+const FASTEST_HANDOFF: Ns = Ns(100);
+
+/// The kernel has no more tasks (`PID_MAX_LIMIT`): a larger count of waiters was misread.
+const MOST_TASKS: u32 = 1 << 22;
+
+/// Everything folded in about one GIL.
+#[derive(Debug, Clone)]
+pub struct GilAccount {
+    key: GilKey,
+    process: ProcessKey,
+    switch_interval: Ns,
+    found: MonoNs,
+    ended: Option<MonoNs>,
+    last: Option<Tick>,
+    /// Relations other than `Apart` in force at the last tick, the holder's included.
+    relations: BTreeMap<ThreadKey, Relation>,
+    /// What changes at the tick that is being gathered.
+    changes: BTreeMap<ThreadKey, Relation>,
+    /// Threads that stand to it as waiting.
+    waiting: u32,
+    /// Who was seen to hold it under the present count of handoffs.
+    owner: Option<ThreadKey>,
+    placed: Option<(MonoNs, Placement)>,
+    observed: Ns,
+    held: Ns,
+    held_placed: Ns,
+    held_asleep: Ns,
+    preempted: Ns,
+    contended: Ns,
+    lost: Ns,
+    max_waiters: u32,
+    samples: u64,
+    handoffs_seen: u64,
+    handoffs_counted: u64,
+    waits: Intervals,
+    holds: Intervals,
+    history: Arc<Timeline>,
+}
+
+/// How well a GIL, or several together, was observed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Observed {
+    /// From when it came into view.
+    pub lifetime: Ns,
+    /// Of that, bridged by ticks.
+    pub bridged: Ns,
+    /// Ticks.
+    pub samples: u64,
+    /// Handoffs where dropper and taker were seen.
+    pub handoffs_seen: u64,
+    /// Handoffs by CPython's own count.
+    pub handoffs_counted: u64,
+}
+
+impl std::ops::AddAssign for Observed {
+    fn add_assign(&mut self, other: Observed) {
+        self.lifetime += other.lifetime;
+        self.bridged += other.bridged;
+        self.samples += other.samples;
+        self.handoffs_seen += other.handoffs_seen;
+        self.handoffs_counted += other.handoffs_counted;
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Tick {
+    at: MonoNs,
+    sample: GilSample,
+    waiters: u32,
+}
+
+impl Tick {
+    fn holder(&self) -> Option<ThreadKey> {
+        match self.sample.hold {
+            Hold::By { thread, .. } => Some(thread),
+            Hold::Free | Hold::ByUnknown => None,
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        self.sample.hold != Hold::Free
+    }
+
+    fn placement(&self) -> Option<Placement> {
+        match self.sample.hold {
+            Hold::By { placement, .. } => placement,
+            Hold::Free | Hold::ByUnknown => None,
+        }
+    }
+
+    /// Handoffs since `earlier` by CPython's count; none where the count cannot be right.
+    fn handoffs_since(&self, earlier: &Tick) -> u64 {
+        let most = self.at.since(earlier.at).0 / FASTEST_HANDOFF.0 + 2;
+        let counted = self.sample.switch_number.checked_sub(earlier.sample.switch_number);
+        counted.filter(|handoffs| *handoffs <= most).unwrap_or(0)
+    }
+}
+
+/// Two ticks that are bridged, and what counts happened between them.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    last: Tick,
+    tick: Tick,
+    handoffs: u64,
+    interval: Ns,
+}
+
+impl Step {
+    fn edge(&self) -> MonoNs {
+        self.last.at.midpoint(self.tick.at)
+    }
+}
+
+/// How a thread's standing to the GIL moves at a tick.
+#[derive(Debug, Clone, Copy)]
+struct Move {
+    thread: ThreadKey,
+    from: Option<Standing>,
+    to: Option<Standing>,
+}
+
+impl GilAccount {
+    /// A GIL of `process` that came into view at `found`.
+    pub fn new(key: GilKey, process: ProcessKey, switch_interval: Ns, found: MonoNs) -> GilAccount {
+        GilAccount {
+            key,
+            process,
+            switch_interval,
+            found,
+            ended: None,
+            last: None,
+            relations: BTreeMap::new(),
+            changes: BTreeMap::new(),
+            waiting: 0,
+            owner: None,
+            placed: None,
+            observed: Ns::ZERO,
+            held: Ns::ZERO,
+            held_placed: Ns::ZERO,
+            held_asleep: Ns::ZERO,
+            preempted: Ns::ZERO,
+            contended: Ns::ZERO,
+            lost: Ns::ZERO,
+            max_waiters: 0,
+            samples: 0,
+            handoffs_seen: 0,
+            handoffs_counted: 0,
+            waits: Intervals::new(Grain::Fine),
+            holds: Intervals::new(Grain::Fine),
+            history: Arc::default(),
+        }
+    }
+
+    /// The process whose threads take it.
+    pub fn process(&self) -> ProcessKey {
+        self.process
+    }
+
+    /// Its newest tick.
+    pub fn last_tick(&self) -> MonoNs {
+        self.last.map_or(self.found, |last| last.at)
+    }
+
+    /// The switch interval was changed.
+    pub fn set_switch_interval(&mut self, switch_interval: Ns) {
+        self.switch_interval = switch_interval;
+    }
+
+    /// A thread's relation from the coming tick on. `account` is its account.
+    pub fn relate(&mut self, thread: ThreadKey, relation: Relation, account: &ThreadAccount) {
+        if self.ended.is_none() && self.is_known(account) {
+            self.changes.insert(thread, relation);
+        }
+    }
+
+    fn is_known(&self, account: &ThreadAccount) -> bool {
+        account.end.is_none() && account.info.process == self.process
+    }
+
+    /// How well it has been observed by `now`.
+    pub fn observed(&self, now: MonoNs) -> Observed {
+        Observed {
+            lifetime: self.ended.unwrap_or(now).since(self.found),
+            bridged: self.observed,
+            samples: self.samples,
+            handoffs_seen: self.handoffs_seen,
+            handoffs_counted: self.handoffs_counted,
+        }
+    }
+
+    /// Closes a tick. `read` are the threads whose kernel totals were read at it, and `mine` tells whether a thread
+    /// takes this GIL.
+    pub fn tick(
+        &mut self,
+        at: MonoNs,
+        sample: GilSample,
+        interval: Ns,
+        threads: &mut Threads,
+        read: &[ThreadKey],
+        mine: &dyn Fn(&ThreadAccount) -> bool,
+    ) {
+        if self.ended.is_some() {
+            return;
+        }
+        self.samples += 1;
+        let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
+        let gap = Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP));
+        let mut touched = self.take_changes();
+        let handoffs = self.last.map_or(0, |last| tick.handoffs_since(&last));
+        self.handoffs_counted = self.handoffs_counted.saturating_add(handoffs);
+        match self.last.filter(|last| at.since(last.at) <= gap) {
+            Some(last) => {
+                touched.extend(last.holder().into_iter().chain(tick.holder()));
+                touched.sort_unstable();
+                touched.dedup();
+                let step = Step { last, tick, handoffs, interval };
+                self.follow(&step, &touched, read, threads);
+                tick.waiters = self.count_waiters(&tick.sample);
+                self.integrate(&Step { tick, ..step }, threads);
+            }
+            None => {
+                if let Some(last) = self.last {
+                    self.cut_all(last.at, touched, threads);
+                    for thread in threads.values_mut().filter(|t| t.end.is_none() && mine(t)) {
+                        thread.gap(last.at, at);
+                    }
+                }
+                self.begin_all(&tick, threads);
+                tick.waiters = self.count_waiters(&tick.sample);
+            }
+        }
+        self.owner = match tick.holder() {
+            None if handoffs == 0 => self.owner,
+            holder => holder,
+        };
+        self.max_waiters = self.max_waiters.max(tick.waiters);
+        self.last = Some(tick);
+    }
+
+    /// What a sample says, without what cannot be.
+    fn credible(&mut self, at: MonoNs, mut sample: GilSample, threads: &mut Threads) -> GilSample {
+        sample.waiters = sample.waiters.filter(|waiters| *waiters <= MOST_TASKS);
+        let Hold::By { thread, placement } = &mut sample.hold else {
+            self.placed = None;
+            return sample;
+        };
+        let Some(account) = threads.get_mut(thread).filter(|account| self.is_known(account)) else {
+            self.placed = None;
+            sample.hold = Hold::ByUnknown;
+            return sample;
+        };
+        // A holder that was not looked at is where it was, as long as the GIL stayed with it and that was just now.
+        let kept = self
+            .last
+            .is_some_and(|last| last.holder() == Some(*thread) && last.sample.switch_number == sample.switch_number);
+        self.placed = match *placement {
+            Some(read) => Some((at, read)),
+            None => self.placed.filter(|(read_at, _)| kept && at.since(*read_at) <= PLACEMENT_HOLDS),
+        };
+        *placement = self.placed.map(|(_, placement)| placement);
+        account.placement = *placement;
+        sample
+    }
+
+    fn count_waiters(&self, sample: &GilSample) -> u32 {
+        self.waiting.max(sample.waiters.unwrap_or(0))
+    }
+
+    /// Puts the gathered relations into force; the threads whose relation was told.
+    fn take_changes(&mut self) -> Vec<ThreadKey> {
+        let changes = std::mem::take(&mut self.changes);
+        let touched = changes.keys().copied().collect();
+        for (thread, relation) in changes {
+            match relation {
+                Relation::Apart => drop(self.relations.remove(&thread)),
+                other => drop(self.relations.insert(thread, other)),
+            }
+        }
+        touched
+    }
+
+    /// How a thread stands to it at `tick`.
+    fn standing_at(&self, tick: &Tick, thread: ThreadKey) -> Option<Standing> {
+        if tick.holder() == Some(thread) {
+            return Some(Standing::Holding);
+        }
+        match self.relations.get(&thread)? {
+            Relation::Apart => None,
+            Relation::Waiting => Some(Standing::Waiting),
+            Relation::HandingOver => Some(Standing::HandingOver),
+            Relation::Unknown => Some(Standing::Unseen),
+        }
+    }
+
+    /// The time between two ticks: each half goes to what was seen at its end.
+    fn integrate(&mut self, step: &Step, threads: &mut Threads) {
+        let Step { last, tick, handoffs, .. } = step;
+        let length = tick.at.since(last.at);
+        let first_half = Ns(length.0 / 2);
+        let mut bin = Bin { observed: length, handoffs: *handoffs, ..Bin::default() };
+        for (end, half) in [(last, first_half), (tick, length.saturating_sub(first_half))] {
+            if end.is_held() {
+                bin.held += half;
+            }
+            if let Some(account) = end.holder().and_then(|holder| threads.get_mut(&holder)) {
+                account.held(half, end.placement());
+                match end.placement() {
+                    Some(Placement::Asleep(_)) => bin.held_asleep += half,
+                    Some(Placement::OnOrQueued(_)) => self.held_placed += half,
+                    Some(Placement::Unknown) | None => {}
+                }
+            }
+            if end.waiters > 0 {
+                bin.contended += half;
+                bin.lost += Ns(half.0.saturating_mul(u64::from(end.waiters)));
+            }
+        }
+        self.observed += bin.observed;
+        self.held += bin.held;
+        self.held_asleep += bin.held_asleep;
+        self.contended += bin.contended;
+        self.lost += bin.lost;
+        Arc::make_mut(&mut self.history).add(last.at, tick.at, &bin);
+    }
+
+    /// Moves every thread concerned from how it stood to how it stands.
+    fn follow(&mut self, step: &Step, touched: &[ThreadKey], read: &[ThreadKey], threads: &mut Threads) {
+        if step.handoffs == 1
+            && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
+            && from != to
+        {
+            self.handoffs_seen += 1;
+        }
+        self.follow_run_delay(step, read, threads);
+        let moves: Vec<Move> = touched
+            .iter()
+            .map(|&thread| Move {
+                thread,
+                from: threads.get(&thread).and_then(|t| t.standing(self.key)).map(|stand| stand.standing),
+                to: self.standing_at(&step.tick, thread),
+            })
+            .collect();
+        for thread in self.takers_unseen(step, &moves, read, threads) {
+            let waiting = Some(Standing::Waiting);
+            self.restand(step, Move { thread, from: waiting, to: waiting }, threads);
+        }
+        for moved in moves {
+            let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
+            if moved.from != moved.to || retaken {
+                self.restand(step, moved, threads);
+            }
+        }
+    }
+
+    /// Ends what a thread was in, and begins what it is in.
+    fn restand(&mut self, step: &Step, moved: Move, threads: &mut Threads) {
+        let Some(account) = threads.get_mut(&moved.thread) else { return };
+        let edge = step.edge();
+        // Where one side could not be read, that something began or ended there was not seen.
+        let blind = |here: &Tick, other: Option<Standing>, standing: Standing| {
+            other == Some(Standing::Unseen) || (standing == Standing::Holding && here.sample.hold == Hold::ByUnknown)
+        };
+        if let Some(stand) = account.finish(self.key, edge) {
+            let unseen = blind(&step.tick, moved.to, stand.standing);
+            match stand.standing {
+                Standing::Waiting => {
+                    self.waiting = self.waiting.saturating_sub(1);
+                    let rounds = step.last.sample.switch_number.checked_sub(stand.open.switch_number);
+                    account.rounds_lost = account.rounds_lost.saturating_add(rounds.unwrap_or(0));
+                    end_interval([&mut account.waits, &mut self.waits], stand.open, step, unseen);
+                }
+                Standing::Holding => end_interval([&mut account.holds, &mut self.holds], stand.open, step, unseen),
+                Standing::HandingOver | Standing::Unseen => {}
+            }
+        }
+        if let Some(standing) = moved.to {
+            let seen = !blind(&step.last, moved.from, standing);
+            let open = Open {
+                start: edge,
+                edge: if seen { Edge::Seen } else { Edge::Cut },
+                first: step.tick.at,
+                switch_number: step.tick.sample.switch_number,
+            };
+            account.begin(Stand { gil: self.key, standing, open });
+            self.waiting += u32::from(standing == Standing::Waiting);
+        }
+    }
+
+    /// Where a thread was queued for a core while it held or waited, that time belongs there.
+    fn follow_run_delay(&mut self, step: &Step, read: &[ThreadKey], threads: &mut Threads) {
+        for thread in read {
+            let to = self.standing_at(&step.tick, *thread);
+            let Some(account) = threads.get_mut(thread) else { continue };
+            let Some((usage, stand)) = account.step_at(step.tick.at).zip(account.standing(self.key).copied()) else {
+                continue;
+            };
+            let delay = usage.run_delay.min(step.tick.at.since(stand.open.start));
+            match (stand.standing, to) {
+                (Standing::Holding, Some(Standing::Holding)) if step.handoffs == 0 => {
+                    account.preempted(delay);
+                    self.preempted += delay;
+                }
+                (Standing::Waiting, Some(Standing::Waiting | Standing::Holding)) => account.delayed_in_wait(delay),
+                _ => {}
+            }
+        }
+    }
+
+    /// Threads that wait at both ticks, but have taken the GIL and lost it again between them.
+    ///
+    /// The count of handoffs tells how many takers nobody saw. A thread is one of them if it has used a core for
+    /// longer than time-outs of its wait explain; where more threads have, those that used it longest.
+    fn takers_unseen(&self, step: &Step, moves: &[Move], read: &[ThreadKey], threads: &Threads) -> Vec<ThreadKey> {
+        let left_a_wait = |moved: &&Move| {
+            moved.from == Some(Standing::Waiting) && matches!(moved.to, None | Some(Standing::HandingOver))
+        };
+        let seen = u64::from(step.tick.is_held()) + moves.iter().filter(left_a_wait).count() as u64;
+        let unseen = usize::try_from(step.handoffs.saturating_sub(seen)).unwrap_or(usize::MAX);
+        if unseen == 0 {
+            return Vec::new();
+        }
+        let longest = step.tick.at.since(step.last.at) + Ns::SECOND;
+        let mut ran: Vec<(Ns, ThreadKey)> = read
+            .iter()
+            .filter_map(|key| {
+                let thread = threads.get(key)?;
+                let waited = thread.standing(self.key)?.standing == Standing::Waiting;
+                let waits = self.standing_at(&step.tick, *key) == Some(Standing::Waiting);
+                let usage = thread.step_at(step.tick.at).filter(|usage| waited && waits && usage.over <= longest)?;
+                let time_outs = (usage.over.0 / self.switch_interval.0.max(1) + 1).min(usage.timeslices);
+                let explained = Ns(TIME_OUT_ON_CPU.0.saturating_mul(time_outs));
+                let beyond = usage.on_cpu.saturating_sub(explained);
+                (beyond >= TAKE_ON_CPU).then_some((beyond, *key))
+            })
+            .collect();
+        ran.sort_unstable_by(|a, b| b.cmp(a));
+        ran.dedup();
+        ran.into_iter().take(unseen).map(|(_, thread)| thread).collect()
+    }
+
+    /// Everything open ends unseen at `at`, also for threads that no longer stand to it: the `others`.
+    fn cut_all(&mut self, at: MonoNs, mut others: Vec<ThreadKey>, threads: &mut Threads) {
+        others.extend(self.last.and_then(|last| last.holder()));
+        others.extend(self.relations.keys());
+        for thread in others {
+            if let Some(account) = threads.get_mut(&thread) {
+                self.cut(at, account);
+            }
+        }
+    }
+
+    /// What one thread was in ends unseen at `at`.
+    fn cut(&mut self, at: MonoNs, account: &mut ThreadAccount) {
+        let Some(stand) = account.finish(self.key, at) else { return };
+        match stand.standing {
+            Standing::Waiting => {
+                self.waiting = self.waiting.saturating_sub(1);
+                account.waits.cut(stand.open, at);
+                self.waits.cut(stand.open, at);
+            }
+            Standing::Holding => {
+                account.holds.cut(stand.open, at);
+                self.holds.cut(stand.open, at);
+            }
+            Standing::HandingOver | Standing::Unseen => {}
+        }
+    }
+
+    /// Everything there is at `tick` began before it, unseen.
+    fn begin_all(&mut self, tick: &Tick, threads: &mut Threads) {
+        let concerned: Vec<ThreadKey> = self.relations.keys().copied().chain(tick.holder()).collect();
+        let open = Open { start: tick.at, edge: Edge::Cut, first: tick.at, switch_number: tick.sample.switch_number };
+        self.waiting = 0;
+        for thread in concerned {
+            let standing = self.standing_at(tick, thread);
+            if let Some((account, standing)) = threads.get_mut(&thread).zip(standing) {
+                account.begin(Stand { gil: self.key, standing, open });
+                self.waiting += u32::from(standing == Standing::Waiting);
+            }
+        }
+    }
+
+    /// A thread ended: what it had open ends at the last tick, unseen.
+    pub fn thread_ended(&mut self, key: ThreadKey, account: &mut ThreadAccount) {
+        self.relations.remove(&key);
+        self.changes.remove(&key);
+        if let Some(last) = self.last {
+            self.cut(last.at, account);
+        }
+        if let Some(last) = self.last.as_mut().filter(|last| last.holder() == Some(key)) {
+            last.sample.hold = Hold::ByUnknown;
+        }
+    }
+
+    /// The observation of this GIL ends.
+    pub fn end(&mut self, threads: &mut Threads) {
+        if self.ended.is_some() {
+            return;
+        }
+        let at = self.last_tick();
+        self.cut_all(at, Vec::new(), threads);
+        self.ended = Some(at);
+        self.relations.clear();
+        self.changes.clear();
+    }
+
+    /// The figures to show.
+    pub fn figures(&self, threads: &Threads, resolution: Ns) -> GilFigures {
+        let share = |length: Ns| length.share_of(self.observed).unwrap_or(0.0);
+        let holder = self.last.and_then(|last| last.holder());
+        let account = |thread: &ThreadKey| threads.get(thread);
+        let open = |standing, thread: &ThreadKey| {
+            let stand = account(thread)?.standing(self.key).filter(|stand| stand.standing == standing)?;
+            Some((stand.open, self.last_tick()))
+        };
+        let open_hold: Vec<_> = holder.iter().filter_map(|t| open(Standing::Holding, t)).collect();
+        let open_waits: Vec<_> = self.relations.keys().filter_map(|t| open(Standing::Waiting, t)).collect();
+        let mean_waiters = share(self.lost);
+        let load = share(self.held);
+        let placed = self.held_placed + self.held_asleep;
+        let of_placed = |length: Ns| match placed {
+            Ns::ZERO if self.held > Ns::ZERO => None,
+            Ns::ZERO => Some(0.0),
+            placed => length.share_of(placed).map(|s| s * load),
+        };
+        let preempted = self.preempted.min(self.held_placed);
+        GilFigures {
+            key: self.key,
+            switch_interval: self.switch_interval,
+            observed: self.observed,
+            load,
+            held_off_cpu: of_placed(preempted + self.held_asleep),
+            held_preempted: of_placed(preempted),
+            held_asleep: of_placed(self.held_asleep),
+            contention: share(self.contended),
+            demand: load + mean_waiters,
+            mean_waiters,
+            max_waiters: self.max_waiters,
+            lost: self.lost,
+            handoffs: self.handoffs_counted,
+            forced_handoffs: None,
+            cross_core_handoffs: None,
+            drop_latency: None,
+            waits: self.waits.distribution(&open_waits, resolution),
+            holds: self.holds.distribution(&open_hold, resolution),
+            now: GilNow {
+                holder,
+                placement: self.last.and_then(|last| last.placement()),
+                waiters: self.last.map(|last| last.waiters),
+                drop_request: self.last.map_or(DropRequest::Unknown, |last| last.sample.drop_request),
+            },
+            history: Arc::clone(&self.history),
+        }
+    }
+}
+
+fn end_interval(sums: [&mut Intervals; 2], open: Open, step: &Step, unseen: bool) {
+    for sum in sums {
+        match unseen {
+            true => sum.cut(open, step.edge()),
+            false => sum.close(open, step.edge(), step.last.at, step.interval),
+        }
+    }
+}

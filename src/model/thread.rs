@@ -1,0 +1,391 @@
+//! One thread's account: what it did with its lifetime.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{Cpu, GilKey, InterpreterId, Placement, Role, Switches, ThreadInfo, ThreadKey, Usage};
+use crate::model::intervals::{Grain, Intervals, Open};
+use crate::model::snapshot::{StateTimes, ThreadCore, ThreadFigures, ThreadState};
+use crate::time::{MonoNs, Ns};
+
+/// The newest tick of each GIL: what goes on is known up to there.
+pub type Ticks<'a> = &'a dyn Fn(GilKey) -> MonoNs;
+
+/// What the kernel's totals moved by between two readings.
+#[derive(Debug, Clone, Copy)]
+pub struct UsageStep {
+    /// When the later reading was taken.
+    pub at: MonoNs,
+    /// Time since the earlier one.
+    pub over: Ns,
+    /// Time on a core between them.
+    pub on_cpu: Ns,
+    /// Time queued for a core that ended between them.
+    pub run_delay: Ns,
+    /// How often it was given a core between them.
+    pub timeslices: u64,
+}
+
+impl UsageStep {
+    /// How much of it lies after `since`.
+    pub fn overlap(&self, since: MonoNs) -> Ns {
+        self.at.since(since).min(self.over)
+    }
+}
+
+/// How a thread stands to a GIL at a tick, if it stands to it at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It holds it.
+    Holding,
+    /// In `take_gil`.
+    Waiting,
+    /// In `switch_cond` after a forced drop.
+    HandingOver,
+    /// It could not be read.
+    Unseen,
+}
+
+/// A standing that goes on: nothing is summed up until it ends, so that a thread costs nothing while it waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Stand {
+    /// To which GIL.
+    pub gil: GilKey,
+    /// How.
+    pub standing: Standing,
+    /// Since when.
+    pub open: Open,
+}
+
+/// Everything folded in about one thread.
+#[derive(Debug, Clone)]
+pub struct ThreadAccount {
+    /// What is known of it.
+    pub info: ThreadInfo,
+    /// Interpreters it has a thread state in.
+    pub interpreters: BTreeSet<InterpreterId>,
+    /// Start of its lifetime in the capture.
+    pub start: MonoNs,
+    /// End of it.
+    pub end: Option<MonoNs>,
+    /// The step between the two newest readings of the kernel's totals.
+    pub step: Option<UsageStep>,
+    /// Its contended waits.
+    pub waits: Intervals,
+    /// Its holds.
+    pub holds: Intervals,
+    /// How it stands to the GILs it has to do with at present: hardly ever more than one.
+    stands: Vec<Stand>,
+    /// Handoffs that went to others during its waits.
+    pub rounds_lost: u64,
+    /// Where it was when it was last seen to hold.
+    pub placement: Option<Placement>,
+    held_placed: Ns,
+    held_asleep: Ns,
+    held_unplaced: Ns,
+    preempted: Ns,
+    handing_over: Ns,
+    unobserved: Ns,
+    /// Up to here nobody looked, as already counted.
+    gap_end: MonoNs,
+    blind: Blind,
+    /// Run delay that fell into waits and handovers: it is counted there.
+    delay_in_wait: Ns,
+    baseline: Option<(MonoNs, Usage)>,
+    latest: Option<(MonoNs, Usage)>,
+    switches: Option<(Switches, Switches)>,
+    cpu: Option<Cpu>,
+    held_on: BTreeMap<Cpu, Ns>,
+}
+
+/// What the kernel's totals say about time in which nobody looked: it belongs to no state.
+#[derive(Debug, Clone, Copy, Default)]
+struct Blind {
+    /// Unobserved time since the newest reading.
+    pending: Ns,
+    /// Unobserved time between readings.
+    covered: Ns,
+    on_cpu: Ns,
+    run_delay: Ns,
+}
+
+impl Blind {
+    fn cover(&mut self, step: &UsageStep, length: Ns) {
+        let part = length.min(step.over);
+        self.covered += part;
+        self.on_cpu += step.on_cpu.scaled(part, step.over);
+        self.run_delay += step.run_delay.scaled(part, step.over);
+    }
+}
+
+impl ThreadAccount {
+    /// A thread that came into view at `seen`, in a capture that began at `capture_start`.
+    pub fn new(info: ThreadInfo, seen: MonoNs, capture_start: MonoNs) -> ThreadAccount {
+        let born_in_view = info.started > capture_start;
+        let start = info.started.max(capture_start).min(seen);
+        ThreadAccount {
+            // A thread born in view had used nothing when it was born: its totals count from there.
+            baseline: born_in_view.then(|| (start, Usage { switches: Some(Switches::default()), ..Usage::default() })),
+            info,
+            interpreters: BTreeSet::new(),
+            start,
+            end: None,
+            step: None,
+            waits: Intervals::new(Grain::Coarse),
+            holds: Intervals::new(Grain::Coarse),
+            stands: Vec::new(),
+            rounds_lost: 0,
+            placement: None,
+            held_placed: Ns::ZERO,
+            held_asleep: Ns::ZERO,
+            held_unplaced: Ns::ZERO,
+            preempted: Ns::ZERO,
+            handing_over: Ns::ZERO,
+            unobserved: Ns::ZERO,
+            gap_end: MonoNs(0),
+            blind: Blind::default(),
+            delay_in_wait: Ns::ZERO,
+            latest: None,
+            switches: None,
+            cpu: None,
+            held_on: BTreeMap::new(),
+        }
+    }
+
+    /// It has a thread state in `interpreter`.
+    pub fn joined(&mut self, interpreter: InterpreterId) {
+        const MOST: usize = 4_096;
+        if self.interpreters.len() < MOST {
+            self.interpreters.insert(interpreter);
+        }
+        if self.info.role == Role::Native {
+            self.info.role = Role::Python;
+        }
+    }
+
+    /// Time it held a GIL, by the core it was then last seen on.
+    pub fn held_on(&self) -> impl Iterator<Item = (Cpu, Ns)> + '_ {
+        self.held_on.iter().map(|(cpu, held)| (*cpu, *held))
+    }
+
+    /// A reading of the kernel's totals.
+    pub fn usage(&mut self, at: MonoNs, usage: Usage) {
+        let (since, before) = *self.latest.as_ref().or(self.baseline.as_ref()).unwrap_or(&(at, usage));
+        let step = UsageStep {
+            at,
+            over: at.since(since),
+            on_cpu: usage.on_cpu.saturating_sub(before.on_cpu),
+            run_delay: usage.run_delay.saturating_sub(before.run_delay),
+            timeslices: usage.timeslices.saturating_sub(before.timeslices),
+        };
+        let unseen = self.stands.iter().filter(|s| s.standing == Standing::Unseen);
+        let blind = unseen.map(|s| step.overlap(s.open.start)).max().unwrap_or(Ns::ZERO);
+        let pending = std::mem::take(&mut self.blind.pending);
+        self.blind.cover(&step, blind + pending);
+        self.step = Some(step);
+        let baseline = *self.baseline.get_or_insert((at, usage));
+        if let Some(now) = usage.switches {
+            let (first, _) = self.switches.unwrap_or((baseline.1.switches.unwrap_or(now), now));
+            self.switches = Some((first, now));
+        }
+        self.latest = Some((at, usage));
+    }
+
+    /// The step that was read at just this tick.
+    pub fn step_at(&self, at: MonoNs) -> Option<UsageStep> {
+        self.step.filter(|step| step.at == at)
+    }
+
+    /// It held a GIL for `length`.
+    pub fn held(&mut self, length: Ns, placement: Option<Placement>) {
+        let cpu = match placement {
+            Some(Placement::OnOrQueued(cpu)) => {
+                self.held_placed += length;
+                Some(cpu)
+            }
+            Some(Placement::Asleep(cpu)) => {
+                self.held_asleep += length;
+                Some(cpu)
+            }
+            Some(Placement::Unknown) | None => {
+                self.held_unplaced += length;
+                None
+            }
+        };
+        if let Some(cpu) = cpu {
+            self.cpu = Some(cpu);
+            *self.held_on.entry(cpu).or_default() += length;
+        }
+    }
+
+    /// How it stands to `gil`.
+    pub fn standing(&self, gil: GilKey) -> Option<&Stand> {
+        self.stands.iter().find(|stand| stand.gil == gil)
+    }
+
+    /// From here on it stands so to a GIL.
+    pub fn begin(&mut self, stand: Stand) {
+        self.stands.retain(|s| s.gil != stand.gil);
+        self.stands.push(stand);
+    }
+
+    /// It no longer stands to `gil` so. Its waits and holds are the caller's to close.
+    pub fn finish(&mut self, gil: GilKey, end: MonoNs) -> Option<Stand> {
+        let index = self.stands.iter().position(|stand| stand.gil == gil)?;
+        let stand = self.stands.swap_remove(index);
+        let length = end.since(stand.open.start);
+        match stand.standing {
+            Standing::HandingOver => self.handing_over += length,
+            Standing::Unseen => {
+                self.unobserved += length;
+                let read = self.latest.map_or(stand.open.start, |(at, _)| at);
+                self.blind.pending += end.since(stand.open.start.max(read));
+            }
+            Standing::Holding | Standing::Waiting => {}
+        }
+        Some(stand)
+    }
+
+    /// Nobody looked from `from` until `at`, the tick that is being gathered.
+    pub fn gap(&mut self, from: MonoNs, at: MonoNs) {
+        let length = at.since(from.max(self.start).max(self.gap_end));
+        self.gap_end = self.gap_end.max(at);
+        self.unobserved += length;
+        match self.step_at(at) {
+            Some(step) => self.blind.cover(&step, length),
+            None => self.blind.pending += length,
+        }
+    }
+
+    /// It was queued for a core for `length` while it held.
+    pub fn preempted(&mut self, length: Ns) {
+        self.preempted += length;
+    }
+
+    /// It was queued for a core for `length` on its way out of a wait.
+    pub fn delayed_in_wait(&mut self, length: Ns) {
+        self.delay_in_wait += length;
+    }
+
+    /// Time it has waited, up to the newest tick of each GIL.
+    fn lost(&self, ticks: Ticks) -> Ns {
+        self.waits.total() + self.open_time(Standing::Waiting, ticks)
+    }
+
+    /// What an ended thread weighs: the time it waited and held.
+    pub fn weight(&self) -> (Ns, Ns) {
+        (self.waits.total(), self.held_placed + self.held_asleep + self.held_unplaced)
+    }
+
+    fn open<'a>(&'a self, standing: Standing, ticks: Ticks<'a>) -> impl Iterator<Item = (Open, MonoNs)> + 'a {
+        self.stands.iter().filter(move |s| s.standing == standing).map(move |s| (s.open, ticks(s.gil)))
+    }
+
+    fn open_time(&self, standing: Standing, ticks: Ticks) -> Ns {
+        self.open(standing, ticks).map(|(open, now)| now.since(open.start)).sum()
+    }
+
+    /// Its lifetime in the capture, by state. What was sampled of the GIL comes first, the kernel's own totals
+    /// divide the rest, and what they do not cover is unknown.
+    fn states(&self, now: MonoNs, ticks: Ticks) -> StateTimes {
+        let end = self.end.unwrap_or(now).max(self.start);
+        let lifetime = end.since(self.start);
+        let mut left = lifetime;
+        let mut take = |wanted: Ns| {
+            let got = wanted.min(left);
+            left = left.saturating_sub(got);
+            got
+        };
+        let unplaced_asleep = self.held_unplaced.scaled(self.held_asleep, self.held_placed + self.held_asleep);
+        let preempted = self.preempted.min(self.held_placed);
+        let running =
+            take(self.held_placed.saturating_sub(preempted) + self.held_unplaced.saturating_sub(unplaced_asleep));
+        let holding_off_cpu = take(self.held_asleep + preempted + unplaced_asleep);
+        let waiting = take(self.lost(ticks));
+        let handing_over = take(self.handing_over + self.open_time(Standing::HandingOver, ticks));
+        let unseen = self.unobserved + self.open_time(Standing::Unseen, ticks);
+        let gaps = take(unseen);
+        let covered = match (&self.baseline, &self.latest) {
+            (Some((from, _)), Some((to, _))) => to.since(*from),
+            _ => Ns::ZERO,
+        };
+        let gaps_elsewhere = gaps.saturating_sub(self.blind.covered);
+        let uncovered = take(lifetime.saturating_sub(covered).saturating_sub(gaps_elsewhere));
+        let (on_cpu, run_delay) = self.used();
+        let native = take(on_cpu.saturating_sub(running + self.blind.on_cpu));
+        let runnable = take(run_delay.saturating_sub(preempted + self.delay_in_wait + self.blind.run_delay));
+        StateTimes {
+            running,
+            holding_off_cpu,
+            waiting,
+            handing_over,
+            native,
+            runnable,
+            unknown: gaps + uncovered,
+            idle: left,
+        }
+    }
+
+    fn used(&self) -> (Ns, Ns) {
+        match (&self.baseline, &self.latest) {
+            (Some((_, first)), Some((_, last))) => {
+                (last.on_cpu.saturating_sub(first.on_cpu), last.run_delay.saturating_sub(first.run_delay))
+            }
+            _ => (Ns::ZERO, Ns::ZERO),
+        }
+    }
+
+    /// Its state at the newest tick: from the GIL where that says, else from the kernel's totals of late.
+    fn now(&self) -> ThreadState {
+        if self.end.is_some() {
+            return ThreadState::Ended;
+        }
+        let stands = |standing| self.stands.iter().any(|s| s.standing == standing);
+        if stands(Standing::Holding) {
+            return match self.placement {
+                Some(Placement::Asleep(_)) => ThreadState::HoldingOffCpu,
+                Some(Placement::OnOrQueued(_) | Placement::Unknown) | None => ThreadState::Running,
+            };
+        }
+        for (standing, state) in [
+            (Standing::Waiting, ThreadState::Waiting),
+            (Standing::HandingOver, ThreadState::HandingOver),
+            (Standing::Unseen, ThreadState::Unknown),
+        ] {
+            if stands(standing) {
+                return state;
+            }
+        }
+        match self.step {
+            None => ThreadState::Unknown,
+            Some(step) if step.over == Ns::ZERO => ThreadState::Unknown,
+            Some(step) if step.on_cpu.0.saturating_mul(2) >= step.over.0 => ThreadState::Native,
+            Some(step) if step.run_delay.0.saturating_mul(2) >= step.over.0 => ThreadState::Runnable,
+            Some(_) => ThreadState::Idle,
+        }
+    }
+
+    /// The figures to show. `ticks` knows the newest tick of each GIL.
+    pub fn figures(&self, key: ThreadKey, now: MonoNs, resolution: Ns, ticks: Ticks) -> ThreadFigures {
+        let open = |standing| self.open(standing, ticks).collect::<Vec<_>>();
+        ThreadFigures {
+            key,
+            tid: self.info.tid,
+            name: self.info.name.clone(),
+            role: self.info.role,
+            interpreters: self.interpreters.iter().copied().collect(),
+            start: self.start,
+            end: self.end,
+            states: self.states(now, ticks),
+            now: self.now(),
+            cpu: self.cpu,
+            lost: self.lost(ticks),
+            rounds_lost: Some(self.rounds_lost),
+            needless_releases: None,
+            waits: self.waits.distribution(&open(Standing::Waiting), resolution),
+            holds: self.holds.distribution(&open(Standing::Holding), resolution),
+            voluntary_switches: self.switches.map(|(a, b)| b.voluntary.saturating_sub(a.voluntary)),
+            involuntary_switches: self.switches.map(|(a, b)| b.involuntary.saturating_sub(a.involuntary)),
+            cores: self.held_on.iter().map(|(&cpu, &gil_held)| ThreadCore { cpu, on_cpu: None, gil_held }).collect(),
+        }
+    }
+}

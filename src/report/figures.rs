@@ -1,0 +1,106 @@
+//! Sums over a snapshot that more than one report shows.
+
+use crate::event::{GilKey, InterpreterId};
+use crate::model::snapshot::{GilFigures, ProcessFigures, StateTimes, ThreadFigures};
+use crate::time::Ns;
+
+/// A share as it may be shown: finite and 0..=1 but for rounding, else unknown.
+pub(super) fn share(value: f64) -> Option<f64> {
+    (value.is_finite() && (-1e-6..=1.0 + 1e-6).contains(&value)).then(|| value.clamp(0.0, 1.0))
+}
+
+/// A mean number of threads as it may be shown: finite and not negative, else unknown.
+pub(super) fn mean(value: f64) -> Option<f64> {
+    (value.is_finite() && value >= -1e-6).then(|| value.max(0.0))
+}
+
+/// A GIL and the interpreters that share it.
+pub(super) struct SharedGil<'a> {
+    pub gil: &'a GilFigures,
+    pub interpreters: Vec<InterpreterId>,
+}
+
+impl SharedGil<'_> {
+    /// `interpreter 0`, `interpreters 0, 2`, `interpreters 0, 1, 2 and 9 more`.
+    pub(super) fn whose(&self) -> String {
+        const SHOWN: usize = 3;
+        let ids: Vec<String> = self.interpreters.iter().take(SHOWN).map(|id| id.0.to_string()).collect();
+        let plural = if self.interpreters.len() == 1 { "" } else { "s" };
+        match self.interpreters.len().saturating_sub(SHOWN) {
+            0 => format!("interpreter{plural} {}", ids.join(", ")),
+            more => format!("interpreter{plural} {} and {more} more", ids.join(", ")),
+        }
+    }
+}
+
+/// Each GIL of a process once, in order of its interpreters.
+pub(super) fn gils(process: &ProcessFigures) -> Vec<SharedGil<'_>> {
+    let mut found: Vec<SharedGil<'_>> = Vec::new();
+    let mut place: std::collections::HashMap<GilKey, usize> = std::collections::HashMap::new();
+    for interpreter in &process.interpreters {
+        let Some(gil) = interpreter.gil.as_deref() else { continue };
+        let index = *place.entry(gil.key).or_insert_with(|| {
+            found.push(SharedGil { gil, interpreters: Vec::new() });
+            found.len() - 1
+        });
+        if let Some(shared) = found.get_mut(index) {
+            shared.interpreters.push(interpreter.id);
+        }
+    }
+    found
+}
+
+/// The threads that take this GIL; all threads where the process has only this one.
+pub(super) fn users<'a>(
+    process: &'a ProcessFigures,
+    shared: &'a SharedGil<'_>,
+    only: Only,
+) -> impl Iterator<Item = &'a ThreadFigures> {
+    process.threads.iter().filter(move |thread| {
+        matches!(only, Only::One) || thread.interpreters.iter().any(|id| shared.interpreters.contains(id))
+    })
+}
+
+/// Whether a process has one GIL or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Only {
+    One,
+    OfSeveral,
+}
+
+/// The states of several threads added up.
+pub(super) fn sum<'a>(states: impl Iterator<Item = &'a StateTimes>) -> StateTimes {
+    states.fold(StateTimes::default(), |mut all, one| {
+        all.running += one.running;
+        all.holding_off_cpu += one.holding_off_cpu;
+        all.waiting += one.waiting;
+        all.handing_over += one.handing_over;
+        all.native += one.native;
+        all.runnable += one.runnable;
+        all.idle += one.idle;
+        all.unknown += one.unknown;
+        all
+    })
+}
+
+/// The share of its lifetime that a thread lost; `None` without a lifetime.
+pub(super) fn lost_share(thread: &ThreadFigures) -> Option<f64> {
+    thread.lost.share_of(thread.states.total()).and_then(share)
+}
+
+/// The thread that lost most time, if any lost some.
+pub(super) fn most_lost<'a>(threads: impl Iterator<Item = &'a ThreadFigures>) -> Option<&'a ThreadFigures> {
+    threads.filter(|thread| thread.lost > Ns::ZERO).max_by_key(|thread| (thread.lost, std::cmp::Reverse(thread.key)))
+}
+
+/// A mean number of threads: `0.98`, `12.3`, `340`; what is above nothing never reads as nothing.
+pub(super) fn mean_count(mean: f64) -> String {
+    match mean {
+        m if !m.is_finite() => "?".to_owned(),
+        m if m <= 0.0 => "0".to_owned(),
+        m if m < 0.005 => "<0.01".to_owned(),
+        m if m < 9.995 => format!("{m:.2}"),
+        m if m < 99.95 => format!("{m:.1}"),
+        m => format!("{m:.0}"),
+    }
+}

@@ -1,0 +1,347 @@
+//! The report for programs: one JSON document by a public, versioned schema.
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use serde_json::ser::Formatter;
+
+use crate::event::{Ending, MAX_NAME, Role};
+use crate::model::snapshot::{
+    CaptureFigures, CoreFigures, Distribution, GilFigures, InterpreterFigures, Length, ProcessFigures, Snapshot,
+    Source, StateTimes, ThreadCore, ThreadFigures,
+};
+use crate::report::document;
+use crate::report::figures;
+use crate::report::verdict::{Answer, verdict};
+use crate::time::Ns;
+
+/// The version of the document. It changes when a reader of the old one would go wrong; fields may be added without.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The JSON Schema (2020-12) of the document, with meaning and unit of every field.
+pub const SCHEMA: &str = include_str!("../../assets/schema/report.v1.json");
+
+/// Longest command line that is reported, in arguments.
+const MAX_ARGUMENTS: usize = 1024;
+/// Longest path or reason that is reported, in bytes.
+const MAX_DETAIL: usize = 4096;
+
+/// The report as a JSON value.
+///
+/// # Errors
+/// None that a snapshot could cause: serde_json's own, should it refuse a value.
+pub fn json(snapshot: &Snapshot) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(report(snapshot))
+}
+
+/// Writes the report as one line of JSON, in the order of the schema, with a newline at its end.
+///
+/// Control characters and direction overrides in the target's strings are written as `\uXXXX`: the document means
+/// the same to a JSON parser and does nothing to a terminal.
+///
+/// # Errors
+/// When `out` refuses to be written to.
+pub fn write_json(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(&mut out, TerminalSafe);
+    report(snapshot).serialize(&mut serializer).map_err(io::Error::from)?;
+    out.write_all(b"\n")
+}
+
+/// Compact JSON with every character escaped that a terminal might obey.
+struct TerminalSafe;
+
+impl Formatter for TerminalSafe {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(|c: char| is_risky(c)) {
+            let (plain, from) = rest.split_at(at);
+            writer.write_all(plain.as_bytes())?;
+            let mut chars = from.chars();
+            if let Some(c) = chars.next() {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(writer, "\\u{unit:04x}")?;
+                }
+            }
+            rest = chars.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+}
+
+/// The same set as `units::printable` escapes.
+fn is_risky(c: char) -> bool {
+    let mut buffer = [0; 4];
+    let text: &str = c.encode_utf8(&mut buffer);
+    !c.is_ascii_graphic() && c != ' ' && crate::units::printable(text, 1) != text
+}
+
+fn report(snapshot: &Snapshot) -> document::Report {
+    document::Report {
+        schema_version: SCHEMA_VERSION,
+        tool: document::Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
+        processes: snapshot.processes.iter().map(|process| one_process(snapshot, process)).collect(),
+    }
+}
+
+fn one_process(snapshot: &Snapshot, process: &ProcessFigures) -> document::Process {
+    let answered = verdict(process);
+    document::Process {
+        target: target(snapshot, process),
+        ending: process.ending.as_ref().map(ending),
+        children: process.children.iter().map(|pid| pid.0).collect(),
+        verdict: document::Answered { answer: answer(answered.answer), because: answered.because },
+        capture: capture(snapshot, &process.capture),
+        interpreters: process.interpreters.iter().map(interpreter).collect(),
+        threads: process.threads.iter().map(thread).collect(),
+        folded_threads: process.folded_threads,
+        cores: process.cores.iter().map(core).collect(),
+        convoys: document::Unobserved,
+        interrupts: document::Unobserved,
+        blame: document::Unobserved,
+        findings: document::Unobserved,
+    }
+}
+
+fn answer(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Is => "is",
+        Answer::Partly => "partly",
+        Answer::Unknown => "unknown",
+        Answer::IsNot => "is_not",
+        Answer::NoGil => "no_gil",
+    }
+}
+
+fn target(snapshot: &Snapshot, process: &ProcessFigures) -> document::Target {
+    let info = &process.target;
+    let main_gil = process.interpreters.first().and_then(|i| i.gil.as_ref());
+    document::Target {
+        pid: info.pid.0,
+        cmdline: info.cmdline.iter().take(MAX_ARGUMENTS).map(|arg| bounded(arg, MAX_DETAIL)).collect(),
+        python: info.python.to_string(),
+        build: info.build,
+        libc: bounded(&info.libc, MAX_NAME),
+        switch_interval_ns: main_gil.map(|gil| gil.switch_interval.0),
+        cpus_allowed: info.cpus_allowed.iter().map(|cpu| cpu.0).collect(),
+        host: snapshot.info.as_ref().map(|info| bounded(&info.host, MAX_NAME)),
+        kernel: snapshot.info.as_ref().map(|info| bounded(&info.kernel, MAX_NAME)),
+        origin: info.origin,
+    }
+}
+
+fn ending(ending: &Ending) -> document::End {
+    let (kind, detail) = match ending {
+        Ending::Exited => ("exited", None),
+        Ending::Execed { path } => ("execed", Some(path)),
+        Ending::Finalized => ("finalized", None),
+        Ending::LostSight { reason } => ("lost_sight", Some(reason)),
+    };
+    document::End { kind, detail: detail.map(|text| bounded(text, MAX_DETAIL)) }
+}
+
+fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
+    let info = snapshot.info.as_deref();
+    let health = &capture.health;
+    document::Capture {
+        tool_version: info.map(|info| bounded(&info.tool_version, MAX_NAME)),
+        start_unix_ns: info.map(|info| info.start_unix_ns),
+        start_monotonic_ns: capture.start.0,
+        duration_ns: capture.duration.0,
+        mode: info.map(|info| info.mode),
+        instruments: vec!["memory", "proc"],
+        coverage: figures::share(capture.coverage),
+        resolution_ns: capture.resolution.0,
+        samples: capture.samples,
+        late_samples: health.late,
+        failed_reads: health.failed_reads,
+        torn_reads: health.torn_reads,
+        lost_records: 0,
+        dropped_events: health.dropped_events,
+        resyncs: 0,
+        windows: 0,
+        handoffs_seen: capture.handoffs_seen,
+        handoffs_counted: capture.handoffs_counted,
+        interval_asked_ns: info.map(|info| info.interval.0),
+        interval_ns: capture.interval.0,
+        interval_reason: capture.interval_reason,
+        own_cpu_ns: health.own_cpu.0,
+        budget: document::Unobserved,
+        exception_cost_ns: document::Unobserved,
+        overhead_estimate: document::Unobserved,
+        perturbation: document::Unobserved,
+        stack_samples: 0,
+        stacks_rejected: 0,
+    }
+}
+
+fn interpreter(interpreter: &InterpreterFigures) -> document::Interpreter {
+    document::Interpreter { id: interpreter.id.0, gil: interpreter.gil.as_deref().map(gil) }
+}
+
+fn gil(gil: &GilFigures) -> document::Gil {
+    let observed = gil.observed > Ns::ZERO;
+    let share = |value: f64| figures::share(value).filter(|_| observed);
+    let mean = |value: f64| figures::mean(value).filter(|_| observed);
+    document::Gil {
+        id: gil.key.0,
+        switch_interval_ns: gil.switch_interval.0,
+        observed_ns: gil.observed.0,
+        load: share(gil.load),
+        held_off_cpu: gil.held_off_cpu.and_then(share),
+        held_preempted: gil.held_preempted.and_then(share),
+        held_asleep: gil.held_asleep.and_then(share),
+        contention: share(gil.contention),
+        demand: mean(gil.demand),
+        mean_waiters: mean(gil.mean_waiters),
+        max_waiters: observed.then_some(gil.max_waiters),
+        lost_ns: observed.then_some(gil.lost.0),
+        handoffs: gil.handoffs,
+        forced_handoffs: gil.forced_handoffs,
+        cross_core_handoffs: gil.cross_core_handoffs,
+        drop_latency: gil.drop_latency.as_ref().map(durations),
+        waits: durations(&gil.waits),
+        holds: durations(&gil.holds),
+    }
+}
+
+fn thread(thread: &ThreadFigures) -> document::Thread {
+    document::Thread {
+        id: thread.key.0,
+        tid: thread.tid.map(|tid| tid.0),
+        name: bounded(&thread.name, MAX_NAME),
+        main: thread.role == Role::Main,
+        role: thread.role,
+        interpreters: thread.interpreters.iter().map(|id| id.0).collect(),
+        start_ns: thread.start.0,
+        end_ns: thread.end.map(|end| end.0),
+        states_ns: states(&thread.states),
+        lost_ns: thread.lost.0,
+        rounds_lost: thread.rounds_lost,
+        needless_releases: thread.needless_releases,
+        waits: durations(&thread.waits),
+        holds: durations(&thread.holds),
+        voluntary_switches: thread.voluntary_switches,
+        involuntary_switches: thread.involuntary_switches,
+        cores: thread.cores.iter().map(thread_core).collect(),
+    }
+}
+
+fn states(states: &StateTimes) -> document::States {
+    document::States {
+        running: states.running.0,
+        holding_off_cpu: states.holding_off_cpu.0,
+        waiting: states.waiting.0,
+        handing_over: states.handing_over.0,
+        native: states.native.0,
+        runnable: states.runnable.0,
+        idle: states.idle.0,
+        unknown: states.unknown.0,
+    }
+}
+
+fn thread_core(core: &ThreadCore) -> document::ThreadCore {
+    document::ThreadCore {
+        cpu: core.cpu.0,
+        on_cpu_ns: core.on_cpu.map(|length| length.0),
+        gil_held_ns: core.gil_held.0,
+    }
+}
+
+fn core(core: &CoreFigures) -> document::Core {
+    document::Core {
+        cpu: core.cpu.0,
+        target_on_cpu_ns: core.target_on_cpu.map(|length| length.0),
+        gil_held_ns: core.gil_held.0,
+        other_ns: core.other.map(|length| length.0),
+    }
+}
+
+fn durations(from: &Distribution) -> document::Durations {
+    let known = |length: Option<Length>| match length {
+        Some(Length::Known(ns)) => Some(ns.0),
+        Some(Length::Below(_)) | None => None,
+    };
+    document::Durations {
+        count: from.count(),
+        total_ns: from.total.0,
+        min_ns: known(from.min()),
+        mean_ns: known(from.mean()),
+        p50_ns: known(from.quantile(0.5)),
+        p90_ns: known(from.quantile(0.9)),
+        p99_ns: known(from.quantile(0.99)),
+        p999_ns: known(from.quantile(0.999)),
+        max_ns: known(from.max()),
+        censored: from.censored,
+        below_resolution: from.below_resolution,
+        resolution_ns: from.resolution.0,
+        source: match from.source {
+            Source::Sampled => "sampled",
+        },
+        buckets: buckets(from),
+    }
+}
+
+/// At most two buckets an octave (128 in all). The first ends at the resolution: below it nothing is known.
+fn buckets(from: &Distribution) -> Vec<document::Bucket> {
+    let mut buckets: Vec<document::Bucket> = Vec::new();
+    let Some(histogram) = &from.histogram else { return buckets };
+    for step in histogram.iter_recorded() {
+        let upper_ns = upper_edge(step.value_iterated_to(), from.resolution.0);
+        let count = step.count_since_last_iteration();
+        match buckets.last_mut() {
+            Some(last) if last.upper_ns == upper_ns => last.count = last.count.saturating_add(count),
+            _ => buckets.push(document::Bucket { upper_ns, count }),
+        }
+    }
+    buckets
+}
+
+/// The first of 1, 2, 3, 4, 6, 8, 12, 16, … above `value`, but no less than the resolution.
+fn upper_edge(value: u64, resolution: u64) -> u64 {
+    if value < resolution {
+        return resolution;
+    }
+    let octave = 1u64 << value.checked_ilog2().unwrap_or(0);
+    let half = octave.saturating_add(octave / 2);
+    if value == 0 {
+        1
+    } else if value < half {
+        half
+    } else {
+        octave.saturating_mul(2)
+    }
+}
+
+/// At most `max` bytes of `text`, cut at a character and marked with `…`.
+fn bounded(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let mut cut = text.get(..end).unwrap_or_default().to_owned();
+    cut.push('…');
+    cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_lie_above_their_values_in_half_octaves() {
+        for (value, edge) in
+            [(0, 1), (1, 2), (2, 3), (3, 4), (4, 6), (5, 6), (6, 8), (7, 8), (8, 12), (1 << 63, (1 << 63) + (1 << 62))]
+        {
+            assert_eq!(upper_edge(value, 0), edge, "{value}");
+        }
+        assert_eq!(upper_edge(u64::MAX, 0), u64::MAX);
+        assert_eq!(upper_edge(999, 1_000), 1_000);
+        assert_eq!(upper_edge(1_000, 1_000), 1_024);
+    }
+
+    #[test]
+    fn text_is_cut_at_a_character() {
+        assert_eq!(bounded("日本語", 9), "日本語");
+        assert_eq!(bounded("日本語", 8), "日本…");
+    }
+}

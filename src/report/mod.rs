@@ -1,0 +1,23 @@
+//! What is left of a capture when the screen is gone: the same figures for people and for programs.
+//!
+//! Everything here is a pure function of a [`Snapshot`](crate::model::snapshot::Snapshot). What could
+//! not be observed is said to be unknown, never shown as zero.
+
+mod document;
+mod figures;
+mod history;
+mod json;
+mod paint;
+mod summary;
+mod table;
+mod text;
+mod verdict;
+
+pub use json::{SCHEMA, SCHEMA_VERSION, json, write_json};
+pub use paint::Color;
+pub use summary::summary_line;
+pub use text::{TextOptions, text};
+pub use verdict::{
+    Answer, CONTENTION_MATTERS, CONTENTION_NEGLIGIBLE, LOST_TIME_NEGLIGIBLE, MEAN_WAITERS_BURST, MIN_COVERAGE,
+    MIN_OBSERVED, MIN_SAMPLES, Reason, STALL, Verdict, verdict,
+};

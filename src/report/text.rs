@@ -1,0 +1,364 @@
+//! The report for people: the answer first, then the figures behind it, last how far they can be trusted.
+
+use crate::event::{Build, Mode, RateReason};
+use crate::model::snapshot::{CaptureFigures, Distribution, GilFigures, Length, ProcessFigures, Snapshot};
+use crate::report::figures::{self, Only, SharedGil};
+use crate::report::history::{GAP, History};
+use crate::report::paint::{self, Color, Line, Style};
+use crate::report::table::{self, Gil};
+use crate::report::verdict::{Answer, Verdict, verdict};
+use crate::time::{MonoNs, Ns};
+use crate::units;
+
+/// Wider lines are hard to read.
+const WIDEST: usize = 120;
+/// Width of a row's label.
+const LABEL: usize = 12;
+/// GILs shown one by one.
+const GILS: usize = 4;
+/// Cores shown one by one.
+const CORES: usize = 12;
+
+/// How the report is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Columns there are; more than 120 are not used.
+    pub width: u16,
+    /// Whether styles become ANSI escapes.
+    pub color: Color,
+}
+
+/// The report as text, with a newline after each line.
+///
+/// No line is wider than [`TextOptions::width`] columns. Strings of the target are made safe for a terminal.
+pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
+    let width = usize::from(options.width).min(WIDEST);
+    let mut lines = Vec::new();
+    if snapshot.processes.is_empty() {
+        lines.push(Line::new().with(Style::Plain, "No Python process has been observed yet."));
+    }
+    for (i, process) in snapshot.processes.iter().enumerate() {
+        if i > 0 {
+            lines.push(Line::new());
+            lines.push(Line::new().with(Style::Faint, "─".repeat(width)));
+            lines.push(Line::new());
+        }
+        Page { snapshot, process, width, lines: &mut lines }.fill();
+    }
+    paint::render(&lines, width, options.color)
+}
+
+/// A duration as it is shown: what lies below the resolution says so.
+pub(super) fn length(length: Length) -> String {
+    match length {
+        Length::Known(ns) => ns.to_string(),
+        Length::Below(resolution) => format!("<{resolution}"),
+    }
+}
+
+/// The lines of one process.
+struct Page<'a> {
+    snapshot: &'a Snapshot,
+    process: &'a ProcessFigures,
+    width: usize,
+    lines: &'a mut Vec<Line>,
+}
+
+impl Page<'_> {
+    fn fill(&mut self) {
+        self.target();
+        self.blank();
+        self.verdict();
+        let gils = figures::gils(self.process);
+        let only = if gils.len() == 1 { Only::One } else { Only::OfSeveral };
+        for shared in gils.iter().take(GILS) {
+            self.gil(shared, only);
+        }
+        if let Some(more @ 1..) = gils.len().checked_sub(GILS) {
+            self.blank();
+            self.line(Style::Faint, format!("… and {more} more GILs; the JSON report has them all"));
+        }
+        self.threads();
+        self.cores();
+        self.observed();
+    }
+
+    fn blank(&mut self) {
+        self.lines.push(Line::new());
+    }
+
+    fn line(&mut self, style: Style, text: impl Into<String>) {
+        self.lines.push(Line::new().with(style, text));
+    }
+
+    fn heading(&mut self, text: &str, aside: &str) {
+        self.blank();
+        let mut line = Line::new().with(Style::Heading, text);
+        if !aside.is_empty() {
+            line.push(Style::Faint, format!("  {aside}"));
+        }
+        self.lines.push(line);
+    }
+
+    /// A labelled row of figures; those that do not fit go to the next line, each as a whole.
+    fn row(&mut self, label: &str, style: Style, parts: &[String]) {
+        let room = self.width.saturating_sub(LABEL + 2);
+        let mut shown = String::new();
+        let mut label = label;
+        for part in parts {
+            let used = unicode_width::UnicodeWidthStr::width(shown.as_str());
+            let more = unicode_width::UnicodeWidthStr::width(part.as_str());
+            if used > 0 && used + 3 + more > room {
+                self.labelled(label, style, std::mem::take(&mut shown));
+                label = "";
+            }
+            if !shown.is_empty() {
+                shown.push_str("   ");
+            }
+            shown.push_str(part);
+        }
+        self.labelled(label, style, shown);
+    }
+
+    fn labelled(&mut self, label: &str, style: Style, text: String) {
+        let label = format!("  {}", paint::left(label, LABEL));
+        self.lines.push(Line::new().with(Style::Faint, label).with(style, text));
+    }
+
+    fn target(&mut self) {
+        let info = &self.process.target;
+        let quoted = |arg: &String| {
+            let arg = paint::foreign(arg, self.width);
+            if arg.is_empty() || arg.contains(' ') { format!("'{arg}'") } else { arg }
+        };
+        let command: Vec<String> = info.cmdline.iter().take(64).map(quoted).collect();
+        let command = if command.is_empty() { "(no command line)".to_owned() } else { command.join(" ") };
+        self.line(Style::Heading, paint::cut(&command, self.width));
+        let build = match info.build {
+            Build::Default => "",
+            Build::FreeThreaded => ", free-threaded build",
+            Build::Debug => ", debug build",
+        };
+        let text = format!(
+            "pid {} · CPython {}{build} · {} · watched for {}",
+            info.pid.0,
+            info.python,
+            paint::foreign(&info.libc, 20),
+            self.process.capture.duration
+        );
+        for line in paint::wrap(&text, self.width) {
+            self.line(Style::Faint, line);
+        }
+    }
+
+    fn verdict(&mut self) {
+        let Verdict { answer, because, .. } = verdict(self.process);
+        let style = match answer {
+            Answer::Is => Style::Bad,
+            Answer::Partly | Answer::Unknown => Style::Warn,
+            Answer::IsNot | Answer::NoGil => Style::Good,
+        };
+        self.line(style, format!("{}.", answer.headline()));
+        for line in paint::wrap(&because, self.width.saturating_sub(2)) {
+            self.line(Style::Plain, format!("  {line}"));
+        }
+    }
+
+    fn gil(&mut self, shared: &SharedGil<'_>, only: Only) {
+        let gil = shared.gil;
+        let whose = match (only, shared.interpreters.len()) {
+            (Only::One, 1) => String::new(),
+            _ => format!("of {}", shared.whose()),
+        };
+        self.heading("GIL", &whose);
+        if gil.observed == Ns::ZERO {
+            self.labelled("", Style::Plain, "not observed yet".to_owned());
+            return;
+        }
+        self.row("load", Style::Plain, &load(gil));
+        let mean = |value| figures::mean(value).map_or("?".to_owned(), figures::mean_count);
+        self.row(
+            "contention",
+            Style::Plain,
+            &[
+                percent(Some(gil.contention)),
+                format!(
+                    "{} waiting on average, {} at most",
+                    mean(gil.mean_waiters),
+                    units::count(gil.max_waiters.into())
+                ),
+                format!("demand {}", mean(gil.demand)),
+            ],
+        );
+        let of = figures::sum(figures::users(self.process, shared, only).map(|t| &t.states)).total();
+        let share = gil.lost.share_of(of).and_then(figures::share);
+        let of_what = share.map(|share| format!("{} of its threads' time", units::percent(share)));
+        self.row(
+            "lost time",
+            Style::Plain,
+            &[Some(gil.lost.to_string()), of_what].into_iter().flatten().collect::<Vec<_>>(),
+        );
+        self.row("waits", Style::Plain, &distribution(&gil.waits));
+        self.row("holds", Style::Plain, &distribution(&gil.holds));
+        if let Some(latency) = &gil.drop_latency {
+            self.row("drop latency", Style::Plain, &distribution(latency));
+        }
+        self.row("handoffs", Style::Plain, &handoffs(gil));
+        self.history(gil);
+    }
+
+    fn history(&mut self, gil: &GilFigures) {
+        let room = self.width.saturating_sub(LABEL + 2);
+        let (since, now) = (self.process.capture.start, self.end());
+        let Some(history) = History::of(gil, since, now, room) else { return };
+        let mut scale = vec![format!("{} a column", history.column), "oldest first".to_owned(), "█ 100 %".to_owned()];
+        if history.has_gap() {
+            scale.push(format!("{GAP} not observed"));
+        }
+        self.row("over time", Style::Faint, &scale);
+        self.labelled("load", Style::Plain, history.load);
+        self.labelled("contention", Style::Plain, history.contention);
+    }
+
+    fn end(&self) -> MonoNs {
+        self.process.capture.start + self.process.capture.duration
+    }
+
+    fn threads(&mut self) {
+        let threads = &self.process.threads;
+        let gil = if figures::gils(self.process).is_empty() { Gil::Absent } else { Gil::Present };
+        let aside = match (gil, threads.len()) {
+            (Gil::Present, 2..) => "most lost time first",
+            _ => "",
+        };
+        self.heading(&format!("Threads {}", units::count(threads.len() as u64)), aside);
+        self.lines.extend(table::lines(threads, gil, self.width));
+        if self.process.folded_threads > 0 {
+            let folded = units::count(self.process.folded_threads);
+            self.line(Style::Faint, format!("  {folded} more have ended and are in the figures above only"));
+        }
+    }
+
+    fn cores(&mut self) {
+        let mut cores = self.process.cores.clone();
+        cores.retain(|core| core.gil_held > Ns::ZERO || core.target_on_cpu.is_some_and(|t| t > Ns::ZERO));
+        if cores.is_empty() {
+            return;
+        }
+        cores.sort_by_key(|core| (std::cmp::Reverse((core.gil_held, core.target_on_cpu)), core.cpu));
+        let held: Ns = cores.iter().map(|core| core.gil_held).sum();
+        let mut parts: Vec<String> = cores
+            .iter()
+            .take(CORES)
+            .map(|core| format!("cpu {}: {}", core.cpu.0, percent(core.gil_held.share_of(held))))
+            .collect();
+        if let Some(more @ 1..) = cores.len().checked_sub(CORES) {
+            parts.push(format!("… and {more} more"));
+        }
+        self.heading("Cores", "where the GIL was held, of the time it was");
+        self.row("GIL held", Style::Plain, &parts);
+    }
+
+    fn observed(&mut self) {
+        let capture = &self.process.capture;
+        self.heading("How this was observed", "");
+        let mode = match self.snapshot.info.as_ref().map(|info| info.mode) {
+            Some(Mode::Sampled) => "sampled: memory and /proc are read, the program is never stopped",
+            None => "?",
+        };
+        for (i, line) in paint::wrap(mode, self.width.saturating_sub(LABEL + 2)).into_iter().enumerate() {
+            self.labelled(if i == 0 { "mode" } else { "" }, Style::Plain, line);
+        }
+        let asked = self.snapshot.info.as_ref().map(|info| info.interval);
+        self.row("samples", Style::Plain, &samples(capture, asked));
+        let resolution = format!("shorter than {} is not known", capture.resolution);
+        self.row("coverage", Style::Plain, &[percent(Some(capture.coverage)), resolution]);
+        let health = &capture.health;
+        let (late, failed, torn) =
+            (units::count(health.late), units::count(health.failed_reads), units::count(health.torn_reads));
+        let mut reads = vec![format!("{failed} failed"), format!("{torn} torn"), format!("{late} samples late")];
+        if health.dropped_events > 0 {
+            reads.push(format!("{} events dropped", units::count(health.dropped_events)));
+        }
+        self.row("reads", Style::Plain, &reads);
+        if !figures::gils(self.process).is_empty() {
+            let seen = of(capture.handoffs_seen, capture.handoffs_counted);
+            self.row("handoffs", Style::Plain, &[seen]);
+        }
+        let first = self.snapshot.processes.iter().map(|p| p.capture.start).min().unwrap_or(capture.start);
+        let own = match health.own_cpu.share_of(self.snapshot.at.since(first)) {
+            Some(share) => format!("{} of a core", units::percent(share)),
+            None => "?".to_owned(),
+        };
+        self.row("own CPU", Style::Plain, &[own]);
+    }
+}
+
+fn percent(share: Option<f64>) -> String {
+    share.and_then(figures::share).map_or("?".to_owned(), units::percent)
+}
+
+fn load(gil: &GilFigures) -> Vec<String> {
+    let mut parts = vec![percent(Some(gil.load))];
+    let asleep = gil.held_asleep.map(|_| format!("asleep {}", percent(gil.held_asleep)));
+    let preempted = gil.held_preempted.map(|_| format!("preempted {}", percent(gil.held_preempted)));
+    match (gil.held_off_cpu, asleep, preempted) {
+        (Some(_), Some(asleep), Some(preempted)) => {
+            parts.push(format!("held off a core {} ({asleep}, {preempted})", percent(gil.held_off_cpu)));
+        }
+        (_, Some(asleep), None) => parts.push(format!("held {asleep}, preempted: not observable")),
+        (_, None, Some(preempted)) => parts.push(format!("held {preempted}, asleep: not observable")),
+        (Some(_), None, None) => parts.push(format!("held off a core {}", percent(gil.held_off_cpu))),
+        (None, ..) => parts.push("held off a core: not observable".to_owned()),
+    }
+    parts
+}
+
+fn distribution(d: &Distribution) -> Vec<String> {
+    let mut parts = vec![format!("{:<6}", units::count(d.count()))];
+    if d.count() > 0 {
+        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {:<8}", length(at)));
+        parts.extend([quantile("p50", 0.5), quantile("p90", 0.9), quantile("p99", 0.99)].into_iter().flatten());
+        parts.extend(d.max().map(|max| format!("max {}", length(max))));
+    }
+    // A few at the edges are of no account; many of them would make the percentiles too low.
+    if d.censored.saturating_mul(20) >= d.count() && d.censored > 0 {
+        parts.push(format!("{} not seen whole", units::count(d.censored)));
+    }
+    parts
+}
+
+fn handoffs(gil: &GilFigures) -> Vec<String> {
+    let per_second = gil.handoffs as f64 / gil.observed.as_secs_f64();
+    let mut parts = vec![units::count(gil.handoffs), units::rate(per_second)];
+    let mut share = |name: &str, count: Option<u64>| {
+        parts.extend(count.map(|count| format!("{name} {}", units::count(count))));
+    };
+    share("forced", gil.forced_handoffs);
+    share("to another core", gil.cross_core_handoffs);
+    parts.push(format!("switch interval {}", gil.switch_interval));
+    parts
+}
+
+fn samples(capture: &CaptureFigures, asked: Option<Ns>) -> Vec<String> {
+    let rate =
+        |interval: Ns| if interval == Ns::ZERO { "?".to_owned() } else { units::rate(1.0 / interval.as_secs_f64()) };
+    let now = rate(capture.interval);
+    let why = match (capture.interval_reason, asked) {
+        (RateReason::TooCostly, Some(asked)) => {
+            format!("at {now}, asked for {}: a look costs too much here", rate(asked))
+        }
+        (RateReason::TooCostly, None) => format!("at {now}: a look costs too much here"),
+        (RateReason::Asked | RateReason::Recovered, Some(asked)) if asked != capture.interval => {
+            format!("at {now}, asked for {}", rate(asked))
+        }
+        (RateReason::Asked | RateReason::Recovered, _) => format!("at {now}, as asked for"),
+    };
+    vec![units::count(capture.samples), why]
+}
+
+fn of(part: u64, whole: u64) -> String {
+    let share = if whole > 0 { figures::share(part as f64 / whole as f64) } else { None };
+    let share = share.map_or(String::new(), |share| format!(" ({})", units::percent(share)));
+    format!("{} seen of {} counted{share}", units::count(part), units::count(whole))
+}

@@ -1,0 +1,203 @@
+//! gilscope's figures beside the truth, as a table.
+//!
+//! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--python 3.11] [--scenario convoy]`
+//!
+//! Truth is what the threads of `tests/truth` stamped themselves. For each figure the table has the truth's median
+//! over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a benchmark prints, and ends where it cannot measure"
+)]
+
+#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "a benchmark uses a part of what the tests share")]
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+use support::pythons::{Python, pythons_with_gil};
+use support::scenario::Scenario;
+use support::truth::{Kind, Truth, percentile};
+
+const SCENARIOS: [&str; 5] = ["contended", "convoy", "sleeper", "long_waits", "single"];
+
+struct Options {
+    seconds: f64,
+    runs: usize,
+    rate: String,
+    minors: BTreeSet<u8>,
+    scenarios: Vec<String>,
+}
+
+fn main() {
+    let options = options();
+    println!("| Python | scenario | load | contention | asleep | worst thread's wait share | wait total | handoffs |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for python in pythons_with_gil().into_iter().filter(|p| options.minors.contains(&p.minor())) {
+        for scenario in &options.scenarios {
+            let runs: Vec<Run> = (0..options.runs).filter_map(|_| run(python, scenario, &options)).collect();
+            if runs.is_empty() {
+                println!("| {} | {scenario} | no headers to build with | | | | | |", version(python));
+                continue;
+            }
+            print_row(python, scenario, &runs);
+        }
+    }
+}
+
+/// One figure: (truth, gilscope).
+type Pair = Option<(f64, f64)>;
+
+struct Run {
+    load: Pair,
+    contention: Pair,
+    asleep: Pair,
+    /// The thread whose waiting share is furthest off.
+    wait_share: Pair,
+    /// The thread whose total wait is furthest off, of those with waits longer than 10 intervals.
+    wait_total: Pair,
+    /// (`switch_number`'s own count from first to last stamp, gilscope's).
+    handoffs: Pair,
+}
+
+fn run(python: &Python, name: &str, options: &Options) -> Option<Run> {
+    let scenario = Scenario::start(python, name, &[])?;
+    let output = Command::new(env!("CARGO_BIN_EXE_gilscope"))
+        .args([
+            "report",
+            "-q",
+            "-f",
+            "json",
+            "--mode",
+            "sampled",
+            "-r",
+            &options.rate,
+            "-d",
+            &options.seconds.to_string(),
+            "-p",
+        ])
+        .arg(scenario.pid().to_string())
+        .output()
+        .expect("gilscope runs");
+    let truth = scenario.stop();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("gilscope writes JSON");
+    Some(compare(&truth, &report["processes"][0]))
+}
+
+fn compare(truth: &Truth, process: &Value) -> Run {
+    let capture = &process["capture"];
+    let from = capture["start_monotonic_ns"].as_u64().expect("a start");
+    let to = from + capture["duration_ns"].as_u64().expect("a duration");
+    let figures = truth.within(from..to);
+    let gil = &process["interpreters"][0]["gil"];
+    let share = |value: &Value| value.as_f64().expect("a share");
+    let bytecode = figures.threads.iter().any(|thread| thread.kind == Kind::Bytecode);
+    let interval = capture["interval_ns"].as_f64().expect("an interval");
+    let mut wait_share: Pair = None;
+    let mut wait_total: Pair = None;
+    for thread in figures.threads.iter().filter(|thread| thread.kind != Kind::Bytecode) {
+        let Some(seen) = process["threads"].as_array().expect("threads").iter().find(|t| t["tid"] == thread.tid) else {
+            continue;
+        };
+        let lost = seen["lost_ns"].as_f64().expect("lost");
+        let seen_share = lost / (to - from) as f64;
+        if wait_share.is_none_or(|(a, b)| (a - b).abs() < (thread.waiting_share - seen_share).abs()) {
+            wait_share = Some((thread.waiting_share, seen_share));
+        }
+        let long = percentile(&thread.waits, 0.5) as f64 > 10.0 * interval;
+        let truth_total = thread.wait_total as f64;
+        if long && wait_total.is_none_or(|(a, b)| ((a - b) / a).abs() < ((truth_total - lost) / truth_total).abs()) {
+            wait_total = Some((truth_total, lost));
+        }
+    }
+    Run {
+        load: figures.load.map(|load| (load, share(&gil["load"]))),
+        contention: (!bytecode || figures.threads.len() > 1)
+            .then(|| (figures.contention, share(&gil["contention"])))
+            .filter(|_| !bytecode),
+        asleep: Some((figures.held_asleep, share(&gil["held_asleep"]))),
+        wait_share,
+        wait_total,
+        handoffs: figures.handoffs.map(|count| (count as f64, share(&gil["handoffs"]))),
+    }
+}
+
+fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
+    let points = |pick: fn(&Run) -> Pair| {
+        cell(
+            runs,
+            pick,
+            |truth| format!("{:.1} %", truth * 100.0),
+            |a, b| format!("{:+.2} points", (b - a) * 100.0),
+            |a, b| b - a,
+        )
+    };
+    let relative = |pick: fn(&Run) -> Pair, unit: fn(f64) -> String| {
+        cell(runs, pick, unit, |a, b| format!("{:+.2} %", (b - a) / a * 100.0), |a, b| (b - a) / a)
+    };
+    println!(
+        "| {} | {scenario} | {} | {} | {} | {} | {} | {} |",
+        version(python),
+        points(|run| run.load),
+        points(|run| run.contention),
+        points(|run| run.asleep),
+        points(|run| run.wait_share),
+        relative(|run| run.wait_total, |ns| format!("{:.2} s", ns / 1e9)),
+        relative(|run| run.handoffs, |count| format!("{count:.0}")),
+    );
+}
+
+/// The truth's median, and the error of the run that is furthest off.
+fn cell(
+    runs: &[Run],
+    pick: fn(&Run) -> Pair,
+    truth: impl Fn(f64) -> String,
+    error: impl Fn(f64, f64) -> String,
+    size: impl Fn(f64, f64) -> f64,
+) -> String {
+    let mut pairs: Vec<(f64, f64)> = runs.iter().filter_map(pick).collect();
+    pairs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let Some((median, _)) = pairs.get(pairs.len() / 2) else { return "-".to_owned() };
+    let worst = pairs.iter().max_by(|a, b| size(a.0, a.1).abs().total_cmp(&size(b.0, b.1).abs()));
+    worst.map_or("-".to_owned(), |(a, b)| format!("{} ({})", truth(*median), error(*a, *b)))
+}
+
+fn version(python: &Python) -> String {
+    let (major, minor, patch) = python.version;
+    format!("{major}.{minor}.{patch}")
+}
+
+fn options() -> Options {
+    let mut options =
+        Options { seconds: 30.0, runs: 5, rate: "1k".to_owned(), minors: BTreeSet::new(), scenarios: Vec::new() };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} wants a value"));
+        match argument.as_str() {
+            "--seconds" => options.seconds = value().parse().expect("seconds"),
+            "--runs" => options.runs = value().parse().expect("a number of runs"),
+            "--rate" => options.rate = value(),
+            "--python" => {
+                let minor = value().split('.').nth(1).and_then(|m| m.parse().ok()).expect("a version such as 3.11");
+                options.minors.insert(minor);
+            }
+            "--scenario" => options.scenarios.push(value()),
+            "--bench" => {}
+            other => panic!("unknown argument {other}"),
+        }
+    }
+    if options.minors.is_empty() {
+        options.minors = [8, 11, 13, 14].into();
+    }
+    if options.scenarios.is_empty() {
+        options.scenarios = SCENARIOS.map(str::to_owned).to_vec();
+    }
+    options
+}

@@ -1,0 +1,329 @@
+//! `gilscope report` on real processes, beside what their threads stamped themselves.
+//!
+//! Tolerances: a run here is a few seconds of a shared machine. A share of 3,000 samples that fall one into every
+//! interval has a standard error well under a point; what is asserted leaves room for a sampler that is kept off its
+//! core now and then. The tables of the accuracy benchmark are over longer runs.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::alone;
+use crate::support::child::{Child, Ended};
+use crate::support::pythons::{Python, pythons, pythons_with_gil};
+use crate::support::scenario::Scenario;
+use crate::support::truth::{Kind, TruthFigures, percentile};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The `gilscope` under test.
+pub fn gilscope() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_gilscope"))
+}
+
+/// What `gilscope report -f json` says of a process in `seconds`.
+fn report(pid: u32, seconds: f64) -> Value {
+    let ended =
+        Child::spawn(gilscope().args(["report", "-f", "json", "-d", &seconds.to_string(), "-p", &pid.to_string()]))
+            .succeed(PATIENCE);
+    parse(&ended)
+}
+
+fn parse(ended: &Ended) -> Value {
+    serde_json::from_str(&ended.stdout).unwrap_or_else(|error| panic!("not JSON: {error}\n{}", ended.stdout))
+}
+
+/// A scenario observed: gilscope's process entry, and the truth within its capture.
+struct Observed {
+    process: Value,
+    truth: TruthFigures,
+}
+
+fn observe(python: &Python, scenario: &str, arguments: &[&str], seconds: f64) -> Option<Observed> {
+    let running = Scenario::start(python, scenario, arguments)?;
+    let report = report(running.pid(), seconds);
+    let truth = running.stop();
+    let process = report["processes"][0].clone();
+    let from = process["capture"]["start_monotonic_ns"].as_u64().expect("a start");
+    let to = from + process["capture"]["duration_ns"].as_u64().expect("a duration");
+    Some(Observed { process, truth: truth.within(from..to) })
+}
+
+/// Runs a check on every interpreter that has a GIL and headers; at least one must be there.
+fn on_each(scenario: &str, seconds: f64, check: impl Fn(&Python, &Observed)) {
+    let _alone = alone();
+    let mut checked = 0;
+    for python in pythons_with_gil() {
+        match observe(python, scenario, &[], seconds) {
+            Some(observed) => {
+                eprintln!("{python}: {}", observed.summary());
+                check(python, &observed);
+                checked += 1;
+            }
+            None => eprintln!("skipped {python}: no headers to build the truth harness with"),
+        }
+    }
+    assert!(checked > 0, "no interpreter with headers");
+}
+
+/// As [`on_each`], on the newest interpreter only.
+fn on_one(scenario: &str, arguments: &[&str], seconds: f64, check: impl Fn(&Observed)) {
+    let _alone = alone();
+    let observed = pythons_with_gil()
+        .into_iter()
+        .rev()
+        .find_map(|python| observe(python, scenario, arguments, seconds))
+        .expect("an interpreter with headers");
+    eprintln!("{}", observed.summary());
+    check(&observed);
+}
+
+impl Observed {
+    fn gil(&self) -> &Value {
+        &self.process["interpreters"][0]["gil"]
+    }
+
+    fn gil_share(&self, name: &str) -> f64 {
+        self.gil()[name].as_f64().unwrap_or_else(|| panic!("{name} in {}", self.gil()))
+    }
+
+    fn thread(&self, tid: u32) -> &Value {
+        let threads = self.process["threads"].as_array().expect("threads");
+        threads.iter().find(|thread| thread["tid"] == tid).unwrap_or_else(|| panic!("no thread {tid} was seen"))
+    }
+
+    fn named(&self, name: &str) -> &Value {
+        let threads = self.process["threads"].as_array().expect("threads");
+        threads.iter().find(|thread| thread["name"] == name).unwrap_or_else(|| panic!("no thread {name} was seen"))
+    }
+
+    fn duration(&self) -> f64 {
+        self.process["capture"]["duration_ns"].as_f64().expect("a duration")
+    }
+
+    fn lost_share(&self, tid: u32) -> f64 {
+        self.thread(tid)["lost_ns"].as_f64().expect("lost") / self.duration()
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "load {:.3} (truth {:?}) contention {:.3} ({:.3}) asleep {:.3} ({:.3}) handoffs {} ({:?}) late {}",
+            self.gil_share("load"),
+            self.truth.load,
+            self.gil_share("contention"),
+            self.truth.contention,
+            self.gil()["held_asleep"].as_f64().unwrap_or(-1.0),
+            self.truth.held_asleep,
+            self.gil()["handoffs"],
+            self.truth.handoffs,
+            self.process["capture"]["late_samples"],
+        )
+    }
+
+    /// Every state adds up to the thread's life, as the contract says.
+    fn states_add_up(&self) {
+        for thread in self.process["threads"].as_array().expect("threads") {
+            let sum: u64 = thread["states_ns"].as_object().expect("states").values().filter_map(Value::as_u64).sum();
+            let end = thread["end_ns"].as_u64();
+            let capture = &self.process["capture"];
+            let last = capture["start_monotonic_ns"].as_u64().expect("start")
+                + capture["duration_ns"].as_u64().expect("duration");
+            let life = end.unwrap_or(last) - thread["start_ns"].as_u64().expect("start");
+            assert!(sum.abs_diff(life) <= 1_000, "states {sum} of a life of {life}: {thread}");
+        }
+    }
+}
+
+#[track_caller]
+fn near(seen: f64, truth: f64, tolerance: f64, what: &str) {
+    assert!((seen - truth).abs() <= tolerance, "{what}: {seen:.4}, in truth {truth:.4} (may differ by {tolerance})");
+}
+
+#[test]
+fn three_contending_threads_read_as_they_are() {
+    on_each("contended", 3.0, |_, observed| {
+        near(observed.gil_share("load"), observed.truth.load.expect("all are stamped"), 0.02, "load");
+        near(observed.gil_share("contention"), observed.truth.contention, 0.02, "contention");
+        for thread in observed.truth.threads.iter().filter(|thread| thread.kind == Kind::HoldsBusy) {
+            near(observed.lost_share(thread.tid), thread.waiting_share, 0.03, &thread.name);
+        }
+        let (seen, truth) = (observed.gil()["handoffs"].as_f64().expect("a count"), observed.truth.handoffs);
+        // The main thread takes the GIL now and then without a stamp; each such take is two handoffs.
+        near(seen, truth.expect("all are stamped") as f64, 0.02 * seen + 6.0, "handoffs");
+        observed.states_add_up();
+    });
+}
+
+#[test]
+fn a_holder_asleep_is_a_holder() {
+    on_each("sleeper", 3.0, |_, observed| {
+        near(observed.gil_share("load"), 0.80, 0.03, "load");
+        near(observed.gil_share("held_off_cpu"), observed.truth.held_asleep, 0.03, "held off-CPU");
+        for thread in observed.truth.threads.iter().filter(|thread| thread.name.starts_with("victim")) {
+            near(observed.lost_share(thread.tid), thread.waiting_share, 0.03, &thread.name);
+        }
+    });
+}
+
+#[test]
+fn an_io_thread_in_a_convoy_waits_as_long_as_it_waits() {
+    on_each("convoy", 3.0, |_, observed| {
+        let io = observed.truth.thread("io");
+        near(observed.lost_share(io.tid), io.waiting_share, 0.03, "waiting share of the I/O thread");
+        let seen = observed.thread(io.tid)["waits"]["p50_ns"].as_f64().expect("a median");
+        // Each edge of a wait is known to an interval, 1 ms.
+        near(seen / 1e6, percentile(&io.waits, 0.5) as f64 / 1e6, 1.5, "median wait in ms");
+        let hog = observed.named("hog-1");
+        assert!(hog["states_ns"]["running"].as_f64().expect("running") / observed.duration() > 0.8, "{hog}");
+    });
+}
+
+#[test]
+fn load_is_not_contention() {
+    on_each("single", 2.0, |_, observed| {
+        assert!(observed.gil_share("load") > 0.97, "one busy thread holds it all the time");
+        assert!(observed.gil_share("contention") < 0.005, "and nobody waits");
+        assert!(observed.gil()["waits"]["count"].as_u64() < Some(3), "{}", observed.gil()["waits"]);
+    });
+}
+
+#[test]
+fn an_idle_process_is_idle() {
+    on_one("idle", &[], 2.0, |observed| {
+        assert!(observed.gil_share("load") < 0.01 && observed.gil_share("contention") < 0.005);
+        observed.states_add_up();
+        for thread in observed.process["threads"].as_array().expect("threads") {
+            assert!(thread["states_ns"]["idle"].as_f64().expect("idle") / observed.duration() > 0.95, "{thread}");
+        }
+    });
+}
+
+#[test]
+fn a_timed_wait_that_is_not_for_the_gil_is_no_wait() {
+    on_one("decoy", &[], 2.0, |observed| {
+        assert_eq!(observed.gil()["waits"]["count"], 0, "{}", observed.gil());
+        assert!(observed.gil_share("contention") < 0.002);
+        assert!(observed.named("decoy-1")["states_ns"]["idle"].as_f64().expect("idle") / observed.duration() > 0.9);
+    });
+}
+
+#[test]
+fn waiting_for_a_core_is_not_waiting_for_the_gil() {
+    on_one("run_queue", &[], 3.0, |observed| {
+        let lonely = observed.truth.thread("lonely");
+        let states = &observed.thread(lonely.tid)["states_ns"];
+        let off_core =
+            states["runnable"].as_f64().expect("runnable") + states["holding_off_cpu"].as_f64().expect("off");
+        assert!(off_core / observed.duration() > 0.1, "it shares a core with a stranger: {states}");
+        assert!(observed.lost_share(lonely.tid) < 0.01, "and never waits for the GIL: {states}");
+        observed.states_add_up();
+    });
+}
+
+#[test]
+fn threads_that_live_ten_milliseconds_are_seen() {
+    on_one("mayflies", &[], 3.0, |observed| {
+        near(observed.gil_share("load"), observed.truth.load.expect("all are stamped"), 0.04, "load");
+        near(observed.gil_share("contention"), observed.truth.contention, 0.04, "contention");
+        let lived = observed.truth.threads.len() as f64;
+        let seen = observed.process["threads"].as_array().expect("threads").len() as f64;
+        assert!(seen > 0.5 * lived, "{seen} of {lived} threads were seen");
+        assert!(seen < 1.1 * lived + 5.0, "{seen} of {lived} threads: some were counted twice");
+        observed.states_add_up();
+    });
+}
+
+#[test]
+fn a_thousand_threads_are_sampled_without_falling_behind() {
+    on_one("crowd", &[], 4.0, |observed| {
+        near(observed.gil_share("load"), observed.truth.load.expect("all are stamped"), 0.03, "load");
+        near(observed.gil_share("contention"), observed.truth.contention, 0.03, "contention");
+        for thread in observed.truth.threads.iter().filter(|thread| thread.name.starts_with("busy")) {
+            near(observed.lost_share(thread.tid), thread.waiting_share, 0.04, &thread.name);
+        }
+        let capture = &observed.process["capture"];
+        let late = capture["late_samples"].as_f64().expect("late") / capture["samples"].as_f64().expect("samples");
+        assert!(late < 0.25, "{late} of the samples were late: {capture}");
+        observed.states_add_up();
+    });
+}
+
+#[test]
+fn interpreters_with_gils_of_their_own_are_told_apart() {
+    let _alone = alone();
+    let mut checked = 0;
+    for python in pythons_with_gil().into_iter().filter(|python| python.minor() >= 12) {
+        let Some(observed) = observe(python, "subinterpreters", &[], 3.0) else { continue };
+        let own: Vec<&Value> = observed.process["interpreters"].as_array().expect("interpreters").iter().collect();
+        let busy = own.iter().filter(|i| i["gil"]["load"].as_f64().is_some_and(|load| load > 0.5)).count();
+        assert_eq!(busy, 2, "{python}: two GILs are busy at once: {own:?}");
+        for interpreter in own {
+            let waits = &interpreter["gil"]["waits"]["count"];
+            assert!(waits.as_u64() < Some(10), "{python}: nobody shares a GIL here, {waits} waits");
+        }
+        checked += 1;
+    }
+    if checked == 0 {
+        eprintln!("skipped: no CPython 3.12 or later with headers");
+    }
+}
+
+#[test]
+fn a_free_threaded_build_has_no_gil_and_says_so() {
+    let _alone = alone();
+    let mut checked = 0;
+    for python in pythons().iter().filter(|python| python.free_threaded) {
+        let mut child = Child::spawn(python.command().args(["-uc", "print('ready')\nwhile True: pass"]));
+        child.ready(PATIENCE);
+        let report = report(child.pid(), 1.0);
+        let process = &report["processes"][0];
+        assert_eq!(process["target"]["build"], "free-threaded", "{python}");
+        assert!(process["interpreters"][0]["gil"].is_null(), "{python}: {}", process["interpreters"]);
+        checked += 1;
+    }
+    if checked == 0 {
+        eprintln!("skipped: no free-threaded CPython found; name one in GILSCOPE_TEST_PYTHONS");
+    }
+}
+
+#[test]
+fn a_target_that_exits_or_is_killed_ends_the_report_in_order() {
+    let _alone = alone();
+    let python = pythons_with_gil()[0];
+    for (body, ending) in [("import time; time.sleep(1)", "exited"), ("import time; time.sleep(60)", "killed")] {
+        let mut child = Child::spawn(python.command().args(["-uc", &format!("print('ready')\n{body}")]));
+        child.ready(PATIENCE);
+        let pid = child.pid();
+        let killer = (ending == "killed").then(|| {
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(700));
+                Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs")
+            })
+        });
+        let report = report(pid, 30.0);
+        let seconds = report["processes"][0]["capture"]["duration_ns"].as_f64().expect("a duration") / 1e9;
+        assert!(seconds < 10.0, "{ending}: the report took {seconds} s");
+        if let Some(killer) = killer {
+            let _status = killer.join();
+        }
+    }
+}
+
+#[test]
+fn an_exec_is_another_program() {
+    let _alone = alone();
+    let python = pythons_with_gil().into_iter().find(|p| p.program == p.executable).expect("an interpreter");
+    let program = python.program.display().to_string();
+    let body = format!(
+        "import os, time\nprint('ready')\ntime.sleep(1)\nos.execv({program:?}, [{program:?}, '-c', 'import time; time.sleep(1.5)'])"
+    );
+    let mut child = Child::spawn(python.command().args(["-uc", &body]));
+    child.ready(PATIENCE);
+    let report = report(child.pid(), 20.0);
+    let processes = report["processes"].as_array().expect("processes");
+    assert_eq!(processes.len(), 2, "before and after the exec: {processes:?}");
+    assert_eq!(processes[0]["target"]["pid"], processes[1]["target"]["pid"]);
+    assert!(processes[1]["target"]["cmdline"].to_string().contains("1.5"), "{}", processes[1]["target"]);
+}

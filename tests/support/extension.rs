@@ -1,0 +1,55 @@
+//! Builds the C extension that stamps GIL operations, for each interpreter, from source.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::pythons::Python;
+
+/// Where the extension and the scenarios lie.
+pub fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/truth")
+}
+
+/// The extension for this interpreter, built unless it was already; `None`, with a word on stderr, without headers.
+///
+/// # Panics
+/// If there are headers and it does not build: that is a fault of the harness.
+pub fn extension(python: &Python) -> Option<PathBuf> {
+    let Some(include) = &python.include else {
+        eprintln!("skipped {python}: it has no headers to build the extension with");
+        return None;
+    };
+    let source = sources().join("giltruth.c");
+    let code = fs::read(&source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+    let hash = code
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let directory =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("truth").join(format!("{}-{hash:016x}", python.label()));
+    let built = directory.join(format!("giltruth{}", python.ext_suffix));
+    if built.exists() {
+        return Some(built);
+    }
+    fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("{}: {error}", directory.display()));
+    // Tests run side by side: each builds its own file, and the last to be renamed is as good as the first.
+    let output = tempfile::Builder::new()
+        .prefix("building-")
+        .tempfile_in(&directory)
+        .unwrap_or_else(|error| panic!("{}: {error}", directory.display()))
+        .into_temp_path();
+    let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
+    let mut command = Command::new(&compiler);
+    command.args(["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]);
+    command.arg("-I").arg(include);
+    if let Some(parent) = include.parent() {
+        // Debian's pyconfig.h includes one from the multiarch directory beside it.
+        command.arg("-idirafter").arg(parent);
+    }
+    command.arg(&source).arg("-o").arg(&*output);
+    let result = command.output().unwrap_or_else(|error| panic!("{}: {error}", compiler.display()));
+    assert!(result.status.success(), "{python}: {command:?}\n{}", String::from_utf8_lossy(&result.stderr));
+    fs::rename(&output, &built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
+    Some(built)
+}
