@@ -8,6 +8,7 @@ pub mod event;
 pub mod instruments;
 pub mod launch;
 pub mod model;
+pub mod recording;
 pub mod report;
 pub mod session;
 pub mod target;

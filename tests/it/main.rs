@@ -3,6 +3,7 @@
 
 mod fixtures;
 mod model;
+mod recording;
 mod report_json;
 mod report_text;
 mod report_verdict;

@@ -1,0 +1,112 @@
+//! The kinds of event and their numbers in a file: **the one place to add a kind**.
+//!
+//! To add a kind to [`What`]: give it the next free number in the table below
+//! (its fields must implement `Wire`; structs and enums of their own get a line
+//! in `wire.rs`), name its [`Class`] in [`class`], and say in `standing.rs`
+//! whether a keyframe has to restate it. The compiler points at each of the
+//! three. Raise [`MINOR`](super::format::MINOR), add the number to `FORMAT.md`
+//! and record a new golden file. Readers of an older minor skip the new kind
+//! and count it.
+//!
+//! A number never changes its meaning and is never used again. A kind that is
+//! recorded thousands of times a second may become a *short* kind instead: at
+//! most four integers, see `compact.rs`.
+
+use super::wire::{Input, Misread, Wire};
+use crate::event::What;
+
+/// What a kind is about; chunk headers count events by class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Beginnings, endings, names and settings of captures, processes, interpreters, GILs and threads.
+    Definition,
+    /// [`What::GilSample`].
+    GilSample,
+    /// [`What::Relation`].
+    Relation,
+    /// [`What::Usage`].
+    Usage,
+    /// The instrument about itself: rate and health.
+    Instrument,
+}
+
+impl Class {
+    /// All classes, in the order of their counters in a chunk's header.
+    pub const ALL: [Class; 5] = [Class::Definition, Class::GilSample, Class::Relation, Class::Usage, Class::Instrument];
+
+    /// Which of the header's counters is this class's.
+    pub const fn slot(self) -> usize {
+        match self {
+            Class::Definition => 0,
+            Class::GilSample => 1,
+            Class::Relation => 2,
+            Class::Usage => 3,
+            Class::Instrument => 4,
+        }
+    }
+}
+
+/// The class of an event.
+pub const fn class(what: &What) -> Class {
+    match what {
+        What::CaptureStarted(_)
+        | What::CaptureEnded
+        | What::ProcessFound { .. }
+        | What::ProcessEnded { .. }
+        | What::Forked { .. }
+        | What::InterpreterFound { .. }
+        | What::InterpreterEnded { .. }
+        | What::GilFound { .. }
+        | What::SwitchIntervalChanged { .. }
+        | What::ThreadFound { .. }
+        | What::ThreadNamed { .. }
+        | What::ThreadJoined { .. }
+        | What::ThreadEnded { .. } => Class::Definition,
+        What::GilSample(_) => Class::GilSample,
+        What::Relation { .. } => Class::Relation,
+        What::Usage { .. } => Class::Usage,
+        What::RateChanged { .. } | What::Health(_) => Class::Instrument,
+    }
+}
+
+macro_rules! kinds {
+    ($($number:literal => $kind:ident { $($field:tt: $name:ident),* };)* compact { $($compact:ident),* }) => {
+        /// Writes the body of a delimited kind and returns its number; `None` for the kinds with a compact coding.
+        pub(super) fn put_body(what: &What, out: &mut Vec<u8>) -> Option<u64> {
+            match what {
+                $( What::$kind { $($field: $name),* } => {
+                    $( $name.put(out); )*
+                    Some($number)
+                } )*
+                $( What::$compact { .. } => None, )*
+            }
+        }
+
+        /// Makes the body of the delimited kind `number` into an event; what a newer minor has appended is left unread.
+        pub(super) fn take_body(number: u64, body: &mut Input<'_>) -> Result<What, Misread> {
+            match number {
+                $( $number => Ok(What::$kind { $($field: Wire::take(body)?),* }), )*
+                _ => Err(Misread::Newer),
+            }
+        }
+    };
+}
+
+kinds! {
+    1 => CaptureStarted { 0: info };
+    2 => CaptureEnded {};
+    3 => ProcessFound { process: process, info: info };
+    4 => ProcessEnded { process: process, ending: ending };
+    5 => Forked { process: process, child: child };
+    6 => InterpreterFound { process: process, interpreter: interpreter, gil: gil };
+    7 => InterpreterEnded { process: process, interpreter: interpreter };
+    8 => GilFound { gil: gil, process: process, switch_interval: switch_interval };
+    9 => SwitchIntervalChanged { gil: gil, switch_interval: switch_interval };
+    10 => ThreadFound { thread: thread, info: info };
+    11 => ThreadNamed { thread: thread, name: name };
+    12 => ThreadJoined { thread: thread, interpreter: interpreter };
+    13 => ThreadEnded { thread: thread };
+    14 => RateChanged { interval: interval, reason: reason };
+    15 => Health { 0: totals };
+    compact { GilSample, Relation, Usage }
+}

@@ -1,0 +1,176 @@
+//! What is in force at an instant: what a keyframe restates.
+//!
+//! For every capture, process, interpreter, GIL and thread, the last event
+//! of each sort, with its own time, in the order in which they came. Whoever
+//! begins at a keyframe folds these first, as ordinary events.
+
+use std::collections::HashMap;
+
+use super::predict::MAX_REMEMBERED;
+use crate::event::{Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
+
+/// Most relations, and most memberships, that are kept of one thread.
+const MAX_PER_THREAD: usize = 1024;
+
+#[derive(Debug, Clone)]
+struct Stamped {
+    order: u64,
+    event: Event,
+}
+
+#[derive(Debug, Default)]
+struct ProcessStanding {
+    found: Option<Stamped>,
+    interpreters: Vec<(InterpreterId, Stamped)>,
+}
+
+#[derive(Debug, Default)]
+struct GilStanding {
+    process: Option<ProcessKey>,
+    found: Option<Stamped>,
+    interval: Option<Stamped>,
+    sample: Option<Stamped>,
+}
+
+#[derive(Debug, Default)]
+struct ThreadStanding {
+    process: Option<ProcessKey>,
+    found: Option<Stamped>,
+    named: Option<Stamped>,
+    usage: Option<Stamped>,
+    joined: Vec<(InterpreterId, Stamped)>,
+    relations: Vec<(GilKey, Stamped)>,
+}
+
+/// The events in force.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    order: u64,
+    capture: Option<Stamped>,
+    rate: Option<Stamped>,
+    health: Option<Stamped>,
+    processes: HashMap<ProcessKey, ProcessStanding>,
+    gils: HashMap<GilKey, GilStanding>,
+    threads: HashMap<ThreadKey, ThreadStanding>,
+}
+
+impl Standing {
+    /// Takes note of an event.
+    pub(super) fn observe(&mut self, event: &Event) {
+        self.order += 1;
+        let order = self.order;
+        let stamped = || Some(Stamped { order, event: event.clone() });
+        match &event.what {
+            What::CaptureStarted(_) => self.capture = stamped(),
+            What::RateChanged { .. } => self.rate = stamped(),
+            What::Health(_) => self.health = stamped(),
+            // Nothing is in force after the end, and a fork leaves nothing in force.
+            What::CaptureEnded | What::Forked { .. } => {}
+
+            What::ProcessFound { process, .. } => {
+                if let Some(standing) = entry(&mut self.processes, *process) {
+                    standing.found = stamped();
+                }
+            }
+            What::ProcessEnded { process, .. } => {
+                self.processes.remove(process);
+                self.gils.retain(|_, gil| gil.process != Some(*process));
+                self.threads.retain(|_, thread| thread.process != Some(*process));
+            }
+            What::InterpreterFound { process, interpreter, .. } => {
+                if let Some(standing) = entry(&mut self.processes, *process) {
+                    put_last(&mut standing.interpreters, *interpreter, stamped());
+                }
+            }
+            What::InterpreterEnded { process, interpreter } => {
+                if let Some(standing) = self.processes.get_mut(process) {
+                    standing.interpreters.retain(|(id, _)| id != interpreter);
+                }
+            }
+
+            What::GilFound { gil, process, .. } => {
+                if let Some(standing) = entry(&mut self.gils, *gil) {
+                    standing.process = Some(*process);
+                    standing.found = stamped();
+                }
+            }
+            What::SwitchIntervalChanged { gil, .. } => {
+                if let Some(standing) = entry(&mut self.gils, *gil) {
+                    standing.interval = stamped();
+                }
+            }
+            What::GilSample(sample) => {
+                if let Some(standing) = entry(&mut self.gils, sample.gil) {
+                    standing.sample = stamped();
+                }
+            }
+
+            What::ThreadFound { thread, info } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.process = Some(info.process);
+                    standing.found = stamped();
+                }
+            }
+            What::ThreadNamed { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.named = stamped();
+                }
+            }
+            What::ThreadJoined { thread, interpreter } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    put_last(&mut standing.joined, *interpreter, stamped());
+                }
+            }
+            What::ThreadEnded { thread } => {
+                self.threads.remove(thread);
+            }
+            What::Relation { thread, gil, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    put_last(&mut standing.relations, *gil, stamped());
+                }
+            }
+            What::Usage { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.usage = stamped();
+                }
+            }
+        }
+    }
+
+    /// The events in force, in the order in which they came.
+    pub(super) fn events(&self) -> Vec<&Event> {
+        let mut all: Vec<&Stamped> = Vec::new();
+        all.extend([&self.capture, &self.rate, &self.health].into_iter().flatten());
+        for process in self.processes.values() {
+            all.extend(&process.found);
+            all.extend(process.interpreters.iter().map(|(_, stamped)| stamped));
+        }
+        for gil in self.gils.values() {
+            all.extend([&gil.found, &gil.interval, &gil.sample].into_iter().flatten());
+        }
+        for thread in self.threads.values() {
+            all.extend([&thread.found, &thread.named, &thread.usage].into_iter().flatten());
+            all.extend(thread.joined.iter().map(|(_, stamped)| stamped));
+            all.extend(thread.relations.iter().map(|(_, stamped)| stamped));
+        }
+        all.sort_unstable_by_key(|stamped| stamped.order);
+        all.into_iter().map(|stamped| &stamped.event).collect()
+    }
+}
+
+/// The place for `key`, unless there are too many already: then it is not restated.
+fn entry<K: Eq + std::hash::Hash, V: Default>(map: &mut HashMap<K, V>, key: K) -> Option<&mut V> {
+    if map.len() >= MAX_REMEMBERED && !map.contains_key(&key) {
+        return None;
+    }
+    Some(map.entry(key).or_default())
+}
+
+fn put_last<K: PartialEq>(list: &mut Vec<(K, Stamped)>, key: K, stamped: Option<Stamped>) {
+    let Some(stamped) = stamped else { return };
+    if let Some((_, last)) = list.iter_mut().find(|(known, _)| *known == key) {
+        *last = stamped;
+    } else if list.len() < MAX_PER_THREAD {
+        list.push((key, stamped));
+    }
+}

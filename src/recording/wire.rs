@@ -1,0 +1,297 @@
+//! How values lie in a body: variable-length integers, texts, lists, and the types of [`crate::event`].
+//!
+//! Everything read here is hostile: a length is compared with what is left before anything is allocated.
+
+use crate::event::{
+    Address, Build, CaptureInfo, Cpu, Ending, GilKey, Health, InterpreterId, Mode, Origin, Pid, ProcessInfo,
+    ProcessKey, PythonVersion, RateReason, Role, ThreadInfo, ThreadKey, Tid,
+};
+use crate::time::{MonoNs, Ns};
+
+/// Longest text that is written; the rest of a longer one is cut off at a character boundary.
+pub const MAX_TEXT: usize = 16 * 1024;
+
+/// Most items of a list that are written.
+pub const MAX_LIST: usize = 65_536;
+
+/// Most bytes the items of one list take; the rest of a longer list is cut off at an item's boundary.
+pub const MAX_LIST_BYTES: usize = 256 * 1024;
+
+/// Why bytes could not be made into a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Misread {
+    /// They are not what this format allows.
+    Malformed,
+    /// They use a value that a newer minor version has introduced.
+    Newer,
+}
+
+/// Bytes being read, from the front.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Input<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Input<'a> {
+        Input { rest: bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn left(&self) -> usize {
+        self.rest.len()
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, Misread> {
+        let (first, rest) = self.rest.split_first().ok_or(Misread::Malformed)?;
+        self.rest = rest;
+        Ok(*first)
+    }
+
+    pub(super) fn bytes(&mut self, length: u64) -> Result<&'a [u8], Misread> {
+        let length = usize::try_from(length).map_err(|_| Misread::Malformed)?;
+        let (taken, rest) = self.rest.split_at_checked(length).ok_or(Misread::Malformed)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// An unsigned integer of at most 64 bits in LEB128.
+    pub(super) fn varint(&mut self) -> Result<u64, Misread> {
+        let mut value = 0u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                return Err(Misread::Malformed);
+            }
+            value |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err(Misread::Malformed)
+    }
+
+    /// A difference, as [`put_delta`] writes it, applied to `from`.
+    pub(super) fn delta(&mut self, from: u64) -> Result<u64, Misread> {
+        Ok(from.wrapping_add_signed(unzigzag(self.varint()?)))
+    }
+}
+
+/// Writes an unsigned integer in LEB128: seven bits a byte, least significant first.
+pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Small magnitudes of either sign become small unsigned numbers: 0, -1, 1, -2, 2, ...
+pub(super) const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The inverse of [`zigzag`].
+pub(super) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
+/// The difference from `from` to `to`, in the ring of 64-bit numbers: exact for every pair.
+pub(super) const fn difference(from: u64, to: u64) -> i64 {
+    to.wrapping_sub(from) as i64
+}
+
+/// Writes the difference from `from` to `to` as a zigzag varint.
+pub(super) fn put_delta(from: u64, to: u64, out: &mut Vec<u8>) {
+    put_varint(zigzag(difference(from, to)), out);
+}
+
+/// A value with a place in a body.
+pub(super) trait Wire: Sized {
+    fn put(&self, out: &mut Vec<u8>);
+    fn take(input: &mut Input<'_>) -> Result<Self, Misread>;
+}
+
+impl Wire for u64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(*self, out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<u64, Misread> {
+        input.varint()
+    }
+}
+
+macro_rules! narrow {
+    ($($type:ty),*) => { $(
+        impl Wire for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                put_varint(u64::from(*self), out);
+            }
+            fn take(input: &mut Input<'_>) -> Result<$type, Misread> {
+                <$type>::try_from(input.varint()?).map_err(|_| Misread::Malformed)
+            }
+        }
+    )* };
+}
+narrow!(u8, u16, u32);
+
+impl Wire for i64 {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_varint(zigzag(*self), out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<i64, Misread> {
+        Ok(unzigzag(input.varint()?))
+    }
+}
+
+macro_rules! newtype {
+    ($($type:ident),*) => { $(
+        impl Wire for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                self.0.put(out);
+            }
+            fn take(input: &mut Input<'_>) -> Result<$type, Misread> {
+                Wire::take(input).map($type)
+            }
+        }
+    )* };
+}
+newtype!(MonoNs, Ns, Pid, Tid, Cpu, Address, ProcessKey, ThreadKey, GilKey, InterpreterId);
+
+impl Wire for String {
+    fn put(&self, out: &mut Vec<u8>) {
+        let text = &self[..self.floor_char_boundary_at(MAX_TEXT)];
+        put_varint(text.len() as u64, out);
+        out.extend_from_slice(text.as_bytes());
+    }
+    fn take(input: &mut Input<'_>) -> Result<String, Misread> {
+        let length = input.varint()?;
+        if length > MAX_TEXT as u64 {
+            return Err(Misread::Malformed);
+        }
+        let text = std::str::from_utf8(input.bytes(length)?).map_err(|_| Misread::Malformed)?;
+        Ok(text.to_owned())
+    }
+}
+
+/// `str::floor_char_boundary` is stable only since Rust 1.91.
+trait FloorCharBoundary {
+    fn floor_char_boundary_at(&self, at: usize) -> usize;
+}
+
+impl FloorCharBoundary for str {
+    fn floor_char_boundary_at(&self, at: usize) -> usize {
+        let mut at = at.min(self.len());
+        while !self.is_char_boundary(at) {
+            at -= 1;
+        }
+        at
+    }
+}
+
+impl<T: Wire> Wire for Vec<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        let mut items = Vec::new();
+        let mut count = 0u64;
+        for item in self.iter().take(MAX_LIST) {
+            let whole = items.len();
+            item.put(&mut items);
+            if items.len() > MAX_LIST_BYTES {
+                items.truncate(whole);
+                break;
+            }
+            count += 1;
+        }
+        put_varint(count, out);
+        out.append(&mut items);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Vec<T>, Misread> {
+        let count = input.varint()?;
+        // Every item takes a byte at least, so this bounds the list by what is really there.
+        if count > MAX_LIST as u64 || count > input.left() as u64 {
+            return Err(Misread::Malformed);
+        }
+        (0..count).map(|_| T::take(input)).collect()
+    }
+}
+
+impl<T: Wire> Wire for Option<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            None => out.push(0),
+            Some(value) => {
+                out.push(1);
+                value.put(out);
+            }
+        }
+    }
+    fn take(input: &mut Input<'_>) -> Result<Option<T>, Misread> {
+        match input.byte()? {
+            0 => Ok(None),
+            1 => T::take(input).map(Some),
+            _ => Err(Misread::Malformed),
+        }
+    }
+}
+
+impl<T: Wire> Wire for Box<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        T::put(self, out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Box<T>, Misread> {
+        T::take(input).map(Box::new)
+    }
+}
+
+/// A struct is its fields, one after the other. New fields go to the end.
+macro_rules! fields {
+    ($type:ident { $($field:ident),* $(,)? }) => {
+        impl Wire for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                $( self.$field.put(out); )*
+            }
+            fn take(input: &mut Input<'_>) -> Result<$type, Misread> {
+                Ok($type { $( $field: Wire::take(input)? ),* })
+            }
+        }
+    };
+}
+
+/// An enum is the number of its case, then the case's fields. A number never changes its meaning.
+macro_rules! cases {
+    ($type:ident { $($number:literal => $case:ident { $($field:ident),* }),* $(,)? }) => {
+        impl Wire for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                match self {
+                    $( $type::$case { $($field),* } => {
+                        put_varint($number, out);
+                        $( $field.put(out); )*
+                    } )*
+                }
+            }
+            fn take(input: &mut Input<'_>) -> Result<$type, Misread> {
+                match input.varint()? {
+                    $( $number => Ok($type::$case { $( $field: Wire::take(input)? ),* }), )*
+                    _ => Err(Misread::Newer),
+                }
+            }
+        }
+    };
+}
+
+fields!(CaptureInfo { tool_version, start_unix_ns, mode, interval, host, kernel });
+fields!(ProcessInfo { pid, cmdline, python, build, libc, cpus_allowed, origin });
+fields!(PythonVersion { major, minor, patch });
+fields!(ThreadInfo { process, tid, name, role, started });
+fields!(Health { ticks, late, failed_reads, torn_reads, dropped_events, own_cpu });
+
+cases!(Mode { 0 => Sampled {} });
+cases!(Build { 0 => Default {}, 1 => FreeThreaded {}, 2 => Debug {} });
+cases!(Origin { 0 => Attached {}, 1 => Launched {} });
+cases!(Role { 0 => Main {}, 1 => Python {}, 2 => Native {} });
+cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {} });
+cases!(Ending { 0 => Exited {}, 1 => Execed { path }, 2 => Finalized {}, 3 => LostSight { reason } });

@@ -1,0 +1,224 @@
+//! What is recorded is what is read: all of it, from the start and from every keyframe.
+
+use gilscope::event::*;
+use gilscope::recording::{Class, Reader, Start, class};
+use gilscope::time::{MonoNs, Ns};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::recording::tools::{events, events_from, recording};
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just(String::new()),
+        "[a-z-]{1,12}",
+        proptest::collection::vec(any::<char>(), 0..40).prop_map(|c| c.into_iter().collect())
+    ]
+}
+
+fn number() -> impl Strategy<Value = u64> {
+    prop_oneof![0u64..300, any::<u64>(), Just(u64::MAX), (0u64..100).prop_map(|n| n * 10_000_000)]
+}
+
+fn ns() -> impl Strategy<Value = Ns> {
+    number().prop_map(Ns)
+}
+
+fn cpu() -> impl Strategy<Value = Cpu> {
+    prop_oneof![0u16..8, any::<u16>()].prop_map(Cpu)
+}
+
+fn key() -> impl Strategy<Value = u32> {
+    prop_oneof![8 => 0u32..6, 1 => any::<u32>(), 1 => Just(u32::MAX)]
+}
+
+fn thread() -> impl Strategy<Value = ThreadKey> {
+    key().prop_map(ThreadKey)
+}
+
+fn gil() -> impl Strategy<Value = GilKey> {
+    prop_oneof![9 => 0u32..3, 1 => any::<u32>()].prop_map(GilKey)
+}
+
+fn process() -> impl Strategy<Value = ProcessKey> {
+    key().prop_map(ProcessKey)
+}
+
+fn interpreter() -> impl Strategy<Value = InterpreterId> {
+    prop_oneof![0i64..3, any::<i64>()].prop_map(InterpreterId)
+}
+
+fn placement() -> impl Strategy<Value = Placement> {
+    prop_oneof![cpu().prop_map(Placement::OnOrQueued), cpu().prop_map(Placement::Asleep), Just(Placement::Unknown)]
+}
+
+fn hold() -> impl Strategy<Value = Hold> {
+    prop_oneof![
+        Just(Hold::Free),
+        Just(Hold::ByUnknown),
+        (thread(), proptest::option::of(placement())).prop_map(|(thread, placement)| Hold::By { thread, placement }),
+    ]
+}
+
+fn sample() -> impl Strategy<Value = GilSample> {
+    let drop_request = prop_oneof![Just(DropRequest::Absent), Just(DropRequest::Pending), Just(DropRequest::Unknown)];
+    (gil(), hold(), number(), proptest::option::of(any::<u32>()), drop_request).prop_map(
+        |(gil, hold, switch_number, waiters, drop_request)| GilSample {
+            gil,
+            hold,
+            switch_number,
+            waiters,
+            drop_request,
+        },
+    )
+}
+
+fn usage() -> impl Strategy<Value = Usage> {
+    let switches = (number(), number()).prop_map(|(voluntary, involuntary)| Switches { voluntary, involuntary });
+    (ns(), ns(), number(), proptest::option::of(switches)).prop_map(|(on_cpu, run_delay, timeslices, switches)| Usage {
+        on_cpu,
+        run_delay,
+        timeslices,
+        switches,
+    })
+}
+
+fn process_info() -> impl Strategy<Value = Box<ProcessInfo>> {
+    let build = prop_oneof![Just(Build::Default), Just(Build::FreeThreaded), Just(Build::Debug)];
+    let origin = prop_oneof![Just(Origin::Attached), Just(Origin::Launched)];
+    let python = (any::<u8>(), any::<u8>(), any::<Option<u8>>()).prop_map(|(major, minor, patch)| PythonVersion {
+        major,
+        minor,
+        patch,
+    });
+    (any::<u32>(), vec(name(), 0..5), python, build, name(), vec(cpu(), 0..6), origin).prop_map(
+        |(pid, cmdline, python, build, libc, cpus_allowed, origin)| {
+            Box::new(ProcessInfo { pid: Pid(pid), cmdline, python, build, libc, cpus_allowed, origin })
+        },
+    )
+}
+
+fn thread_info() -> impl Strategy<Value = Box<ThreadInfo>> {
+    let role = prop_oneof![Just(Role::Main), Just(Role::Python), Just(Role::Native)];
+    (process(), any::<Option<u32>>(), name(), role, number()).prop_map(|(process, tid, name, role, started)| {
+        Box::new(ThreadInfo { process, tid: tid.map(Tid), name, role, started: MonoNs(started) })
+    })
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![
+        Just(Ending::Exited),
+        name().prop_map(|path| Ending::Execed { path }),
+        Just(Ending::Finalized),
+        name().prop_map(|reason| Ending::LostSight { reason }),
+    ]
+}
+
+fn capture() -> impl Strategy<Value = Box<CaptureInfo>> {
+    (name(), number(), ns(), name(), name()).prop_map(|(tool_version, start_unix_ns, interval, host, kernel)| {
+        Box::new(CaptureInfo { tool_version, start_unix_ns, mode: Mode::Sampled, interval, host, kernel })
+    })
+}
+
+fn health() -> impl Strategy<Value = Health> {
+    (number(), number(), number(), number(), number(), ns()).prop_map(
+        |(ticks, late, failed_reads, torn_reads, dropped_events, own_cpu)| Health {
+            ticks,
+            late,
+            failed_reads,
+            torn_reads,
+            dropped_events,
+            own_cpu,
+        },
+    )
+}
+
+/// Every kind of event, with every value; the order is anything but legal.
+fn what() -> impl Strategy<Value = What> {
+    let relation = prop_oneof![
+        Just(Relation::Apart),
+        Just(Relation::Waiting),
+        Just(Relation::HandingOver),
+        Just(Relation::Unknown)
+    ];
+    let reason = prop_oneof![Just(RateReason::Asked), Just(RateReason::TooCostly), Just(RateReason::Recovered)];
+    let rare = prop_oneof![
+        capture().prop_map(What::CaptureStarted),
+        Just(What::CaptureEnded),
+        (process(), process_info()).prop_map(|(process, info)| What::ProcessFound { process, info }),
+        (process(), ending()).prop_map(|(process, ending)| What::ProcessEnded { process, ending }),
+        (process(), any::<u32>()).prop_map(|(process, child)| What::Forked { process, child: Pid(child) }),
+        (process(), interpreter(), proptest::option::of(gil()))
+            .prop_map(|(process, interpreter, gil)| What::InterpreterFound { process, interpreter, gil }),
+        (process(), interpreter()).prop_map(|(process, interpreter)| What::InterpreterEnded { process, interpreter }),
+        (gil(), process(), ns()).prop_map(|(gil, process, switch_interval)| What::GilFound {
+            gil,
+            process,
+            switch_interval
+        }),
+    ];
+    let rare_too = prop_oneof![
+        (gil(), ns()).prop_map(|(gil, switch_interval)| What::SwitchIntervalChanged { gil, switch_interval }),
+        (thread(), thread_info()).prop_map(|(thread, info)| What::ThreadFound { thread, info }),
+        (thread(), name()).prop_map(|(thread, name)| What::ThreadNamed { thread, name }),
+        (thread(), interpreter()).prop_map(|(thread, interpreter)| What::ThreadJoined { thread, interpreter }),
+        thread().prop_map(|thread| What::ThreadEnded { thread }),
+        (ns(), reason).prop_map(|(interval, reason)| What::RateChanged { interval, reason }),
+        health().prop_map(What::Health),
+    ];
+    prop_oneof![
+        2 => rare,
+        2 => rare_too,
+        3 => sample().prop_map(What::GilSample),
+        3 => (thread(), gil(), relation).prop_map(|(thread, gil, relation)| What::Relation { thread, gil, relation }),
+        3 => (thread(), usage()).prop_map(|(thread, usage)| What::Usage { thread, usage }),
+    ]
+}
+
+/// Times that stand still, step, leap by many seconds, and now and then (which is illegal) go back.
+fn stream() -> impl Strategy<Value = Vec<Event>> {
+    let step = prop_oneof![
+        4 => Just(0i64),
+        4 => 0i64..2_000_000,
+        2 => 0i64..3_000_000_000,
+        1 => -5_000_000_000i64..0,
+    ];
+    (number(), vec((step, what()), 0..200)).prop_map(|(start, steps)| {
+        let mut at = start;
+        steps
+            .into_iter()
+            .map(|(step, what)| {
+                at = at.saturating_add_signed(step);
+                Event { at: MonoNs(at), what }
+            })
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(31), ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_recorded_is_read(stream in stream()) {
+        let mut reader = Reader::from_bytes(recording(&stream)).unwrap();
+        prop_assert_eq!(events(&mut reader), stream.clone());
+        prop_assert_eq!(reader.warnings(), vec![]);
+        prop_assert_eq!(reader.event_count(), stream.len() as u64);
+        for class_wanted in Class::ALL {
+            let expected = stream.iter().filter(|event| class(&event.what) == class_wanted).count();
+            prop_assert_eq!(reader.count(class_wanted), expected as u64);
+        }
+    }
+
+    #[test]
+    fn from_every_keyframe_come_the_same_events(stream in stream(), n in any::<proptest::sample::Index>()) {
+        let mut reader = Reader::from_bytes(recording(&stream)).unwrap();
+        for number in 0..reader.keyframes().len() {
+            let position = reader.chunks()[reader.keyframes()[number]].header.position as usize;
+            prop_assert_eq!(&events_from(&mut reader, Start::Keyframe(number)), &stream[position..]);
+        }
+        let n = n.index(stream.len() + 1);
+        prop_assert_eq!(&events_from(&mut reader, Start::Event(n as u64)), &stream[n..]);
+        prop_assert_eq!(reader.warnings(), vec![]);
+    }
+}
