@@ -2,8 +2,10 @@
 
 mod attach;
 mod demo;
+mod names;
 mod observe;
 mod rate;
+mod replay;
 mod report;
 mod watch;
 
@@ -52,6 +54,14 @@ EXAMPLES:
 
 Without a terminal on stdout, a line a second and a report at the end are printed.")]
     Attach(AttachArgs),
+    /// Show a recording in the dashboard, as if it happened now
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope replay gilscope-4242-20261121T114503Z.gil
+
+Space stops and goes on, [ ] step, { } jump ten seconds, < > change the speed, ? shows all keys.
+Without a terminal on stdout, the report of the whole recording is printed.")]
+    Replay(ReplayArgs),
     /// Observe a process, or start a program and observe it, then say what its GIL did to it
     #[command(after_help = "\
 EXAMPLES:
@@ -79,6 +89,16 @@ pub struct AttachArgs {
     /// End the capture after so many seconds of the wall clock
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `gilscope replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
     #[command(flatten)]
     common: Common,
 }
@@ -199,6 +219,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match (cli.command, cli.pid) {
         (Some(Command::Attach(args)), _) => attach::run(&args),
+        (Some(Command::Replay(args)), _) => replay::run(&args),
         (Some(Command::Report(args)), _) => report::run(&args),
         (Some(Command::Demo(args)), _) => demo::run(&args),
         (None, Some(pid)) => attach::attached(pid, None, &cli.common),

@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, Options, Stop};
 use crate::cli::observe::stop_on_signals;
-use crate::cli::{Common, Format, When, print, report};
+use crate::cli::{Common, Format, When, names, print, report};
 use crate::dashboard::terminal::{RealTime, Takeover};
 use crate::dashboard::theme::{Surroundings, Theme, Wanted};
 use crate::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
 use crate::error::{Failure, Status};
+use crate::recording::DEFAULT_RING;
 use crate::report::summary_line;
-use crate::session::{Command, Engine, Frame, LiveFeed, Origin, Play, Session, Watch};
+use crate::session::{Command, Engine, Frame, Kept, LiveFeed, Origin, Play, Session, Watch};
 use crate::target::Target;
 use crate::time::Ns;
 
@@ -27,8 +28,11 @@ const LOOK: Duration = Duration::from_millis(50);
 pub fn start_live(target: Target, common: &Common, duration: Option<Ns>, stop: &Stop) -> Result<Session, Failure> {
     let refused = |error| Failure::new(Status::Internal, format!("cannot start a thread to observe with: {error}"));
     let options = Options { interval: common.rate, duration, tool_version: env!("CARGO_PKG_VERSION").to_owned() };
+    let pid = target.info().pid;
+    let kept = Kept::new(DEFAULT_RING, Box::new(move || names::recording(pid)))
+        .map_err(|error| Failure::new(Status::Internal, error))?;
     let capture = Capture::start(target, options, stop.clone()).map_err(refused)?;
-    let engine = Engine::live(Box::new(LiveFeed::new(capture, stop.clone())), None);
+    let engine = Engine::live(Box::new(LiveFeed::new(capture, stop.clone())), Some(Box::new(kept)));
     Session::start(engine).map_err(refused)
 }
 
@@ -85,18 +89,18 @@ fn theme(common: &Common) -> Theme {
 
 fn in_lines(session: Session, common: &Common, stop: &Stop) -> Result<(), Failure> {
     stop_on_signals(stop)?;
-    let replays = session.capabilities().origin == Origin::Recording;
-    if replays {
+    let origin = session.capabilities().origin;
+    if origin == Origin::Recording {
         // Nobody watches it play: only how it ends matters.
         let end = session.latest().status.range.to;
         session.send(Command::SeekTo(end));
     }
     let mut next = Instant::now() + LINE_EVERY;
-    while !stop.is_requested() && !is_over(&session.latest(), replays) {
+    while !stop.is_requested() && !is_over(&session.latest(), origin) {
         std::thread::sleep(LOOK);
         if Instant::now() >= next {
             next += LINE_EVERY;
-            if !replays {
+            if origin == Origin::Live {
                 print(&format!("{}\n", summary_line(&session.latest().snapshot)))?;
             }
         }
@@ -106,10 +110,10 @@ fn in_lines(session: Session, common: &Common, stop: &Stop) -> Result<(), Failur
     report::write(&last.snapshot, Format::Text, common, None)
 }
 
-fn is_over(frame: &Frame, replays: bool) -> bool {
+fn is_over(frame: &Frame, origin: Origin) -> bool {
     let status = &frame.status;
-    match replays {
-        true => status.position >= status.range.to && status.seeking.is_none() && frame.snapshot.at >= status.range.to,
-        false => status.play == Play::Ended,
+    match origin {
+        Origin::Recording => status.seeking.is_none() && frame.snapshot.at >= status.range.to,
+        Origin::Live => status.play == Play::Ended,
     }
 }

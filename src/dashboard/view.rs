@@ -160,6 +160,8 @@ pub struct LanesView<'a> {
     pub column: Ns,
     /// The instant at the right end.
     pub at: MonoNs,
+    /// When the observation began: before it there is nothing to be said.
+    pub start: MonoNs,
     /// The thread to bring out.
     pub selected: Option<ThreadKey>,
 }
@@ -249,6 +251,7 @@ impl<'a> ViewModel<'a> {
                 cores: process.map_or_else(Vec::new, cores),
                 column: state.column(),
                 at: frame.snapshot.at,
+                start: process.map_or(MonoNs(0), |process| process.capture.start),
                 selected: state.selected,
             },
             durations,

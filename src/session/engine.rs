@@ -288,9 +288,6 @@ impl Engine {
                     && let Err(place) = self.marks.binary_search_by_key(&mark.at, |m| m.at)
                 {
                     self.marks.insert(place, mark);
-                    if let Source::Live { past: Some(past), .. } = &mut self.source {
-                        past.mark(mark.at);
-                    }
                 }
             }
             Command::RecordStart => self.record(|past| past.record()),

@@ -7,6 +7,7 @@
 //! Pausing freezes what is shown, never the capture: events are folded and
 //! recorded meanwhile, and what is past can be looked at as long as it is kept.
 
+mod archive;
 mod checkpoints;
 mod engine;
 mod fold;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crate::model::snapshot::Snapshot;
 use crate::time::{MonoNs, Ns};
 
+pub use archive::{Kept, Naming, Recorded};
 pub use checkpoints::{CHECKPOINTS_KEPT, Checkpoints};
 pub use engine::{Busy, Engine, Turn};
 pub use fold::Fold;

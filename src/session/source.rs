@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use crate::event::Event;
 use crate::session::{RecordingStatus, Span};
-use crate::time::MonoNs;
 
 /// Events as they happen.
 pub trait Feed: Send {
@@ -71,7 +70,4 @@ pub trait Past: Archive {
 
     /// The recording in progress.
     fn recording(&self) -> Option<RecordingStatus>;
-
-    /// Stores a mark in the recording, if there is one and it can.
-    fn mark(&mut self, at: MonoNs);
 }

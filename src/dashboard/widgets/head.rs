@@ -13,13 +13,18 @@ use crate::session::{Origin, Play};
 use crate::units;
 
 /// Lines it needs.
-pub const HEIGHT: u16 = 3;
+pub fn height(view: &ViewModel<'_>) -> u16 {
+    3 + u16::from(!view.head.notices.is_empty())
+}
 
 /// Draws it.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     target(&view.head, &view.transport, theme, line_of(area, 0), buffer);
     figures(&view.head, view.threads.window, theme, line_of(area, 1), buffer);
-    looks(&view.head, theme, line_of(area, 2), buffer);
+    if let Some(looks) = &view.head.looks {
+        observed(looks, view.head.gil.as_ref(), theme, line_of(area, 2), buffer);
+    }
+    notice(&view.head, theme, line_of(area, 3), buffer);
 }
 
 fn target(head: &Head, transport: &Transport, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -72,7 +77,8 @@ fn figures(head: &Head, window: Window, theme: Theme, area: Rect, buffer: &mut B
     share(&mut line, "load", gil.load, Tone::Strong, bar, theme);
     share(&mut line, "contention", gil.contention, alarm(gil.contention, 0.1, 0.3), bar, theme);
     let waiters = gil.waiters.map_or("?".to_owned(), mean_count);
-    figure(&mut line, "waiters", &format!("{waiters} (max {})", gil.max_waiters), Tone::Strong, theme);
+    let waiters = if bar > 0 { format!("{waiters} (max {})", gil.max_waiters) } else { waiters };
+    figure(&mut line, "waiting", &waiters, Tone::Strong, theme);
     figure(&mut line, "lost", &gil.lost.to_string(), Tone::Strong, theme);
     figure(&mut line, "handoffs", &gil.handoffs.map_or("?".to_owned(), units::rate), Tone::Strong, theme);
     line.push_right(remark(gil, window), theme.style(Tone::Faint));
@@ -126,43 +132,46 @@ fn mean_count(mean: f64) -> String {
     }
 }
 
-fn looks(head: &Head, theme: Theme, area: Rect, buffer: &mut Buffer) {
+fn notice(head: &Head, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let Some(newest) = head.notices.first() else { return };
+    let more = match head.notices.len() {
+        0 | 1 => String::new(),
+        several => format!(" (+{} more)", several - 1),
+    };
     let mut line = Line::new();
-    match (&head.looks, head.notices.first()) {
-        (_, Some(notice)) => {
-            line.push(format!(" {} ", theme.pick('▲', '!')), theme.style(Tone::Warn));
-            let room = usize::from(area.width).saturating_sub(4);
-            line.push(notice.fit(room), theme.style(Tone::Warn));
-        }
-        (Some(looks), None) => observed(looks, head.gil.as_ref(), theme, &mut line),
-        (None, None) => {}
-    }
+    line.push(format!(" {} ", theme.pick('▲', '!')), theme.style(Tone::Warn));
+    let room = usize::from(area.width).saturating_sub(4 + more.len());
+    line.push(newest.fit(room), theme.style(Tone::Warn));
+    line.push(more, theme.style(Tone::Faint));
     line.draw(area, buffer);
 }
 
-fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, line: &mut Line) {
-    let faint = theme.style(Tone::Faint);
+fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let asked = 1e9 / looks.interval.0.max(1) as f64;
     let rate = looks.rate.map_or("no looks".to_owned(), |rate| format!("{} looks/s", units::count(rate.round() as u64)));
-    let slow = looks.rate.is_none_or(|rate| rate < asked * 0.8) || looks.reason == RateReason::TooCostly;
-    line.push(" sampled ", faint);
-    line.push(rate, theme.style(if slow { Tone::Warn } else { Tone::Faint }));
-    if looks.reason == RateReason::TooCostly {
-        line.push(format!(" (slowed to {:.0}: costly)", asked), theme.style(Tone::Warn));
+    let costly = looks.reason == RateReason::TooCostly;
+    let slow = costly || looks.rate.is_none_or(|rate| rate < asked * 0.8);
+    let warn_if = |troubled: bool| if troubled { Tone::Warn } else { Tone::Faint };
+    let mut pieces = vec![(format!("sampled, {rate}"), warn_if(slow))];
+    if costly {
+        pieces.push((format!("slowed to {asked:.0} by cost"), Tone::Warn));
     }
-    let covered = if looks.coverage < 0.95 { Tone::Warn } else { Tone::Faint };
-    line.push(format!("  covered {}", units::percent(looks.coverage)), theme.style(covered));
+    pieces.push((format!("covered {}", units::percent(looks.coverage)), warn_if(looks.coverage < 0.95)));
     let late = looks.late.map_or("?".to_owned(), units::percent);
-    let tone = if looks.late.is_some_and(|late| late > 0.05) { Tone::Warn } else { Tone::Faint };
-    line.push(format!("  late {late}"), theme.style(tone));
-    line.push(format!("  failed {}", units::count(looks.failed)), faint);
+    pieces.push((format!("late {late}"), warn_if(looks.late.is_some_and(|late| late > 0.05))));
+    pieces.push((format!("failed {}", units::count(looks.failed)), Tone::Faint));
     if looks.dropped > 0 {
-        line.push(format!("  dropped {}", units::count(looks.dropped)), theme.style(Tone::Warn));
+        pieces.push((format!("dropped {}", units::count(looks.dropped)), Tone::Warn));
     }
     if let Some(own) = looks.own_cpu {
-        line.push(format!("  gilscope uses {} of a core", units::percent(own)), faint);
+        pieces.push((format!("gilscope uses {} of a core", units::percent(own)), Tone::Faint));
+    }
+    let mut line = Line::new();
+    for (text, tone) in pieces {
+        line.push_whole(&format!(" {text} "), theme.style(tone), area.width);
     }
     if let Some(gil) = gil {
-        line.push_right(format!("switch interval {} ", gil.switch_interval), faint);
+        line.push_right(format!("switch interval {} ", gil.switch_interval), theme.style(Tone::Faint));
     }
+    line.draw(area, buffer);
 }

@@ -28,10 +28,20 @@ pub fn wanted(view: &ViewModel<'_>) -> u16 {
 /// What happened in one column.
 #[derive(Debug, Clone, Default)]
 struct ColumnSum {
+    /// Whether it lies in the capture at all.
+    when: When,
     observed: Ns,
     unplaced: Ns,
     waited: Ns,
     cores: Vec<Held>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum When {
+    #[default]
+    Watched,
+    /// Before the capture began.
+    Before,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +83,12 @@ fn columns(view: &LanesView<'_>, count: usize) -> Vec<ColumnSum> {
     let Some(lanes) = view.lanes else { return columns };
     let length = view.column.0.max(1);
     let newest = view.at.0 / length;
+    for (behind, column) in columns.iter_mut().rev().enumerate() {
+        let number = newest.checked_sub(behind as u64);
+        if number.is_none_or(|number| number < view.start.0 / length) {
+            column.when = When::Before;
+        }
+    }
     for (start, bin) in lanes.ring_within(view.column).bins() {
         let behind = newest.saturating_sub(start.0 / length);
         let place = usize::try_from(behind).ok().and_then(|behind| count.checked_sub(behind + 1));
@@ -155,7 +171,7 @@ fn core(cpu: Cpu, lanes: &LanesView<'_>, columns: &[ColumnSum], theme: Theme, ar
 
 fn cell(cpu: Cpu, lanes: &LanesView<'_>, column: &ColumnSum, theme: Theme) -> (char, ratatui::style::Style) {
     if column.observed == Ns::ZERO {
-        return ('?', theme.style(Tone::Faint));
+        return (unobserved(column), theme.style(Tone::Faint));
     }
     let Some(held) = column.cores.iter().find(|core| core.cpu == cpu) else {
         return (' ', theme.style(Tone::Plain));
@@ -181,12 +197,19 @@ fn cell(cpu: Cpu, lanes: &LanesView<'_>, column: &ColumnSum, theme: Theme) -> (c
     }
 }
 
+fn unobserved(column: &ColumnSum) -> char {
+    match column.when {
+        When::Watched => '?',
+        When::Before => ' ',
+    }
+}
+
 /// How many waited on the mean, as a digit.
 fn waiters(columns: &[ColumnSum], theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut line = gutter("waiting", theme);
     for column in columns {
         let (symbol, tone) = match column.waited.share_of(column.observed) {
-            None => ('?', Tone::Faint),
+            None => (unobserved(column), Tone::Faint),
             Some(mean) if mean <= 0.0 => (' ', Tone::Plain),
             Some(mean) if mean < 0.5 => (theme.pick('·', '.'), Tone::State(ThreadState::Waiting)),
             Some(mean) if mean < 9.5 => {

@@ -35,6 +35,13 @@ impl Line {
         self.left.push((text.into(), style));
     }
 
+    /// Adds to the left part if all of it fits into `width` columns.
+    pub fn push_whole(&mut self, text: &str, style: Style, width: u16) {
+        if self.width() + text.width() <= usize::from(width) {
+            self.push(text, style);
+        }
+    }
+
     /// Adds to the right part.
     pub fn push_right(&mut self, text: impl Into<String>, style: Style) {
         self.right.push((text.into(), style));

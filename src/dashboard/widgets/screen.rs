@@ -42,7 +42,7 @@ pub fn places(view: &ViewModel<'_>, area: Rect) -> Places {
         *rest = Rect { y: rest.y.saturating_add(height), height: rest.height - height, ..*rest };
         taken
     };
-    let head = top(head::HEIGHT, &mut rest);
+    let head = top(head::height(view), &mut rest);
     let below = u16::from(view.transport.is_shown()) + 1;
     let mut body = top(rest.height.saturating_sub(below), &mut rest);
     let transport = top(below - 1, &mut rest);
