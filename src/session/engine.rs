@@ -1,5 +1,6 @@
 //! The session's engine, a turn at a time: no thread, no clock of its own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -411,45 +412,57 @@ impl Engine {
         self.play = Play::Paused;
         let here = self.here();
         let wanted = ticks.unsigned_abs().min(STEP_MOST);
-        let start = match self.checkpoints.before(MonoNs(here.0.saturating_sub(1)), None) {
-            Some(fold) => fold.position(),
-            None => 0,
-        };
-        let found = if ticks < 0 {
-            let mut before = std::collections::VecDeque::new();
-            for next in self.events_from(start).into_iter().flatten() {
+        let found = if ticks < 0 { self.ticks_back(here, wanted) } else { self.ticks_ahead(here, wanted) };
+        if let Some(at) = found {
+            self.seek(now, at);
+        }
+    }
+
+    /// The instant `wanted` ticks before `here`, or the oldest there is.
+    fn ticks_back(&mut self, here: MonoNs, wanted: u32) -> Option<MonoNs> {
+        let wanted = wanted as usize;
+        let mut from = here;
+        loop {
+            let copy = self.checkpoints.before(from - Ns(1), None);
+            let (at, position) = (copy.and_then(Fold::at), copy.map_or(0, Fold::position));
+            let mut before = VecDeque::new();
+            for next in self.events_from(position).into_iter().flatten() {
                 if next.event.at >= here {
                     break;
                 }
                 if before.back() != Some(&next.event.at) {
                     before.push_back(next.event.at);
                 }
-                if before.len() > wanted as usize {
+                if before.len() > wanted {
                     before.pop_front();
                 }
             }
-            before.front().copied()
-        } else {
-            let from = match &self.shown {
-                Shown::Past(reel) => reel.fold.position(),
-                Shown::Edge => start,
-            };
-            let mut last = None;
-            let mut left = wanted;
-            for next in self.events_from(from).into_iter().flatten() {
-                if next.event.at > last.unwrap_or(here) {
-                    last = Some(next.event.at);
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        break;
-                    }
+            match at {
+                // Not far enough back: from an older copy.
+                Some(at) if before.len() < wanted => from = at,
+                _ => return before.front().copied(),
+            }
+        }
+    }
+
+    /// The instant `wanted` ticks after `here`, or the newest there is.
+    fn ticks_ahead(&mut self, here: MonoNs, wanted: u32) -> Option<MonoNs> {
+        let from = match &self.shown {
+            Shown::Past(reel) => reel.fold.position(),
+            Shown::Edge => self.edge.position(),
+        };
+        let mut last = None;
+        let mut left = wanted;
+        for next in self.events_from(from).into_iter().flatten() {
+            if next.event.at > last.unwrap_or(here) {
+                last = Some(next.event.at);
+                left = left.saturating_sub(1);
+                if left == 0 {
+                    break;
                 }
             }
-            last
-        };
-        if let Some(at) = found {
-            self.seek(now, at);
         }
+        last
     }
 
     fn take_events(&mut self, wait: Duration) {

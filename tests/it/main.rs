@@ -8,4 +8,5 @@ mod report_json;
 mod report_text;
 mod report_verdict;
 mod sampling;
+mod session;
 mod simulator;

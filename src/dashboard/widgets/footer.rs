@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::dashboard::action::{Action, Binding, offered};
+use crate::dashboard::action::{Action, Binding, Group, offered};
 use crate::dashboard::state::Focus;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{Foreign, ViewModel};
@@ -19,7 +19,17 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
             [("Enter", "keep"), ("Esc", "as before"), ("^U", "clear")].map(|(k, l)| (k.into(), l.into())).to_vec()
         }
         Focus::Help { .. } => vec![("any key".into(), "back".into())],
-        Focus::Screen => offered(view.session).filter_map(|binding| entry(binding, view)).collect(),
+        Focus::Screen => {
+            // Where time is in question, its keys come first after the way out.
+            let urgency = |binding: &&Binding| match (binding.action, binding.group) {
+                (Action::Quit | Action::Help, _) => 0,
+                (_, Group::Time) if view.transport.is_shown() => 1,
+                _ => 2,
+            };
+            let mut bindings: Vec<&Binding> = offered(view.session).collect();
+            bindings.sort_by_key(urgency);
+            bindings.into_iter().filter_map(|binding| entry(binding, view)).collect()
+        }
     };
     let recording = view.transport.recording.as_ref().map(|(path, bytes)| {
         let name = Foreign::new(&path.file_name().unwrap_or_default().to_string_lossy()).fit(32);
