@@ -14,8 +14,8 @@
 
 pub mod action;
 pub mod console;
-mod run;
 pub mod rows;
+mod run;
 pub mod state;
 pub mod terminal;
 pub mod theme;

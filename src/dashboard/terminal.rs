@@ -11,9 +11,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::style::force_color_output;
-use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
-};
+use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use ratatui::crossterm::{execute, queue};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
@@ -66,9 +64,7 @@ impl Takeover {
         std::thread::Builder::new()
             .name("gilscope-signals".to_owned())
             .spawn(move || listen_to_signals(signals, &told, &hold))?;
-        std::thread::Builder::new()
-            .name("gilscope-keys".to_owned())
-            .spawn(move || listen_to_keys(&sender, &over))?;
+        std::thread::Builder::new().name("gilscope-keys".to_owned()).spawn(move || listen_to_keys(&sender, &over))?;
         Ok(takeover)
     }
 

@@ -31,6 +31,11 @@ impl Foreign {
         text::foreign(&self.0, width)
     }
 
+    /// The same, cut in the middle.
+    pub fn fit_name(&self, width: usize) -> String {
+        text::foreign_name(&self.0, width)
+    }
+
     /// Whether there is any.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -292,9 +297,7 @@ impl<'a> Chosen<'a> {
         }
         let index = state.gil % gils.len().max(1);
         match gils.get(index) {
-            Some((process, gil)) => {
-                Chosen { process: Some(process), gil: Some(gil), number: (index + 1, gils.len()) }
-            }
+            Some((process, gil)) => Chosen { process: Some(process), gil: Some(gil), number: (index + 1, gils.len()) },
             None => Chosen { process: frame.snapshot.processes.last(), gil: None, number: (0, 0) },
         }
     }

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Event, GilKey, ProcessKey, Relation, ThreadKey, What};
 use crate::recording::format::Finality;
-use crate::recording::{ChunkRing, Cut, Encoder, Existing, Item, Reader, RecordingError, RecordingFile, Resumed, Start};
+use crate::recording::{
+    ChunkRing, Cut, Encoder, Existing, Item, Reader, RecordingError, RecordingFile, Resumed, Start,
+};
 use crate::session::source::{Archive, Events, Numbered, Past};
 use crate::session::{RecordingStatus, Span};
 use crate::time::MonoNs;

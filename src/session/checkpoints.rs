@@ -48,11 +48,7 @@ impl Checkpoints {
 
     /// The newest copy at or before `at` that is not older than `oldest`.
     pub fn before(&self, at: MonoNs, oldest: Option<MonoNs>) -> Option<&Fold> {
-        self.kept
-            .iter()
-            .rev()
-            .find(|fold| fold.at().is_some_and(|time| time <= at))
-            .filter(|fold| fold.at() >= oldest)
+        self.kept.iter().rev().find(|fold| fold.at().is_some_and(|time| time <= at)).filter(|fold| fold.at() >= oldest)
     }
 
     /// The oldest copy from which what is kept since `oldest` can be folded on.

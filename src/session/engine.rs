@@ -9,9 +9,7 @@ use crate::session::checkpoints::Checkpoints;
 use crate::session::fold::Fold;
 use crate::session::reel::{Reached, Reel};
 use crate::session::source::{Archive, Fed, Feed, Past};
-use crate::session::{
-    Ability, Capabilities, Command, Frame, Mark, Origin, Play, Shift, Span, Status,
-};
+use crate::session::{Ability, Capabilities, Command, Frame, Mark, Origin, Play, Shift, Span, Status};
 use crate::time::{MonoNs, Ns};
 
 /// Time between two frames while nobody asks for anything.
@@ -197,10 +195,9 @@ impl Engine {
             Shown::Past(_) => self.position,
         };
         let (recording, mut warnings) = match &self.source {
-            Source::Live { past, .. } => (
-                past.as_ref().and_then(|p| p.recording()),
-                past.as_ref().map(|p| p.warnings()).unwrap_or_default(),
-            ),
+            Source::Live { past, .. } => {
+                (past.as_ref().and_then(|p| p.recording()), past.as_ref().map(|p| p.warnings()).unwrap_or_default())
+            }
             Source::Recording(archive) => (None, archive.warnings()),
         };
         warnings.extend(self.warnings.iter().cloned());
@@ -272,10 +269,13 @@ impl Engine {
             Command::SeekTo(at) => self.seek(now, at),
             Command::Move(shift) => {
                 let from = self.target.map_or(self.here(), |(_, to)| to);
-                self.seek(now, match shift {
-                    Shift::Back(length) => from - length,
-                    Shift::Ahead(length) => from + length,
-                });
+                self.seek(
+                    now,
+                    match shift {
+                        Shift::Back(length) => from - length,
+                        Shift::Ahead(length) => from + length,
+                    },
+                );
             }
             Command::Step(ticks) => self.step(now, ticks),
             Command::Speed(speed) if speed.is_finite() => {

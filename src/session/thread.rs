@@ -70,11 +70,7 @@ impl Watch for Session {
     }
 }
 
-fn run(
-    mut engine: Engine,
-    asked: &Receiver<Command>,
-    published: &Mutex<Arc<Frame>>,
-) {
+fn run(mut engine: Engine, asked: &Receiver<Command>, published: &Mutex<Arc<Frame>>) {
     let start = Instant::now();
     let mut first = None;
     loop {

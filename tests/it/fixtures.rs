@@ -11,6 +11,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
 
+pub mod frames;
 mod scenes;
 
 use std::sync::Arc;

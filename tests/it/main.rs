@@ -1,6 +1,9 @@
 //! Hermetic tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod dashboard_loop;
+mod dashboard_sizes;
+mod dashboard_snapshots;
 mod fixtures;
 mod model;
 mod recording;

@@ -29,15 +29,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     one("Holds", &whose, view.durations.holds, Tone::State(ThreadState::Running), theme, holds, buffer);
 }
 
-fn one(
-    title: &str,
-    whose: &str,
-    of: Option<&Distribution>,
-    tone: Tone,
-    theme: Theme,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
+fn one(title: &str, whose: &str, of: Option<&Distribution>, tone: Tone, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let area = titled(area, buffer, theme, title, &[(whose.to_owned(), Tone::Faint)]);
     let Some(distribution) = of.filter(|distribution| distribution.count() > 0) else {
         centred(area, buffer, "none seen whole yet", theme.style(Tone::Faint));
@@ -70,11 +62,15 @@ fn summary(distribution: &Distribution, theme: Theme, area: Rect, buffer: &mut B
         ("max", distribution.max().map_or("-".to_owned(), known)),
         ("sum", distribution.total.to_string()),
     ] {
+        if line.width() + name.len() + text.chars().count() + 3 > usize::from(area.width) {
+            break;
+        }
         line.push(format!(" {name} "), theme.style(Tone::Label));
-        line.push(text, theme.style(Tone::Plain));
+        line.push(format!("{text} "), theme.style(Tone::Plain));
     }
     if distribution.censored > 0 {
-        line.push(format!("  +{} cut", units::count(distribution.censored)), theme.style(Tone::Faint));
+        let cut = format!(" +{} cut", units::count(distribution.censored));
+        line.push_whole(&cut, theme.style(Tone::Faint), area.width);
     }
     line.draw(area, buffer);
 }
@@ -153,11 +149,8 @@ fn fitted(mut buckets: Vec<Bucket>, room: usize) -> Vec<Bucket> {
     while buckets.len() > room && buckets.len() > 1 {
         let sum = |pair: &[Bucket]| pair.iter().map(|bucket| bucket.count).sum::<u64>();
         let keep_unresolved = |pair: &[Bucket]| matches!(pair, [Bucket { bound: Bound::Unresolved(_), .. }, _]);
-        let Some((place, _)) = buckets
-            .windows(2)
-            .enumerate()
-            .filter(|(_, pair)| !keep_unresolved(pair))
-            .min_by_key(|(_, pair)| sum(pair))
+        let Some((place, _)) =
+            buckets.windows(2).enumerate().filter(|(_, pair)| !keep_unresolved(pair)).min_by_key(|(_, pair)| sum(pair))
         else {
             break;
         };
@@ -196,8 +189,7 @@ mod tests {
         for ns in [10, 300_000, 1_000_000, 4_990_000, 5_000_000, 5_200_000, 3_000_000_000] {
             histogram.saturating_record(ns);
         }
-        let mut distribution =
-            Distribution::empty(crate::model::snapshot::Source::Sampled, Ns::MILLISECOND);
+        let mut distribution = Distribution::empty(crate::model::snapshot::Source::Sampled, Ns::MILLISECOND);
         distribution.histogram = Some(std::sync::Arc::new(histogram));
         let found = buckets(&distribution);
         assert_eq!(found.iter().map(|b| b.count).sum::<u64>(), 7);

@@ -36,16 +36,19 @@ fn target(head: &Head, transport: &Transport, theme: Theme, area: Rect, buffer: 
         line.draw(area, buffer);
         return;
     };
-    let state = described(target);
-    let room = usize::from(area.width).saturating_sub(line.width() + state.chars().count() + 16);
     line.push(format!("pid {} ", target.pid.0), theme.style(Tone::Strong));
-    line.push(target.command.fit(room.max(12)), theme.style(Tone::Plain));
+    let state = described(target, area.width);
+    let room = usize::from(area.width).saturating_sub(line.width() + state.chars().count() + 3);
+    line.push(target.command.fit(room.max(8)), theme.style(Tone::Plain));
     line.push_right(format!("{state} "), theme.style(Tone::Faint));
     line.draw(area, buffer);
 }
 
-fn described(target: &TargetView) -> String {
+fn described(target: &TargetView, width: u16) -> String {
     let (living, ended) = target.threads;
+    if width < 80 {
+        return target.python.clone();
+    }
     let plural = if living == 1 { "" } else { "s" };
     let ended = if ended > 0 { format!(" (+{} ended)", units::count(ended)) } else { String::new() };
     format!("{}, {} thread{plural}{ended}", target.python, units::count(living as u64))
@@ -64,6 +67,7 @@ fn mode(transport: &Transport, theme: Theme) -> (String, Tone) {
 
 fn figures(head: &Head, window: Window, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut line = Line::new();
+    let width = area.width;
     let Some(gil) = &head.gil else {
         let text = match &head.target {
             Some(_) => " no GIL found: it runs without one, or its interpreter is not up yet",
@@ -73,14 +77,24 @@ fn figures(head: &Head, window: Window, theme: Theme, area: Rect, buffer: &mut B
         line.draw(area, buffer);
         return;
     };
-    let bar = if area.width >= 100 { 10 } else { 0 };
-    share(&mut line, "load", gil.load, Tone::Strong, bar, theme);
-    share(&mut line, "contention", gil.contention, alarm(gil.contention, 0.1, 0.3), bar, theme);
+    let bar = if width >= 100 { 10 } else { 0 };
     let waiters = gil.waiters.map_or("?".to_owned(), mean_count);
     let waiters = if bar > 0 { format!("{waiters} (max {})", gil.max_waiters) } else { waiters };
-    figure(&mut line, "waiting", &waiters, Tone::Strong, theme);
-    figure(&mut line, "lost", &gil.lost.to_string(), Tone::Strong, theme);
-    figure(&mut line, "handoffs", &gil.handoffs.map_or("?".to_owned(), units::rate), Tone::Strong, theme);
+    let alarm = alarm(gil.contention);
+    for (label, value, tone) in [
+        ("load", share(gil.load, bar, theme), Tone::Strong),
+        ("contention", share(gil.contention, bar, theme), alarm),
+        ("waiting", waiters, Tone::Strong),
+        ("lost", gil.lost.to_string(), Tone::Strong),
+        ("handoffs", gil.handoffs.map_or("?".to_owned(), units::rate), Tone::Strong),
+    ] {
+        if line.width() + label.len() + value.chars().count() + 3 > usize::from(width) {
+            break;
+        }
+        line.push(format!(" {label} "), theme.style(Tone::Label));
+        line.push(value, theme.style(tone));
+        line.push(" ", Style::new());
+    }
     line.push_right(remark(gil, window), theme.style(Tone::Faint));
     line.draw(area, buffer);
 }
@@ -97,27 +111,20 @@ fn remark(gil: &GilView, window: Window) -> String {
     }
 }
 
-fn alarm(share: Option<f64>, warn: f64, bad: f64) -> Tone {
-    match share {
-        Some(share) if share >= bad => Tone::Bad,
-        Some(share) if share >= warn => Tone::Warn,
+fn alarm(contention: Option<f64>) -> Tone {
+    match contention {
+        Some(share) if share >= 0.3 => Tone::Bad,
+        Some(share) if share >= 0.1 => Tone::Warn,
         _ => Tone::Strong,
     }
 }
 
-fn share(line: &mut Line, label: &str, share: Option<f64>, tone: Tone, bar: usize, theme: Theme) {
-    let text = share.map_or("?".to_owned(), units::percent);
-    figure(line, label, &format!("{text:>6}"), tone, theme);
-    if bar > 0 {
-        let filled = theme.bar(share.unwrap_or(0.0), bar);
-        line.push(format!(" {}", crate::text::left(&filled, bar)), theme.style(tone));
+fn share(share: Option<f64>, bar: usize, theme: Theme) -> String {
+    let text = format!("{:>6}", share.map_or("?".to_owned(), units::percent));
+    match bar {
+        0 => text,
+        bar => format!("{text} {}", crate::text::left(&theme.bar(share.unwrap_or(0.0), bar), bar)),
     }
-}
-
-fn figure(line: &mut Line, label: &str, value: &str, tone: Tone, theme: Theme) {
-    line.push(format!(" {label} "), theme.style(Tone::Label));
-    line.push(value, theme.style(tone));
-    line.push(" ", Style::new());
 }
 
 /// A mean number of threads.
@@ -148,7 +155,8 @@ fn notice(head: &Head, theme: Theme, area: Rect, buffer: &mut Buffer) {
 
 fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let asked = 1e9 / looks.interval.0.max(1) as f64;
-    let rate = looks.rate.map_or("no looks".to_owned(), |rate| format!("{} looks/s", units::count(rate.round() as u64)));
+    let rate =
+        looks.rate.map_or("no looks".to_owned(), |rate| format!("{} looks/s", units::count(rate.round() as u64)));
     let costly = looks.reason == RateReason::TooCostly;
     let slow = costly || looks.rate.is_none_or(|rate| rate < asked * 0.8);
     let warn_if = |troubled: bool| if troubled { Tone::Warn } else { Tone::Faint };

@@ -3,21 +3,38 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
-use ratatui::widgets::{Clear, Widget};
+use ratatui::symbols::border;
+use ratatui::widgets::{Block, Clear, Widget};
 
 use crate::dashboard::action::{Group, keys, offered};
 use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
 use crate::dashboard::view::ViewModel;
-use crate::dashboard::widgets::{Line, line_of, titled};
+use crate::dashboard::widgets::{Line, line_of};
 use crate::text::left;
 
 const KEYS: usize = 12;
+/// Columns of the whole, where there is room.
+const WIDTH: u16 = 86;
+
+const ASCII: border::Set<'static> = border::Set {
+    top_left: "+",
+    top_right: "+",
+    bottom_left: "+",
+    bottom_right: "+",
+    vertical_left: "|",
+    vertical_right: "|",
+    horizontal_top: "-",
+    horizontal_bottom: "-",
+};
 
 /// Draws it over the middle of `area`, scrolled down by so many lines.
 pub fn draw(view: &ViewModel<'_>, scrolled: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
+    if area.is_empty() {
+        return;
+    }
     let lines = lines(view, theme);
-    let width = area.width.min(78);
+    let width = if area.width < WIDTH + 8 { area.width } else { WIDTH };
     let height = area.height.min(u16::try_from(lines.len() + 2).unwrap_or(u16::MAX));
     let area = Rect {
         x: area.x.saturating_add((area.width - width) / 2),
@@ -26,13 +43,18 @@ pub fn draw(view: &ViewModel<'_>, scrolled: usize, theme: Theme, area: Rect, buf
         height,
     };
     Clear.render(area, buffer);
-    let room = usize::from(area.height.saturating_sub(1));
+    let frame = Block::bordered()
+        .border_set(theme.pick(border::PLAIN, ASCII))
+        .border_style(theme.style(Tone::Faint))
+        .title_style(theme.style(Tone::Title));
+    let inner = frame.inner(area);
+    let room = usize::from(inner.height);
     let first = scrolled.min(lines.len().saturating_sub(room));
-    let more = match lines.len() > room {
-        true => format!("{}-{} of {}", first + 1, (first + room).min(lines.len()), lines.len()),
-        false => String::new(),
+    let title = match lines.len() > room {
+        true => format!(" Help {}-{} of {} ", first + 1, (first + room).min(lines.len()), lines.len()),
+        false => " Help ".to_owned(),
     };
-    let inner = titled(area, buffer, theme, "Help", &[(more, Tone::Faint)]);
+    frame.title(title).render(area, buffer);
     for (number, line) in lines.iter().skip(first).take(room).enumerate() {
         line.draw(line_of(inner, number), buffer);
     }

@@ -28,7 +28,7 @@ pub fn wanted(view: &ViewModel<'_>) -> u16 {
 /// What happened in one column.
 #[derive(Debug, Clone, Default)]
 struct ColumnSum {
-    /// Whether it lies in the capture at all.
+    /// Whether something should have been seen in it.
     when: When,
     observed: Ns,
     unplaced: Ns,
@@ -40,8 +40,8 @@ struct ColumnSum {
 enum When {
     #[default]
     Watched,
-    /// Before the capture began.
-    Before,
+    /// Before the capture began, or just now.
+    Outside,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,8 +86,12 @@ fn columns(view: &LanesView<'_>, count: usize) -> Vec<ColumnSum> {
     for (behind, column) in columns.iter_mut().rev().enumerate() {
         let number = newest.checked_sub(behind as u64);
         if number.is_none_or(|number| number < view.start.0 / length) {
-            column.when = When::Before;
+            column.when = When::Outside;
         }
+    }
+    // The column that has just begun may have nothing in it yet.
+    if let Some(newest) = columns.last_mut() {
+        newest.when = When::Outside;
     }
     for (start, bin) in lanes.ring_within(view.column).bins() {
         let behind = newest.saturating_sub(start.0 / length);
@@ -102,10 +106,9 @@ fn columns(view: &LanesView<'_>, count: usize) -> Vec<ColumnSum> {
 /// Draws them.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let lanes = &view.lanes;
-    let asleep = theme.block(ThreadState::HoldingOffCpu);
     let remarks = [
         (format!("{} a column", lanes.column), Tone::Plain),
-        (format!("letter: held most by, z {asleep}: held asleep, ?: not observed"), Tone::Faint),
+        ("letter: who held it most, z: its holder slept".to_owned(), Tone::Faint),
     ];
     let area = titled(area, buffer, theme, "GIL by core", &remarks);
     if lanes.lanes.is_none() {
@@ -200,7 +203,7 @@ fn cell(cpu: Cpu, lanes: &LanesView<'_>, column: &ColumnSum, theme: Theme) -> (c
 fn unobserved(column: &ColumnSum) -> char {
     match column.when {
         When::Watched => '?',
-        When::Before => ' ',
+        When::Outside => ' ',
     }
 }
 

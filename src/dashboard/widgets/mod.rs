@@ -95,8 +95,7 @@ pub fn titled(area: Rect, buffer: &mut Buffer, theme: Theme, title: &str, remark
     line.push(title, theme.style(Tone::Title));
     line.push(" ", Style::new());
     for (text, tone) in remarks {
-        line.push(text.as_str(), theme.style(*tone));
-        line.push(" ", Style::new());
+        line.push_whole(&format!("{text} "), theme.style(*tone), area.width);
     }
     let rest = usize::from(area.width).saturating_sub(line.width());
     line.push(rule.to_string().repeat(rest), theme.style(Tone::Faint));

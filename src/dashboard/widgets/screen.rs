@@ -103,5 +103,10 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
 fn too_small(theme: Theme, area: Rect, buffer: &mut Buffer) {
     let (width, height) = MINIMUM;
     let middle = line_of(area, usize::from(area.height / 2));
-    centred(middle, buffer, &format!("needs {width}x{height}, has {}x{}", area.width, area.height), theme.style(Tone::Warn));
+    centred(
+        middle,
+        buffer,
+        &format!("needs {width}x{height}, has {}x{}", area.width, area.height),
+        theme.style(Tone::Warn),
+    );
 }

@@ -39,16 +39,16 @@ enum Cell {
 const CELLS: [(Cell, usize, u16); 15] = [
     (Cell::Tag, 1, 0),
     (Cell::State, 1, 0),
-    (Cell::Word, 13, 118),
+    (Cell::Word, 13, 132),
     (Cell::Name, 0, 0),
-    (Cell::Tid, 8, 150),
+    (Cell::Tid, 8, 160),
     (Cell::Core, 4, 50),
     (Cell::Bar, 16, 90),
     (Cell::Wait, 7, 0),
     (Cell::Hold, 7, 30),
     (Cell::Native, 7, 100),
     (Cell::Lost, 8, 110),
-    (Cell::Waits, 7, 130),
+    (Cell::Waits, 7, 140),
     (Cell::P50, 8, 60),
     (Cell::P99, 8, 70),
     (Cell::Max, 8, 80),
@@ -249,8 +249,8 @@ fn name(row: &Row<'_>, columns: usize) -> String {
     let room = columns.saturating_sub(role.len());
     match (thread.name.is_empty(), room >= NAME_AT_LEAST) {
         (true, _) => "(no name)".to_owned(),
-        (false, true) => format!("{}{role}", Foreign::new(&thread.name).fit(room)),
-        (false, false) => Foreign::new(&thread.name).fit(columns),
+        (false, true) => format!("{}{role}", Foreign::new(&thread.name).fit_name(room)),
+        (false, false) => Foreign::new(&thread.name).fit_name(columns),
     }
 }
 
