@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::Backend;
+use ratatui::layout::Rect;
 
 use crate::dashboard::console::{Clock, Console, Heard};
 use crate::dashboard::state::{Effect, State};
@@ -104,16 +105,23 @@ pub fn run<B: Backend>(
                     // The next key may build on what comes of this one.
                     break;
                 }
-                Effect::Redraw => terminal.clear().map_err(|error| refused(&error))?,
+                Effect::Redraw => afresh(terminal)?,
                 Effect::Suspend => {
                     console.suspend().map_err(|error| refused(&error))?;
-                    terminal.clear().map_err(|error| refused(&error))?;
+                    afresh(terminal)?;
                 }
                 Effect::Quit => return Ok(Leaving::Quit),
                 Effect::QuitWithReport => return Ok(Leaving::WithReport),
             }
         }
     }
+}
+
+/// Forgets what the screen shows. Not by `Terminal::clear`, which asks the terminal where its cursor is and reads the
+/// answer from among the keys.
+fn afresh<B: Backend>(terminal: &mut Terminal<B>) -> Result<(), DashboardError> {
+    let forgotten = terminal.size().and_then(|size| terminal.resize(Rect::new(0, 0, size.width, size.height)));
+    forgotten.map_err(|error| DashboardError::Terminal(error.to_string()))
 }
 
 /// Whether what is on the screen is what the user has chosen.

@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod dashboard;
 mod observed;
 mod target;
 mod target_errors;
