@@ -1,8 +1,12 @@
 //! The command line: what can be typed, and what it does.
 
 mod demo;
+mod dump;
 mod observe;
+mod progress;
 mod rate;
+mod record;
+mod recorded;
 mod report;
 
 use std::ffi::OsString;
@@ -30,15 +34,29 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Observe a process, or start a program and observe it, then say what its GIL did to it
+    /// Observe a process, start a program and observe it, or read a recording; then say what its GIL did to it
     #[command(after_help = "\
 EXAMPLES:
   gilscope report -p 4242 -d 10            ten seconds of a running process
   gilscope report -- python3 app.py -v     a program from its first line to its end
   gilscope report -p 4242 -d 60 -f json -o report.json
+  gilscope report run.gscope               what was recorded
 
 The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
     Report(ReportArgs),
+    /// Record a process, or start a program and record it, to be looked at as often as one likes
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope record -p 4242                  until Ctrl-C, the target's end or -d
+  gilscope record -p 4242 -d 60 -o run.gscope
+  gilscope record -- python3 app.py -v     a program from its first line to its end
+  gilscope report run.gscope               what was in it
+
+The file is whole at any time: should gilscope be killed, at most the last second is missing. The program
+started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
+    Record(RecordArgs),
+    /// Write out all that is in a recording, line by line, as JSON
+    Dump(DumpArgs),
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
     Demo(DemoArgs),
@@ -46,8 +64,11 @@ The program started after `--` keeps its stdin, stdout, stderr and signals, and 
 
 /// `gilscope report`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program"]))]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
+    /// The recording to report on
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode"])]
+    pub recording: Option<PathBuf>,
     /// The process to observe
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
     pub pid: Option<Pid>,
@@ -65,6 +86,37 @@ pub struct ReportArgs {
     /// The program to start and observe, with its arguments
     #[arg(last = true, value_name = "CMD", num_args = 1..)]
     pub program: Vec<OsString>,
+}
+
+/// `gilscope record`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("recorded").required(true).args(["pid", "program"]))]
+pub struct RecordArgs {
+    /// The process to record
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
+    pub pid: Option<Pid>,
+    /// How long, in seconds of the wall clock [default: until Ctrl-C, or to the target's end]
+    #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
+    pub duration: Option<Ns>,
+    #[command(flatten)]
+    common: Common,
+    /// Where to write the recording [default: gilscope-PID-TIME.gscope, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace FILE if it is a recording already
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// The program to start and record, with its arguments
+    #[arg(last = true, value_name = "CMD", num_args = 1..)]
+    pub program: Vec<OsString>,
+}
+
+/// `gilscope dump`
+#[derive(Debug, Args)]
+pub struct DumpArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub recording: PathBuf,
 }
 
 /// `gilscope demo`
@@ -157,6 +209,8 @@ pub fn main() -> ExitCode {
     };
     let outcome = match cli.command {
         Command::Report(args) => report::run(&args),
+        Command::Record(args) => record::run(&args),
+        Command::Dump(args) => dump::run(&args),
         Command::Demo(args) => demo::run(&args),
     };
     match outcome {
