@@ -162,7 +162,11 @@ fn create(args: &RecordArgs, pid: Pid) -> Result<RecordingFile, Failure> {
 }
 
 fn unwritable(path: &Path, error: &RecordingError) -> Failure {
-    Failure::new(Status::Internal, naming(path, error))
+    let status = match error {
+        RecordingError::Exists { .. } | RecordingError::NotOurs { .. } | RecordingError::Locked { .. } => Status::Usage,
+        _ => Status::Internal,
+    };
+    Failure::new(status, naming(path, error))
 }
 
 /// `gilscope-4242-20261121T093015Z.gscope`: the process, and the time in UTC.

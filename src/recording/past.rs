@@ -16,8 +16,8 @@ use super::writer::Written;
 use crate::event::Event;
 use crate::time::MonoNs;
 
-/// Chunks that may wait for the file: more than half a minute's.
-const QUEUE: usize = 64;
+/// Chunks that may wait for the file, which the ring holds too: more than two minutes's.
+const QUEUE: usize = 256;
 
 /// The last while of a capture, encoded, in bounded memory; while it records, all that comes goes into a file too,
 /// through a thread of its own: nothing here waits, but [`KeptPast::end_recording`].

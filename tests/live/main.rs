@@ -11,6 +11,7 @@
 mod support;
 
 mod observed;
+mod recorded;
 mod target;
 mod target_errors;
 mod truth;
