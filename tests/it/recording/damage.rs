@@ -10,7 +10,7 @@ use crate::recording::tools::{chunks, events, file_of, recording, resumed};
 
 /// Some twenty chunks with keyframes between them, in some KB.
 fn small() -> Vec<Event> {
-    hurried(5, 2_500)
+    hurried(5, 1_500)
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_flipped_bit_costs_no_more_than_the_way_to_the_next_keyframe() {
     assert!(longest_way < all.len() / 2);
     let mut random = fastrand::Rng::with_seed(17);
     let (mut lossless, mut lossy) = (0, 0);
-    for _ in 0..POSITIONS {
+    for number in 0..POSITIONS {
         let bit = random.usize(0..bytes.len() * 8);
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
@@ -105,12 +105,15 @@ fn a_flipped_bit_costs_no_more_than_the_way_to_the_next_keyframe() {
             assert!(told == lost as u64 || at_the_end, "bit {bit}: {told} of {lost} lost events told");
         }
         // And it folds.
+        if number % 8 > 0 {
+            continue;
+        }
         let mut model = Model::new();
         let replay = Replay::new(Reader::from_bytes(flipped).unwrap(), Start::Beginning);
         replay.for_each(|placed| model.apply(&placed.event));
         assert_eq!(model.snapshot().processes.len(), 1, "bit {bit}");
     }
-    assert!(lossless > 100 && lossy > 1_000, "{lossless} and {lossy}: not a test of both");
+    assert!(lossless > 50 && lossy > 1_000, "{lossless} and {lossy}: not a test of both");
 }
 
 #[test]
@@ -127,9 +130,9 @@ fn missing_and_added_bytes_in_the_middle_are_got_over() {
         let mut more = bytes.clone();
         more.splice(middle..middle, (0..count).map(|n| n as u8));
         cases.push(more);
-        let mut zeroed = bytes.clone();
-        zeroed[middle..middle + count].fill(0);
-        cases.push(zeroed);
+        let mut inverted = bytes.clone();
+        inverted[middle..middle + count].iter_mut().for_each(|byte| *byte = !*byte);
+        cases.push(inverted);
     }
     for (number, case) in cases.into_iter().enumerate() {
         let mut reader = Reader::from_bytes(case).unwrap();

@@ -3,7 +3,7 @@
 //! The recorder is this test binary, run again for the one test that records; it says on stdout what it has flushed.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,18 +22,17 @@ const THREADS: usize = 5;
 #[test]
 fn the_recorder_that_is_killed() {
     let scratch = tempfile::tempdir().unwrap();
-    let (path, limit) = match std::env::var_os(FILE) {
-        Some(path) => (path.into(), usize::MAX),
-        None => (scratch.path().join("short.gscope"), 5_000),
+    let (path, limit, out): (PathBuf, _, Box<dyn Write>) = match std::env::var_os(FILE) {
+        Some(path) => (path.into(), usize::MAX, Box::new(std::io::stdout())),
+        None => (scratch.path().join("short.gscope"), 5_000, Box::new(std::io::sink())),
     };
-    let written = record(&path, limit);
+    let written = record(&path, limit, out);
     assert_eq!(events(&mut Reader::open(&path).unwrap()).len(), limit, "{written}");
 }
 
-fn record(path: &Path, limit: usize) -> String {
+fn record(path: &Path, limit: usize, mut out: impl Write) -> String {
     // As `gilscope record` does: at a limit on file size the write fails, instead of a signal that kills.
     signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).unwrap();
-    let mut out = std::io::stdout();
     let mut writer = Writer::new(RecordingFile::create(path, Existing::Refuse).unwrap()).unwrap();
     let mut flushed = writer.written().bytes;
     for (number, event) in Stream::new(SEED, THREADS).take(limit).enumerate() {
