@@ -49,6 +49,27 @@ pub fn count(n: u64) -> String {
     out
 }
 
+/// A number of bytes: `512 B`, `1.50 KiB`, `12.3 MiB`.
+pub fn bytes(n: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64;
+    let mut unit = "B";
+    for larger in UNITS {
+        // As soon as three digits no longer hold it.
+        if value < 999.5 {
+            break;
+        }
+        value /= 1024.0;
+        unit = larger;
+    }
+    match value {
+        _ if unit == "B" => format!("{n} B"),
+        value if value < 9.995 => format!("{value:.2} {unit}"),
+        value if value < 99.95 => format!("{value:.1} {unit}"),
+        value => format!("{value:.0} {unit}"),
+    }
+}
+
 /// A frequency: `198 /s`, `12.3 k/s`.
 pub fn rate(per_second: f64) -> String {
     match per_second {

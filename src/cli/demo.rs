@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use clap::builder::PossibleValuesParser;
 
 use crate::capture::Stop;
-use crate::cli::observe::{attach_started, observe, stop_on_signals};
+use crate::cli::observe::{Told, attach_started, observe, stop_on_signals};
 use crate::cli::watch::{start_live, watch};
 use crate::cli::{DemoArgs, Format, print, report};
 use crate::error::{Failure, Status};
@@ -78,9 +78,9 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     args.common.say(&format!("demo `{}`: {}", workload.name, workload.description()));
     let pid = running.pid();
     let target = attach_started(pid, || running.has_ended())?;
-    let model = observe(target, &args.common, Some(duration), stop, |model| match args.format {
-        Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
-        Format::Json => Ok(()),
+    let model = observe(target, &args.common, Some(duration), stop, |told| match told {
+        Told::Second(model) if args.format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
+        Told::Second(_) | Told::Events(_) => Ok(()),
     })?;
     if args.format == Format::Text {
         print("\n")?;

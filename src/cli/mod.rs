@@ -2,9 +2,12 @@
 
 mod attach;
 mod demo;
-mod names;
+mod dump;
 mod observe;
+mod progress;
 mod rate;
+mod record;
+mod recorded;
 mod replay;
 mod report;
 mod watch;
@@ -57,20 +60,34 @@ Without a terminal on stdout, a line a second and a report at the end are printe
     /// Show a recording in the dashboard, as if it happened now
     #[command(after_help = "\
 EXAMPLES:
-  gilscope replay gilscope-4242-20261121T114503Z.gil
+  gilscope replay gilscope-4242-20261121T114503Z.gscope
 
 Space stops and goes on, [ ] step, { } jump ten seconds, < > change the speed, ? shows all keys.
 Without a terminal on stdout, the report of the whole recording is printed.")]
     Replay(ReplayArgs),
-    /// Observe a process, or start a program and observe it, then say what its GIL did to it
+    /// Observe a process, start a program and observe it, or read a recording; then say what its GIL did to it
     #[command(after_help = "\
 EXAMPLES:
   gilscope report -p 4242 -d 10            ten seconds of a running process
   gilscope report -- python3 app.py -v     a program from its first line to its end
   gilscope report -p 4242 -d 60 -f json -o report.json
+  gilscope report run.gscope               what was recorded
 
 The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
     Report(ReportArgs),
+    /// Record a process, or start a program and record it, to be looked at as often as one likes
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope record -p 4242                  until Ctrl-C, the target's end or -d
+  gilscope record -p 4242 -d 60 -o run.gscope
+  gilscope record -- python3 app.py -v     a program from its first line to its end
+  gilscope report run.gscope               what was in it
+
+The file is whole at any time: should gilscope be killed, at most the last second is missing. The program
+started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
+    Record(RecordArgs),
+    /// Write out all that is in a recording, line by line, as JSON
+    Dump(DumpArgs),
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
     Demo(DemoArgs),
@@ -105,8 +122,11 @@ pub struct ReplayArgs {
 
 /// `gilscope report`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program"]))]
+#[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
+    /// The recording to report on
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode"])]
+    pub recording: Option<PathBuf>,
     /// The process to observe
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
     pub pid: Option<Pid>,
@@ -124,6 +144,37 @@ pub struct ReportArgs {
     /// The program to start and observe, with its arguments
     #[arg(last = true, value_name = "CMD", num_args = 1..)]
     pub program: Vec<OsString>,
+}
+
+/// `gilscope record`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("recorded").required(true).args(["pid", "program"]))]
+pub struct RecordArgs {
+    /// The process to record
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
+    pub pid: Option<Pid>,
+    /// How long, in seconds of the wall clock [default: until Ctrl-C, or to the target's end]
+    #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
+    pub duration: Option<Ns>,
+    #[command(flatten)]
+    common: Common,
+    /// Where to write the recording [default: gilscope-PID-TIME.gscope, here]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace FILE if it is a recording already
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// The program to start and record, with its arguments
+    #[arg(last = true, value_name = "CMD", num_args = 1..)]
+    pub program: Vec<OsString>,
+}
+
+/// `gilscope dump`
+#[derive(Debug, Args)]
+pub struct DumpArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub recording: PathBuf,
 }
 
 /// `gilscope demo`
@@ -221,6 +272,8 @@ pub fn main() -> ExitCode {
         (Some(Command::Attach(args)), _) => attach::run(&args),
         (Some(Command::Replay(args)), _) => replay::run(&args),
         (Some(Command::Report(args)), _) => report::run(&args),
+        (Some(Command::Record(args)), _) => record::run(&args),
+        (Some(Command::Dump(args)), _) => dump::run(&args),
         (Some(Command::Demo(args)), _) => demo::run(&args),
         (None, Some(pid)) => attach::attached(pid, None, &cli.common),
         (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")

@@ -75,16 +75,25 @@ pub fn failure(error: &AttachError) -> Failure {
     }
 }
 
-/// Observes `target` until the time is up, it ends, or a stop is asked for; `each_second` is shown the model meanwhile.
+/// What an observation tells meanwhile.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// Events came, and are folded in.
+    Events(Vec<Event>),
+    /// Another second has passed; what is known by now.
+    Second(&'a Model),
+}
+
+/// Observes `target` until the time is up, it ends, or a stop is asked for; `tell` hears of it meanwhile.
 ///
 /// # Errors
-/// If the sampling thread cannot be started, or the target could not be read at all.
+/// If the sampling thread cannot be started, or whatever `tell` fails with.
 pub fn observe(
     target: Target,
     common: &Common,
     duration: Option<Ns>,
     stop: Stop,
-    mut each_second: impl FnMut(&Model) -> Result<(), Failure>,
+    mut tell: impl FnMut(Told<'_>) -> Result<(), Failure>,
 ) -> Result<Model, Failure> {
     let info = target.info();
     common.say_more(&format!(
@@ -101,13 +110,16 @@ pub fn observe(
     let mut shown = std::time::Instant::now();
     loop {
         match capture.next_within(Duration::from_millis(100)) {
-            Ok(events) => events.iter().for_each(|event: &Event| model.apply(event)),
+            Ok(events) => {
+                events.iter().for_each(|event| model.apply(event));
+                tell(Told::Events(events))?;
+            }
             Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
             Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return Ok(model),
         }
         if shown.elapsed() >= Duration::from_secs(1) {
             shown += Duration::from_secs(1);
-            each_second(&model)?;
+            tell(Told::Second(&model))?;
         }
     }
 }

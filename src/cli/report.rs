@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 
 use crate::capture::Stop;
 use crate::cli::observe::{attach, attach_started, observe, stop_on_signals};
+use crate::cli::recorded;
 use crate::cli::{Common, Format, ReportArgs, When, print};
 use crate::error::{Failure, Status};
 use crate::launch::{LaunchError, Launched};
@@ -30,8 +31,13 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
         ),
         None => None,
     };
-    match args.pid {
-        Some(pid) => {
+    match (args.pid, &args.recording) {
+        (None, Some(path)) => {
+            let replayed = recorded::replay(path, &args.common)?;
+            write(&replayed.model.snapshot(), args.format, &args.common, output)?;
+            replayed.failure.map_or(Ok(Status::Ok as u8), Err)
+        }
+        (Some(pid), _) => {
             let stop = Stop::default();
             stop_on_signals(&stop)?;
             let target = attach(pid)?;
@@ -43,12 +49,12 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
             write(&model.snapshot(), args.format, &args.common, output)?;
             Ok(Status::Ok as u8)
         }
-        None => launched(args, output),
+        (None, None) => launched(args, output),
     }
 }
 
 fn launched(args: &ReportArgs, output: Option<File>) -> Result<u8, Failure> {
-    let launched = Launched::start(&args.program).map_err(|error| launch_failure(&error))?;
+    let launched = Launched::start(&args.program).map_err(|error| launch_failure(&error, "report"))?;
     let stop = Stop::default();
     let observed = attach_started(launched.pid(), || !matches!(launched.try_status(), Ok(None)))
         .and_then(|target| observe(target, &args.common, args.duration, stop, |_| Ok(())));
@@ -70,9 +76,11 @@ fn launched(args: &ReportArgs, output: Option<File>) -> Result<u8, Failure> {
 }
 
 /// A program that could not be started, with the statuses that shells give.
-fn launch_failure(error: &LaunchError) -> Failure {
+pub fn launch_failure(error: &LaunchError, command: &str) -> Failure {
     match error {
-        LaunchError::Empty => Failure::new(Status::Usage, error).next("Type: gilscope report -- python3 app.py"),
+        LaunchError::Empty => {
+            Failure::new(Status::Usage, error).next(format!("Type: gilscope {command} -- python3 app.py"))
+        }
         LaunchError::Refused { .. } => {
             Failure::new(Status::NoSuchProcess, error).next("Check its name, or give its full path.")
         }
@@ -81,7 +89,7 @@ fn launch_failure(error: &LaunchError) -> Failure {
 }
 
 /// The exit status that a shell would report: a program killed by signal n gives 128 + n.
-fn passed_on(status: ExitStatus) -> u8 {
+pub fn passed_on(status: ExitStatus) -> u8 {
     let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     u8::try_from(code).unwrap_or(1)
 }
@@ -123,6 +131,6 @@ fn color(when: When, terminal: bool) -> Color {
 }
 
 /// The terminal's width, or a page's.
-fn width() -> u16 {
+pub fn width() -> u16 {
     terminal_size::terminal_size().map_or(100, |(terminal_size::Width(columns), _)| columns)
 }

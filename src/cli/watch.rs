@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, Options, Stop};
 use crate::cli::observe::stop_on_signals;
-use crate::cli::{Common, Format, When, names, print, report};
+use crate::cli::record::default_name;
+use crate::cli::{Common, Format, When, print, report};
 use crate::dashboard::terminal::{RealTime, Takeover};
 use crate::dashboard::theme::{Surroundings, Theme, Wanted};
 use crate::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
 use crate::error::{Failure, Status};
+use crate::instruments::clock;
 use crate::recording::DEFAULT_RING;
 use crate::report::summary_line;
 use crate::session::{Command, Engine, Frame, Kept, LiveFeed, Origin, Play, Session, Watch};
@@ -29,7 +31,7 @@ pub fn start_live(target: Target, common: &Common, duration: Option<Ns>, stop: &
     let refused = |error| Failure::new(Status::Internal, format!("cannot start a thread to observe with: {error}"));
     let options = Options { interval: common.rate, duration, tool_version: env!("CARGO_PKG_VERSION").to_owned() };
     let pid = target.info().pid;
-    let kept = Kept::new(DEFAULT_RING, Box::new(move || names::recording(pid)))
+    let kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
         .map_err(|error| Failure::new(Status::Internal, error))?;
     let capture = Capture::start(target, options, stop.clone()).map_err(refused)?;
     let engine = Engine::live(Box::new(LiveFeed::new(capture, stop.clone())), Some(Box::new(kept)));

@@ -61,6 +61,11 @@ impl Chunk {
         &self.bytes
     }
 
+    /// Number of events it brings: a keyframe restates, and brings none.
+    pub fn observed(&self) -> u64 {
+        if self.header.kind == ChunkKind::Events { self.header.events() } else { 0 }
+    }
+
     pub(super) fn shared(&self) -> Arc<[u8]> {
         Arc::clone(&self.bytes)
     }
@@ -137,6 +142,11 @@ impl Encoder {
     /// Number of events that no chunk holds yet.
     pub fn pending(&self) -> u64 {
         self.pending
+    }
+
+    /// The times of the earliest and the latest event that no chunk holds yet.
+    pub fn pending_span(&self) -> Option<(MonoNs, MonoNs)> {
+        (self.pending > 0).then_some((self.first, self.last))
     }
 
     /// Adds an event.

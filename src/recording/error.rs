@@ -64,6 +64,20 @@ pub enum RecordingError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Not a file that a recording can be read from.
+    #[error("{} is {what}, and a recording is read from a file. Save it to a file first, and name that", path.display())]
+    NotAFile {
+        /// Where.
+        path: PathBuf,
+        /// What it is instead, with its article.
+        what: &'static str,
+    },
+    /// A pipe that nobody reads.
+    #[error("{} is a pipe that nobody reads. Start its reader first, or choose a file with `-o FILE`", path.display())]
+    NoListener {
+        /// Where.
+        path: PathBuf,
+    },
     /// The kernel refused to read or write.
     #[error("cannot {doing} the recording: {source}. Check the path and its permissions")]
     Io {

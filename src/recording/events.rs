@@ -62,6 +62,11 @@ pub struct Resumed {
 /// The events of a recording from some place on. Ends for good after an error.
 pub struct Events<'r, R> {
     reader: &'r mut Reader<R>,
+    decoder: Decoder,
+}
+
+/// How far a recording is decoded. It goes with one reader, which every step is given anew.
+pub(super) struct Decoder {
     next_chunk: usize,
     sync: Option<Sync>,
     position: u64,
@@ -81,12 +86,47 @@ struct Sync {
 
 impl<R> std::fmt::Debug for Events<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("position", &self.position).finish_non_exhaustive()
+        f.debug_struct("Events").field("position", &self.decoder.position).finish_non_exhaustive()
     }
 }
 
 impl<'r, R: Read + Seek> Events<'r, R> {
     pub(super) fn new(reader: &'r mut Reader<R>, start: Start) -> Events<'r, R> {
+        let decoder = Decoder::new(reader, start);
+        Events { reader, decoder }
+    }
+
+    /// Number of the next event.
+    pub fn position(&self) -> u64 {
+        self.decoder.position
+    }
+
+    /// How many events so far were of a kind, or had a value, that only a newer gilscope knows. They are skipped.
+    pub fn unknown(&self) -> u64 {
+        self.decoder.unknown
+    }
+
+    /// How many of [`Reader::chunks`] have been entered.
+    pub fn chunks_entered(&self) -> usize {
+        self.decoder.next_chunk
+    }
+
+    /// The recording these events are of.
+    pub fn reader(&self) -> &Reader<R> {
+        self.reader
+    }
+}
+
+impl<R: Read + Seek> Iterator for Events<'_, R> {
+    type Item = Result<Item, RecordingError>;
+
+    fn next(&mut self) -> Option<Result<Item, RecordingError>> {
+        self.decoder.next(self.reader)
+    }
+}
+
+impl Decoder {
+    pub(super) fn new<R: Read + Seek>(reader: &Reader<R>, start: Start) -> Decoder {
         let keyframes = reader.keyframes();
         let header = |keyframe: &usize| reader.chunks()[*keyframe].header;
         let keyframe = match start {
@@ -109,7 +149,7 @@ impl<'r, R: Read + Seek> Events<'r, R> {
             }
         };
         let from_the_start = keyframe.is_none() && position == 0;
-        Events {
+        Decoder {
             next_chunk: keyframe.unwrap_or(0),
             sync: from_the_start.then(|| Sync { prediction: Prediction::new(), builds_on: 0 }),
             position,
@@ -119,49 +159,46 @@ impl<'r, R: Read + Seek> Events<'r, R> {
             chunk: None,
             unknown: 0,
             ended: false,
-            reader,
         }
     }
 
+    pub(super) fn next<R: Read + Seek>(&mut self, reader: &mut Reader<R>) -> Option<Result<Item, RecordingError>> {
+        if self.ended {
+            return None;
+        }
+        let step = self.step(reader);
+        self.ended = !matches!(step, Ok(Some(_)));
+        step.transpose()
+    }
+
     /// Number of the next event.
-    pub fn position(&self) -> u64 {
+    pub(super) fn position(&self) -> u64 {
         self.position
     }
 
-    /// How many events so far were of a kind, or had a value, that only a newer gilscope knows. They are skipped.
-    pub fn unknown(&self) -> u64 {
+    pub(super) fn unknown(&self) -> u64 {
         self.unknown
     }
 
-    /// How many of [`Reader::chunks`] have been entered.
-    pub fn chunks_entered(&self) -> usize {
-        self.next_chunk
-    }
-
-    /// The recording these events are of.
-    pub fn reader(&self) -> &Reader<R> {
-        self.reader
-    }
-
-    fn step(&mut self) -> Result<Option<Item>, RecordingError> {
+    fn step<R: Read + Seek>(&mut self, reader: &mut Reader<R>) -> Result<Option<Item>, RecordingError> {
         loop {
             if let Some(chunk) = self.chunk {
-                match self.next_in(&chunk) {
+                match self.next_in(reader, &chunk) {
                     Some(event) => return Ok(Some(Item::Event(event))),
                     None => continue,
                 }
             }
-            let Some(entry) = self.reader.chunks().get(self.next_chunk).copied() else {
-                self.report_lost_end();
+            let Some(entry) = reader.chunks().get(self.next_chunk).copied() else {
+                self.report_lost_end(reader);
                 return Ok(None);
             };
             self.next_chunk += 1;
             let resumed = match entry.header.kind {
                 ChunkKind::Events => {
-                    self.enter(entry)?;
+                    self.enter(reader, entry)?;
                     None
                 }
-                ChunkKind::Keyframe => self.pass_keyframe(&entry)?,
+                ChunkKind::Keyframe => self.pass_keyframe(reader, &entry)?,
                 ChunkKind::Provenance | ChunkKind::Unknown(_) => None,
             };
             if let Some(resumed) = resumed {
@@ -171,7 +208,7 @@ impl<'r, R: Read + Seek> Events<'r, R> {
     }
 
     /// The next event of the chunk that is being decoded; `None` where it has no more to tell, or to be skipped.
-    fn next_in(&mut self, chunk: &ChunkEntry) -> Option<Event> {
+    fn next_in<R: Read + Seek>(&mut self, reader: &mut Reader<R>, chunk: &ChunkEntry) -> Option<Event> {
         let Some(sync) = &mut self.sync else {
             self.chunk = None;
             return None;
@@ -195,13 +232,13 @@ impl<'r, R: Read + Seek> Events<'r, R> {
             }
             Ok(None) | Err(_) => {
                 self.chunk = None;
-                self.damaged(chunk);
+                self.damaged(reader, chunk);
                 None
             }
         }
     }
 
-    fn enter(&mut self, entry: ChunkEntry) -> Result<(), RecordingError> {
+    fn enter<R: Read + Seek>(&mut self, reader: &mut Reader<R>, entry: ChunkEntry) -> Result<(), RecordingError> {
         let header = &entry.header;
         let fits = self.sync.as_ref().is_some_and(|sync| sync.builds_on == header.builds_on)
             && self.position == header.position;
@@ -209,7 +246,7 @@ impl<'r, R: Read + Seek> Events<'r, R> {
             self.sync = None;
             return Ok(());
         }
-        if self.load(&entry)?
+        if self.load(reader, &entry)?
             && let Some(sync) = &mut self.sync
             && let Some(base) = base_of(&self.content)
         {
@@ -217,13 +254,17 @@ impl<'r, R: Read + Seek> Events<'r, R> {
             self.cursor = BASE_LEN;
             self.chunk = Some(entry);
         } else {
-            self.damaged(&entry);
+            self.damaged(reader, &entry);
         }
         Ok(())
     }
 
     /// Makes what the keyframe restates the base of what follows.
-    fn pass_keyframe(&mut self, entry: &ChunkEntry) -> Result<Option<Resumed>, RecordingError> {
+    fn pass_keyframe<R: Read + Seek>(
+        &mut self,
+        reader: &mut Reader<R>,
+        entry: &ChunkEntry,
+    ) -> Result<Option<Resumed>, RecordingError> {
         let header = &entry.header;
         let in_step = self.sync.is_some() && self.position == header.position;
         // Behind what was decoded already: a copy, or a file put together by hand.
@@ -231,12 +272,12 @@ impl<'r, R: Read + Seek> Events<'r, R> {
             return Ok(None);
         }
         let seeking = self.silent_until > 0 && header.position <= self.silent_until;
-        if !self.load(entry)? {
-            self.damaged(entry);
+        if !self.load(reader, entry)? {
+            self.damaged(reader, entry);
             return Ok(None);
         }
         let Some((sync, standing, unknown)) = restate(header, &self.content) else {
-            self.damaged(entry);
+            self.damaged(reader, entry);
             return Ok(None);
         };
         self.sync = Some(sync);
@@ -246,7 +287,7 @@ impl<'r, R: Read + Seek> Events<'r, R> {
         }
         let unreadable = header.position.saturating_sub(self.position);
         if unreadable > 0 {
-            self.reader.warn(Warning::Unreadable { position: self.position, events: unreadable });
+            reader.warn(Warning::Unreadable { position: self.position, events: unreadable });
         }
         let lost = header.position.saturating_sub(self.position.max(self.silent_until));
         self.position = header.position;
@@ -254,42 +295,29 @@ impl<'r, R: Read + Seek> Events<'r, R> {
         Ok((!seeking).then_some(resumed))
     }
 
-    fn load(&mut self, entry: &ChunkEntry) -> Result<bool, RecordingError> {
-        match self.reader.content(entry, &mut self.content) {
+    fn load<R: Read + Seek>(&mut self, reader: &mut Reader<R>, entry: &ChunkEntry) -> Result<bool, RecordingError> {
+        match reader.content(entry, &mut self.content) {
             Ok(()) => Ok(true),
             Err(ContentError::Damaged) => Ok(false),
             Err(ContentError::Failed(error)) => Err(error),
         }
     }
 
-    fn damaged(&mut self, entry: &ChunkEntry) {
+    fn damaged<R: Read + Seek>(&mut self, reader: &mut Reader<R>, entry: &ChunkEntry) {
         self.sync = None;
-        self.reader.warn(Warning::DamagedChunk { offset: entry.offset, sequence: entry.header.sequence });
+        reader.warn(Warning::DamagedChunk { offset: entry.offset, sequence: entry.header.sequence });
     }
 
-    fn report_lost_end(&mut self) {
-        let chunks = self.reader.chunks().iter().filter(|chunk| carries_events(&chunk.header));
+    fn report_lost_end<R: Read + Seek>(&mut self, reader: &mut Reader<R>) {
+        let chunks = reader.chunks().iter().filter(|chunk| carries_events(&chunk.header));
         let end = chunks.map(|chunk| match chunk.header.kind {
             ChunkKind::Events => end_of(&chunk.header),
             _ => chunk.header.position,
         });
         let events = end.max().unwrap_or(0).saturating_sub(self.position);
         if self.sync.is_none() && events > 0 {
-            self.reader.warn(Warning::Unreadable { position: self.position, events });
+            reader.warn(Warning::Unreadable { position: self.position, events });
         }
-    }
-}
-
-impl<R: Read + Seek> Iterator for Events<'_, R> {
-    type Item = Result<Item, RecordingError>;
-
-    fn next(&mut self) -> Option<Result<Item, RecordingError>> {
-        if self.ended {
-            return None;
-        }
-        let step = self.step();
-        self.ended = !matches!(step, Ok(Some(_)));
-        step.transpose()
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::encoder::Chunk;
 use super::error::RecordingError;
-use super::format::{MAGIC, MAJOR, MINOR, preamble};
+use super::format::{MAGIC, MAJOR, MINOR, PREAMBLE_LEN, preamble};
 
 /// What to do where a file exists already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +62,7 @@ impl RecordingFile {
     fn reopen(path: &Path, existing: Existing) -> Result<RecordingFile, RecordingError> {
         let metadata = std::fs::metadata(path).map_err(RecordingError::io("create"))?;
         if !metadata.is_file() {
-            let file = OpenOptions::new().write(true).open(path).map_err(RecordingError::io("create"))?;
-            return RecordingFile::begin(file, path, Sort::Device);
+            return RecordingFile::begin(open_device(path)?, path, Sort::Device);
         }
         let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(RecordingError::io("create"))?;
         lock(&file, path)?;
@@ -114,6 +114,14 @@ impl RecordingFile {
         }
     }
 
+    /// Takes away a file that nothing came into but its first bytes.
+    pub fn discard_if_empty(self) {
+        if self.sort == Sort::Regular && self.written <= PREAMBLE_LEN as u64 {
+            // One that cannot be removed is a recording without events, which says so when it is read.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     fn write(&mut self, bytes: &[u8]) -> Result<(), RecordingError> {
         if self.state == State::Broken {
             let source = io::Error::other("an earlier write has failed");
@@ -133,6 +141,19 @@ impl RecordingFile {
                 Err(RecordingError::writing(source))
             }
         }
+    }
+}
+
+/// Opens what is no regular file, without waiting for a pipe's reader.
+fn open_device(path: &Path) -> Result<File, RecordingError> {
+    let listening = OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+    match listening {
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {
+            Err(RecordingError::NoListener { path: path.to_owned() })
+        }
+        // Opened anew: writes shall wait for room.
+        Ok(_listening) => OpenOptions::new().write(true).open(path).map_err(RecordingError::io("create")),
+        Err(source) => Err(RecordingError::Io { doing: "create", source }),
     }
 }
 

@@ -80,6 +80,8 @@ enum Flow {
 #[derive(Debug, Default)]
 struct Shared {
     dropped: AtomicU64,
+    events: AtomicU64,
+    bytes: AtomicU64,
     /// Batches in the queue: how the only sender knows whether there is room.
     queued: AtomicUsize,
 }
@@ -168,6 +170,11 @@ impl Recorder {
         self.flow = Flow::Free;
     }
 
+    /// What is in the file by now.
+    pub fn written(&self) -> Written {
+        Written { events: self.shared.events.load(Ordering::Relaxed), bytes: self.shared.bytes.load(Ordering::Relaxed) }
+    }
+
     /// Events that the queue had no room for so far.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
@@ -251,6 +258,9 @@ fn write_all(mut writer: Writer, incoming: &Receiver<Vec<Event>>, shared: &Share
             Err(RecvTimeoutError::Disconnected) => break,
         }
         writer.tick(Instant::now())?;
+        let written = writer.written();
+        shared.events.store(written.events, Ordering::Relaxed);
+        shared.bytes.store(written.bytes, Ordering::Relaxed);
     }
     tally.dropped = shared.dropped.load(Ordering::Relaxed);
     tally.write_last(&mut writer)?;

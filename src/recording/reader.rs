@@ -4,8 +4,9 @@
 //! is believed before its CRC has been checked, and no length in it makes the
 //! reader allocate more than [`MAX_CONTENT`] and [`MAX_STORED`].
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{Cursor, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::error::{RecordingError, Warning};
@@ -79,9 +80,20 @@ impl Reader<File> {
     /// Opens the recording at `path`.
     ///
     /// # Errors
-    /// As [`Reader::new`].
+    /// As [`Reader::new`], and [`RecordingError::NotAFile`].
     pub fn open(path: &Path) -> Result<Reader<File>, RecordingError> {
-        Reader::new(File::open(path).map_err(RecordingError::io("open"))?)
+        // A pipe without a writer would keep a plain open waiting for ever.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file = file.map_err(RecordingError::io("open"))?;
+        let sort = file.metadata().map_err(RecordingError::io("open"))?.file_type();
+        let what = match sort {
+            sort if sort.is_dir() => "a directory",
+            sort if sort.is_fifo() => "a pipe",
+            sort if sort.is_char_device() => "a device",
+            sort if sort.is_socket() => "a socket",
+            _ => return Reader::new(file),
+        };
+        Err(RecordingError::NotAFile { path: path.to_owned(), what })
     }
 }
 

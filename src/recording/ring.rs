@@ -15,7 +15,7 @@ use crate::time::MonoNs;
 pub const DEFAULT_RING: usize = 64 * 1024 * 1024;
 
 /// Encoded chunks, the newest ones: from them one scrubs back, and records after the fact.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ChunkRing {
     limit: usize,
     held: usize,
@@ -73,7 +73,7 @@ impl ChunkRing {
         let mut parts: Vec<(u64, Arc<[u8]>)> = Vec::with_capacity(self.chunks.len() + 2);
         let mut length = 0;
         let start: Arc<[u8]> = Arc::from(preamble(MAJOR, MINOR));
-        let chunks = self.provenance.iter().chain(&self.chunks).map(Chunk::shared);
+        let chunks = self.chunks().map(Chunk::shared);
         for part in std::iter::once(start).chain(chunks) {
             let part_len = part.len() as u64;
             parts.push((length, part));
@@ -87,7 +87,12 @@ impl ChunkRing {
     /// # Errors
     /// As [`RecordingFile::append`].
     pub fn save(&self, file: &mut RecordingFile) -> Result<(), RecordingError> {
-        self.provenance.iter().chain(&self.chunks).try_for_each(|chunk| file.append(chunk))
+        self.chunks().try_for_each(|chunk| file.append(chunk))
+    }
+
+    /// What is held now, oldest first, and before it where the recording comes from.
+    pub fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+        self.provenance.iter().chain(&self.chunks)
     }
 }
 

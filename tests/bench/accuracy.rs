@@ -9,7 +9,6 @@
     clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
-    clippy::unwrap_used,
     reason = "a benchmark prints, and ends where it cannot measure"
 )]
 

@@ -291,7 +291,7 @@ fn no_key_has_two_meanings_and_no_action_is_without_a_key() {
         }
     }
     assert_eq!(
-        offered(LIVE).chain(offered(REPLAY)).map(|b| keys(b)).collect::<std::collections::BTreeSet<_>>().len(),
+        offered(LIVE).chain(offered(REPLAY)).map(keys).collect::<std::collections::BTreeSet<_>>().len(),
         BINDINGS.len()
     );
 }

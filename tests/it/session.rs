@@ -101,7 +101,7 @@ impl Desk {
 
     fn live(limit: usize) -> (Desk, Hand) {
         let hand = Hand::default();
-        let kept = Kept::new(limit, Box::new(|| "unused.gil".into())).unwrap();
+        let kept = Kept::new(limit, Box::new(|| "unused.gscope".into())).unwrap();
         (Desk::new(Engine::live(Box::new(hand.clone()), Some(Box::new(kept)))), hand)
     }
 
@@ -289,7 +289,7 @@ fn marks_are_kept_in_order_and_in_bounded_number() {
 #[test]
 fn a_recording_begun_late_has_what_was_before_and_replays_the_same() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("late.gil");
+    let path = directory.path().join("late.gscope");
     let named = path.clone();
     let events = capture(6);
     let hand = Hand::default();
@@ -315,12 +315,12 @@ fn a_recording_begun_late_has_what_was_before_and_replays_the_same() {
 fn a_recording_that_cannot_be_made_is_a_warning() {
     let events = capture(1);
     let hand = Hand::default();
-    let kept = Kept::new(8 << 20, Box::new(|| "/nonexistent/there.gil".into())).unwrap();
+    let kept = Kept::new(8 << 20, Box::new(|| "/nonexistent/there.gscope".into())).unwrap();
     let mut desk = Desk::new(Engine::live(Box::new(hand.clone()), Some(Box::new(kept))));
     hand.give(&events);
     let frame = desk.ask(&[Command::RecordStart]);
     assert_eq!(frame.status.recording, None);
-    assert!(frame.status.warnings[0].contains("/nonexistent/there.gil"), "{:?}", frame.status.warnings);
+    assert!(frame.status.warnings[0].contains("/nonexistent/there.gscope"), "{:?}", frame.status.warnings);
 }
 
 #[test]

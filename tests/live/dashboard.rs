@@ -191,7 +191,7 @@ fn a_user_looks_around_and_leaves() {
     let recording = std::fs::read_dir(directory.path())
         .expect("a directory")
         .filter_map(Result::ok)
-        .find(|entry| entry.file_name().to_string_lossy().ends_with(".gil"))
+        .find(|entry| entry.file_name().to_string_lossy().ends_with(".gscope"))
         .expect("a recording");
     let name = recording.file_name().to_string_lossy().into_owned();
     let mut replay = Terminal::open(directory.path(), &["replay", &name]);
@@ -267,7 +267,7 @@ fn without_a_terminal_there_are_lines_and_a_report() {
     assert!((2..=3).contains(&lines), "{}", ended.stdout);
     assert!(ended.stdout.contains("own CPU"), "no report:\n{}", ended.stdout);
     assert!(!ended.stdout.contains('\u{1b}'), "escapes in:\n{}", ended.stdout);
-    let missing = gilscope().args(["replay", "/nonexistent.gil"]).output().expect("it runs");
+    let missing = gilscope().args(["replay", "/nonexistent.gscope"]).output().expect("it runs");
     assert_eq!(missing.status.code(), Some(5));
-    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent.gil"));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent.gscope"));
 }

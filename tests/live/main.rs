@@ -12,6 +12,7 @@ mod support;
 
 mod dashboard;
 mod observed;
+mod recorded;
 mod target;
 mod target_errors;
 mod truth;

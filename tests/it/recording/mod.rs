@@ -1,5 +1,15 @@
 //! Recordings: whatever happens to them, what was flushed is read again.
 
+mod commands;
+mod damage;
+mod files;
+mod fold;
+mod format;
+mod golden;
+mod hostile;
+mod killed;
+mod queue;
+mod ring;
 mod roundtrip;
 mod stream;
 mod tools;

@@ -1,0 +1,212 @@
+//! `gilscope record`: observe, and keep every event in a file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use signal_hook::consts::SIGXFSZ;
+
+use crate::capture::Stop;
+use crate::cli::observe::{Told, attach, attach_started, observe, stop_on_signals};
+use crate::cli::progress::Progress;
+use crate::cli::recorded::naming;
+use crate::cli::report::{launch_failure, passed_on};
+use crate::cli::{Common, RecordArgs};
+use crate::error::{Failure, Status};
+use crate::event::Pid;
+use crate::instruments::clock;
+use crate::launch::Launched;
+use crate::model::Model;
+use crate::recording::{DEFAULT_QUEUE, Existing, Offer, Outcome, Recorder, RecordingError, RecordingFile, Writer};
+use crate::report::{summary_line, verdict};
+use crate::target::Target;
+use crate::units;
+
+/// Runs the command; its exit status, or the started program's.
+///
+/// # Errors
+/// With an exit status and what to type next.
+pub fn run(args: &RecordArgs) -> Result<u8, Failure> {
+    // At a limit on file size the kernel sends a signal that kills; with a handler, the write fails and says why.
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map_err(|error| Failure::new(Status::Internal, format!("cannot install signal handlers: {error}")))?;
+    match args.pid {
+        Some(pid) => running(args, pid),
+        None => launched(args),
+    }
+}
+
+fn running(args: &RecordArgs, pid: Pid) -> Result<u8, Failure> {
+    let stop = Stop::default();
+    stop_on_signals(&stop)?;
+    let target = attach(pid)?;
+    let file = create(args, pid)?;
+    let path = file.path().to_owned();
+    args.common.say(&format!("recording pid {} into {}; Ctrl-C ends it", pid.0, path.display()));
+    record(target, args, file, stop, Progress::to_stderr(&args.common))?;
+    Ok(Status::Ok as u8)
+}
+
+fn launched(args: &RecordArgs) -> Result<u8, Failure> {
+    // A file that cannot be written fails now, not when the program runs. Its name may need the program's pid.
+    let named = match &args.output {
+        Some(_) => Some(create(args, Pid(0))?),
+        None => tempfile::tempfile_in(".").map(|_probe| None).map_err(|error| {
+            Failure::new(Status::Internal, format!("cannot write a recording here: {error}"))
+                .next("Name another place with `-o FILE`.")
+        })?,
+    };
+    let launched = match Launched::start(&args.program) {
+        Ok(launched) => launched,
+        Err(error) => {
+            if let Some(file) = named {
+                file.discard_if_empty();
+            }
+            return Err(launch_failure(&error, "record"));
+        }
+    };
+    let recorded = attach_started(launched.pid(), || !matches!(launched.try_status(), Ok(None)));
+    let recorded = match (recorded, named) {
+        (Ok(target), Some(file)) => record(target, args, file, Stop::default(), Progress::silent()),
+        (Ok(target), None) => create(args, launched.pid())
+            .and_then(|file| record(target, args, file, Stop::default(), Progress::silent())),
+        (Err(failure), file) => {
+            if let Some(file) = file {
+                file.discard_if_empty();
+            }
+            Err(failure)
+        }
+    };
+    let status = launched
+        .wait()
+        .map_err(|error| Failure::new(Status::Internal, format!("cannot learn how the program ended: {error}")))?;
+    match recorded {
+        Ok(()) => Ok(passed_on(status)),
+        // The program's own failure is the better news than that it could not be recorded.
+        Err(failure) if !status.success() => {
+            args.common.say(&failure.to_string());
+            Ok(passed_on(status))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Records until the observation is over, and says what came of it.
+fn record(
+    target: Target,
+    args: &RecordArgs,
+    file: RecordingFile,
+    stop: Stop,
+    mut progress: Progress,
+) -> Result<(), Failure> {
+    let path = file.path().to_owned();
+    let failed = |error: RecordingError| unwritable(&path, &error);
+    let mut recorder = Writer::new(file).and_then(|writer| Recorder::start(writer, DEFAULT_QUEUE)).map_err(failed)?;
+    let observed = observe(target, &args.common, args.duration, stop.clone(), |told| {
+        match told {
+            Told::Events(events) => {
+                for event in events {
+                    if recorder.offer(event) == Offer::Stopped {
+                        stop.request();
+                    }
+                }
+                recorder.flush();
+            }
+            Told::Second(model) => progress.show(|| {
+                let bytes = units::bytes(recorder.written().bytes);
+                format!("recording {}  {bytes}", summary_line(&model.snapshot()).trim_start())
+            }),
+        }
+        Ok(())
+    });
+    drop(progress);
+    let outcome = recorder.finish().map_err(failed);
+    let model = observed?;
+    summarize(&model, &path, outcome.as_ref().ok(), &args.common);
+    outcome.map(drop)
+}
+
+/// The verdict, and what is in the file.
+fn summarize(model: &Model, path: &Path, outcome: Option<&Outcome>, common: &Common) {
+    let snapshot = model.snapshot();
+    for process in &snapshot.processes {
+        let verdict = verdict(process);
+        common.say(&format!("{}. {}", verdict.answer.headline(), verdict.because));
+    }
+    let Some(outcome) = outcome else { return };
+    let length = snapshot.processes.iter().map(|process| process.capture.start).min();
+    let length = length.map_or(crate::time::Ns::ZERO, |start| snapshot.at.since(start));
+    let dropped = match outcome.dropped {
+        0 => "none dropped".to_owned(),
+        dropped => format!("{} dropped, as the file took them too slowly", units::count(dropped)),
+    };
+    common.say(&format!(
+        "{}: {} of {length}, {} events, {dropped}",
+        path.display(),
+        units::bytes(outcome.written.bytes),
+        units::count(outcome.written.events),
+    ));
+    common.say(&format!("read it with: gilscope report {}", path.display()));
+}
+
+/// Makes the file that was asked for, or one named after the process and the time.
+fn create(args: &RecordArgs, pid: Pid) -> Result<RecordingFile, Failure> {
+    let existing = if args.force { Existing::Overwrite } else { Existing::Refuse };
+    let path = args.output.clone().unwrap_or_else(|| default_name(pid, clock::unix_now()));
+    RecordingFile::create(&path, existing).map_err(|error| {
+        let failure = unwritable(&path, &error);
+        match error {
+            RecordingError::Exists { .. } => failure.next("If it is a recording, `--force` replaces it."),
+            _ => failure,
+        }
+    })
+}
+
+fn unwritable(path: &Path, error: &RecordingError) -> Failure {
+    let status = match error {
+        RecordingError::Exists { .. } | RecordingError::NotOurs { .. } | RecordingError::Locked { .. } => Status::Usage,
+        _ => Status::Internal,
+    };
+    Failure::new(status, naming(path, error))
+}
+
+/// `gilscope-4242-20261121T093015Z.gscope`: the process, and the time in UTC.
+pub(super) fn default_name(pid: Pid, unix_ns: u64) -> PathBuf {
+    let seconds = unix_ns / 1_000_000_000;
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    PathBuf::from(format!("gilscope-{}-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z.gscope", pid.0))
+}
+
+/// Year, month and day of the Gregorian calendar, of a number of days since 1970-01-01.
+/// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+fn civil(days: u64) -> (u64, u64, u64) {
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_name_tells_process_and_time() {
+        // As `date -u -d @... +%Y%m%dT%H%M%SZ` says.
+        for (seconds, time) in [
+            (0, "19700101T000000Z"),
+            (951_782_400, "20000229T000000Z"),
+            (1_795_260_615, "20261121T113015Z"),
+            (4_107_542_399, "21000228T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+        ] {
+            let name = default_name(Pid(4242), seconds * 1_000_000_000 + 999_999_999);
+            assert_eq!(name, PathBuf::from(format!("gilscope-4242-{time}.gscope")));
+        }
+    }
+}
