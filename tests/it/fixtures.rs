@@ -399,22 +399,23 @@ impl Scene {
     }
 
     /// Turns of five milliseconds, to each holder by its share.
-    fn lanes(&mut self, users: &[&ThreadFigures], load: f64, waiters: f64) -> Lanes {
+    fn lanes(&self, users: &[&ThreadFigures], load: f64, waiters: f64) -> Lanes {
         let mut lanes = Lanes::default();
+        let mut random = fastrand::Rng::with_seed(9);
         let turn = Ns::from_millis(5);
         let all: u64 = users.iter().map(|t| t.states.holding().0).sum();
         for i in 0..(self.duration.0 / turn.0).min(4_000) {
             let from = START + Ns(turn.0 * i);
-            let mut drawn = self.random.u64(..all.max(1));
+            let mut drawn = random.u64(..all.max(1));
             let holder = users.iter().find(|t| {
                 let mine = t.states.holding().0;
                 let hit = drawn < mine;
                 drawn = drawn.saturating_sub(mine);
                 hit
             });
-            let hold = holder.filter(|_| self.random.f64() < load).map(|t| {
+            let hold = holder.filter(|_| random.f64() < load).map(|t| {
                 let core = t.cores.get(i as usize / 40 % t.cores.len().max(1)).map_or(Cpu(0), |core| core.cpu);
-                let asleep = self.random.f64() * t.states.holding().0 as f64 >= t.states.running.0 as f64;
+                let asleep = random.f64() * t.states.holding().0 as f64 >= t.states.running.0 as f64;
                 (Some(t.key), if asleep { Holding::Asleep(core) } else { Holding::On(core) })
             });
             lanes.add(from, from + turn, &Stretch { hold, waiters: waiters.round() as u32 });
