@@ -25,7 +25,7 @@ pub fn run(args: &AttachArgs) -> Result<u8, Failure> {
 /// With an exit status and what to type next.
 pub fn attached(pid: Pid, duration: Option<Ns>, common: &Common) -> Result<u8, Failure> {
     let stop = Stop::default();
-    let session = start_live(attach(pid)?, common, duration, &stop)?;
+    let session = start_live(attach(pid)?, common, duration, &stop, None)?;
     watch(session, common, &stop)?;
     Ok(Status::Ok as u8)
 }

@@ -95,7 +95,7 @@ fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     let mut running = Running::start(workload, &args.python, length)?;
     let target = attach_started(running.pid(), || running.has_ended())?;
     let stop = Stop::default();
-    let session = start_live(target, &args.common, args.duration, &stop)?;
+    let session = start_live(target, &args.common, args.duration, &stop, None)?;
     watch(session, &args.common, &stop)?;
     Ok(Status::Ok as u8)
 }

@@ -161,6 +161,9 @@ pub struct RecordArgs {
     /// Where to write the recording [default: gilscope-PID-TIME.gscope, here]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Show the process in the dashboard while it is recorded
+    #[arg(long, conflicts_with = "program")]
+    pub live: bool,
     /// Replace FILE if it is a recording already
     #[arg(long, requires = "output")]
     pub force: bool,

@@ -12,7 +12,7 @@ use crate::dashboard::theme::{Surroundings, Theme, Wanted};
 use crate::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
 use crate::error::{Failure, Status};
 use crate::instruments::clock;
-use crate::recording::DEFAULT_RING;
+use crate::recording::{DEFAULT_RING, RecordingFile};
 use crate::report::summary_line;
 use crate::session::{Command, Engine, Frame, Kept, LiveFeed, Origin, Play, Session, Watch};
 use crate::target::Target;
@@ -23,16 +23,25 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 /// Time between two looks whether it is over.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Starts to observe `target`, as a session.
+/// Starts to observe `target`, as a session that records into `file` from its first event on, if there is one.
 ///
 /// # Errors
 /// If a thread cannot be started.
-pub fn start_live(target: Target, common: &Common, duration: Option<Ns>, stop: &Stop) -> Result<Session, Failure> {
+pub fn start_live(
+    target: Target,
+    common: &Common,
+    duration: Option<Ns>,
+    stop: &Stop,
+    file: Option<RecordingFile>,
+) -> Result<Session, Failure> {
     let refused = |error| Failure::new(Status::Internal, format!("cannot start a thread to observe with: {error}"));
     let options = Options { interval: common.rate, duration, tool_version: env!("CARGO_PKG_VERSION").to_owned() };
     let pid = target.info().pid;
-    let kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
+    let mut kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
         .map_err(|error| Failure::new(Status::Internal, error))?;
+    if let Some(file) = file {
+        kept.record_into(file);
+    }
     let capture = Capture::start(target, options, stop.clone()).map_err(refused)?;
     let engine = Engine::live(Box::new(LiveFeed::new(capture, stop.clone())), Some(Box::new(kept)));
     Session::start(engine).map_err(refused)

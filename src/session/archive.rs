@@ -164,6 +164,11 @@ impl Kept {
         Ok(Kept { encoder: Encoder::new()?, ring: ChunkRing::new(limit), file: None, naming, trouble: Vec::new() })
     }
 
+    /// Records into `file`, in which nothing is yet, what comes from here on. For a session that has not begun.
+    pub fn record_into(&mut self, file: RecordingFile) {
+        self.file = Some(Writing { file, since: MonoNs(0) });
+    }
+
     /// Hands finished chunks on.
     fn hand_on(&mut self) {
         for chunk in self.encoder.take_chunks() {

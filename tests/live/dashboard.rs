@@ -207,6 +207,21 @@ fn a_user_looks_around_and_leaves() {
 }
 
 #[test]
+fn recording_under_the_dashboard_is_whole_when_it_ends_by_a_signal() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal =
+        Terminal::open(directory.path(), &["record", "--live", "-p", &target.pid().to_string(), "-o", "it.gscope"]);
+    terminal.until("the recording", |screen| screen.contains("REC it.gscope") && screen.contains("io-echo"));
+    terminal.signal("TERM");
+    assert_eq!(terminal.ended(), 0);
+    let report = Child::spawn(gilscope().arg("report").arg(directory.path().join("it.gscope"))).succeed(PATIENCE);
+    assert!(report.stdout.contains("io-echo"), "{}", report.stdout);
+    assert!(!report.stderr.contains("not closed") && !report.stderr.contains("warning"), "{}", report.stderr);
+}
+
+#[test]
 fn signals_give_the_terminal_back() {
     let _alone = alone();
     let directory = tempfile::tempdir().expect("a directory");
