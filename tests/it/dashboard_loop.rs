@@ -8,13 +8,19 @@ use std::time::Duration;
 
 use gilscope::dashboard::action::{Action, BINDINGS, Group, Press, action, keys, markdown, offered};
 use gilscope::dashboard::console::{Clock, Console, Heard};
+use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
+use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::widgets::screen;
 use gilscope::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
+use gilscope::event::ThreadKey;
 use gilscope::session::{Capabilities, Command, Frame, Play, Watch};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use ratatui::backend::{CrosstermBackend, TestBackend};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::style::force_color_output;
+use ratatui::layout::Rect;
 use ratatui::style::Modifier;
+use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use crate::fixtures;
 use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, frame};
@@ -304,4 +310,62 @@ fn help_and_readme_name_every_key() {
     }
     assert_eq!(markdown.lines().count(), BINDINGS.len() + 2);
     assert!(Group::ALL.iter().all(|group| BINDINGS.iter().any(|binding| binding.group == *group)));
+}
+
+/// Bytes for a terminal, kept.
+#[derive(Clone, Default)]
+struct Wire(std::rc::Rc<RefCell<Vec<u8>>>);
+
+impl io::Write for Wire {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.borrow_mut().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The bytes that a terminal gets for a screen with a selected row.
+fn bytes_with_selection(theme: Theme) -> String {
+    let frame = frame(fixtures::typical(), Play::Live);
+    let state = State { selected: Some(ThreadKey(1)), ..State::default() };
+    let view = ViewModel::of(&frame, &state, LIVE);
+    let wire = Wire::default();
+    let fixed = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, 80, 24)) };
+    let mut terminal = Terminal::with_options(CrosstermBackend::new(wire.clone()), fixed).unwrap();
+    terminal.draw(|on| screen::draw(&view, theme, on.area(), on.buffer_mut())).unwrap();
+    String::from_utf8(wire.0.take()).unwrap()
+}
+
+#[test]
+fn without_colour_the_selection_is_still_reversed_when_its_text_is_written() {
+    force_color_output(true);
+    let bytes = bytes_with_selection(Theme { depth: Depth::Mono, symbols: Symbols::Ascii });
+    // What an SGR sets: in black and white never a colour, and nothing empty, which would be a full reset.
+    let mut reversed = false;
+    let mut found = false;
+    for piece in bytes.split("\u{1b}[").skip(1) {
+        let end = piece.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+        let (parameters, text) = piece.split_at(end);
+        if text.starts_with('m') {
+            for parameter in parameters.split(';') {
+                assert!(
+                    ["0", "1", "2", "4", "7", "22", "24", "27", "39", "49", "59"].contains(&parameter),
+                    "{piece:?}"
+                );
+                match parameter {
+                    "7" => reversed = true,
+                    "0" | "27" => reversed = false,
+                    _ => {}
+                }
+            }
+        }
+        found |= reversed && text.contains("report-builder");
+        assert!(reversed || !text.contains("report-builder"), "{piece:?}");
+    }
+    assert!(found);
+    let colored = bytes_with_selection(Theme { depth: Depth::Ansi16, symbols: Symbols::Ascii });
+    assert!(colored.contains("38;5;"), "colours are written where there are to be some");
 }
