@@ -8,6 +8,7 @@ pub mod instruments;
 pub mod launch;
 pub mod model;
 pub mod report;
+pub mod signals;
 pub mod target;
 pub mod time;
 pub mod units;

@@ -37,7 +37,9 @@ EXAMPLES:
   gilscope report -- python3 app.py -v     a program from its first line to its end
   gilscope report -p 4242 -d 60 -f json -o report.json
 
-The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
+The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on: 128 + n \
+if signal n killed it, 127 if there is no such program, 126 if it cannot be executed. So that the report does not mix \
+with what it prints, the report goes to stderr, or to the FILE of -o.")]
     Report(ReportArgs),
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
@@ -59,7 +61,7 @@ pub struct ReportArgs {
     pub format: Format,
     #[command(flatten)]
     common: Common,
-    /// Where to write the report [default: stdout]
+    /// Where to write the report [default: stdout with -p, stderr with --]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// The program to start and observe, with its arguments
@@ -98,7 +100,7 @@ pub struct Common {
     /// Colour in text
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
-    /// Say nothing on stderr but errors
+    /// Say nothing on stderr but errors and what was asked for
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more on stderr
@@ -146,7 +148,7 @@ fn parse_pid(text: &str) -> Result<Pid, String> {
     }
 }
 
-/// Does what the command line says. The only place that turns a failure into words on stderr.
+/// Does what the command line says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -162,10 +164,15 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let _closed = writeln!(std::io::stderr(), "gilscope: {failure}");
+            complain(&failure);
             ExitCode::from(failure.status as u8)
         }
     }
+}
+
+/// Says what went wrong, however quiet it was asked to be.
+fn complain(failure: &Failure) {
+    let _closed = writeln!(std::io::stderr(), "gilscope: {failure}");
 }
 
 /// Writes to stdout; a reader that has gone away is no failure.
