@@ -24,6 +24,9 @@ const QUEUE: usize = 2_048;
 const BACKLOG: usize = 200_000;
 /// Longest single sleep, so that a stop is noticed.
 const NAP: Ns = Ns(50_000_000);
+/// Intervals without a tick after which one is taken however late it is. The model bridges no gap that long, so what a
+/// late tick sees counts from then on only.
+const PATIENCE: u64 = 25;
 /// How long a process that replaced itself may take to become a Python again.
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
 /// Share of one core that ticks may use before the interval is lengthened.
@@ -209,6 +212,7 @@ impl Run {
                 return Over::Ended(Ending::LostSight { reason: error.to_string() });
             }
         };
+        let mut looked = clock::now();
         loop {
             let now = clock::now();
             if self.is_over(now) {
@@ -219,9 +223,16 @@ impl Run {
             let due = self.schedule.next(now);
             self.health.late += due.skipped;
             self.sleep_until(due.at);
-            if self.is_over(clock::now()) {
+            let now = clock::now();
+            if self.is_over(now) {
                 continue;
             }
+            let is_late = now.since(due.at) > self.schedule.tolerance();
+            if is_late && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE)) {
+                self.health.late += 1;
+                continue;
+            }
+            looked = now;
             let verdict = sampler.tick(&mut self.keys, &mut self.batch);
             self.health.ticks += 1;
             let now = clock::now();

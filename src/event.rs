@@ -433,7 +433,7 @@ pub enum RateReason {
 pub struct Health {
     /// Ticks taken.
     pub ticks: u64,
-    /// Ticks that began more than one interval late; the instants missed are skipped, never made up.
+    /// Instants at which a tick was due but could not be taken in time: they are skipped, never made up.
     pub late: u64,
     /// Reads of the target that failed.
     pub failed_reads: u64,

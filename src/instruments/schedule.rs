@@ -19,7 +19,7 @@ pub struct Schedule {
 pub struct Due {
     /// When to look.
     pub at: MonoNs,
-    /// Cells that had passed before anybody asked: they are left out, never made up.
+    /// Instants that had passed before anybody asked: they are left out, never made up.
     pub skipped: u64,
 }
 
@@ -27,6 +27,8 @@ pub struct Due {
 pub const SHORTEST: Ns = Ns(20_000);
 /// Longest interval: one look a second.
 pub const LONGEST: Ns = Ns::SECOND;
+/// A wake-up by timer takes 20 to 60 us on an idle machine.
+const LEAST_TOLERANCE: Ns = Ns(100_000);
 
 impl Schedule {
     /// A schedule that begins at `origin`.
@@ -54,11 +56,25 @@ impl Schedule {
     /// The next instant that is not yet over at `now`.
     pub fn next(&mut self, now: MonoNs) -> Due {
         let reached = now.since(self.origin).0 / self.interval.0;
-        let skipped = reached.saturating_sub(self.cell);
+        let mut skipped = reached.saturating_sub(self.cell);
         self.cell = self.cell.max(reached);
-        let start = self.origin + Ns(self.cell.saturating_mul(self.interval.0));
-        self.cell += 1;
-        Due { at: start + Ns(self.random.u64(0..self.interval.0)), skipped }
+        loop {
+            let start = self.origin + Ns(self.cell.saturating_mul(self.interval.0));
+            let at = start + Ns(self.random.u64(0..self.interval.0));
+            self.cell += 1;
+            if at >= now {
+                return Due { at, skipped };
+            }
+            skipped += 1;
+        }
+    }
+
+    /// How long after its instant a look still counts as taken at that instant.
+    ///
+    /// When every core is busy, a look that is due waits for one, and gets it just when somebody lets go of it, which
+    /// may be a thread of the target that lets go of the GIL: what such a look sees is not what a random instant sees.
+    pub fn tolerance(&self) -> Ns {
+        Ns(self.interval.0 / 4).max(LEAST_TOLERANCE)
     }
 }
 
@@ -99,8 +115,8 @@ mod tests {
         let mut schedule = Schedule::new(MonoNs(0), Ns::MILLISECOND, 3);
         assert_eq!(schedule.next(MonoNs(0)).skipped, 0);
         let due = schedule.next(MonoNs(10_400_000));
-        assert_eq!(due.skipped, 9);
-        assert!((10_000_000..11_000_000).contains(&due.at.0));
+        assert!((9..=10).contains(&due.skipped), "{due:?}");
+        assert!((10_400_000..12_000_000).contains(&due.at.0), "{due:?}");
     }
 
     #[test]
