@@ -58,10 +58,11 @@ fn serve(pid: Pid, asked: &Receiver<()>, tell: &SyncSender<HashMap<Address, Stri
     let mut spy = None;
     let mut failures = 0;
     while asked.recv().is_ok() {
-        let before = clock::thread_cpu();
         if spy.is_none() {
             spy = py_spy::PythonSpy::new(target, &config).ok();
         }
+        // Without what is done only once, or a few times: it would keep a program's first second without names.
+        let before = clock::thread_cpu();
         match spy.as_mut().and_then(|spy| spy.get_stack_traces().ok()) {
             Some(traces) => {
                 failures = 0;

@@ -6,7 +6,7 @@ use crate::event::{Address, Event, InterpreterId, Pid, ProcessKey, Role, ThreadI
 use crate::instruments::keys::Keys;
 use crate::instruments::names::NameReader;
 use crate::target::{Target, Task, TaskError, ThreadState};
-use crate::time::MonoNs;
+use crate::time::{MonoNs, Ns};
 
 /// `PyInterpreterState.id` of the first interpreter.
 const MAIN_INTERPRETER: InterpreterId = InterpreterId(0);
@@ -29,6 +29,9 @@ pub struct StateKey {
     pub unique_id: u64,
 }
 
+/// Between two questions for names while somebody has none: at first, and at most. Some never get one.
+const NAME_PAUSES: (Ns, Ns) = (Ns(200_000_000), Ns(30_000_000_000));
+
 /// Everybody who is there.
 #[derive(Debug)]
 pub struct Roster {
@@ -41,6 +44,8 @@ pub struct Roster {
     joined: HashSet<(ThreadKey, InterpreterId)>,
     names: Option<NameReader>,
     named: HashMap<ThreadKey, String>,
+    /// When names are asked for again while somebody has none, and how long after that.
+    names_due: (MonoNs, Ns),
     scanned: Option<MonoNs>,
     tids: Vec<Tid>,
     /// Reads of `/proc` that failed for another reason than the thread's end.
@@ -60,6 +65,7 @@ impl Roster {
             joined: HashSet::new(),
             names: NameReader::start(pid),
             named: HashMap::new(),
+            names_due: (MonoNs(0), NAME_PAUSES.0),
             scanned: None,
             tids: Vec::new(),
             failed_reads: 0,
@@ -213,7 +219,13 @@ impl Roster {
     fn tell_names(&mut self, news: bool, at: MonoNs, events: &mut Vec<Event>) {
         let Some(reader) = &self.names else { return };
         if news {
+            self.names_due = (at, NAME_PAUSES.0);
+        }
+        // A thread's name is set a little after its birth, and a program that starts up cannot be asked at all.
+        let (due, pause) = self.names_due;
+        if at >= due && (news || self.by_pthread.values().any(|thread| !self.named.contains_key(thread))) {
             reader.ask();
+            self.names_due = (at + pause, Ns(pause.0 * 2).min(NAME_PAUSES.1));
         }
         let Some(found) = reader.answer() else { return };
         for (pthread, name) in found {
