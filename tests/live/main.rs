@@ -10,6 +10,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command;
+mod command_launch;
 mod observed;
 mod target;
 mod target_errors;
