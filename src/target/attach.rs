@@ -97,8 +97,9 @@ fn look(pid: Pid, origin: Origin, hurry: Hurry) -> Result<Target, Setback> {
         (ImageState::Same, Err(Doubt::NotYet)) => Err(Setback::NotYet(AttachError::StillStarting(pid))),
         (ImageState::Same, Err(Doubt::ShutDown)) => Err(Setback::Final(AttachError::Finalized(pid))),
         (ImageState::Same, Err(Doubt::Unreadable(error))) => Err(unreadable(error)),
+        // A child that was forked just now is put in order by CPython itself (`PyOS_AfterFork_Child`).
         (ImageState::Same, Err(Doubt::Contradiction(what))) => {
-            Err(Setback::Final(AttachError::LayoutMismatch { pid, version: target.runtime.version.to_string(), what }))
+            Err(Setback::NotYet(AttachError::LayoutMismatch { pid, version: target.runtime.version.to_string(), what }))
         }
         (ImageState::Replaced { .. }, _) => Err(Setback::NotYet(AttachError::StillStarting(pid))),
         (ImageState::Gone, _) => Err(Setback::Final(AttachError::GoneWhileAttaching(pid))),

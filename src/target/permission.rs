@@ -55,6 +55,11 @@ impl Refusal {
         if self.yama == Some(3) {
             return "kernel.yama.ptrace_scope is 3, which stays until the machine is started anew".to_owned();
         }
+        if self.surroundings == Surroundings::Container
+            && let Some(owner) = self.stranger()
+        {
+            return format!("run it as that user: docker exec -u {owner} CONTAINER gilscope attach {}", pid.0);
+        }
         if self.surroundings == Surroundings::Container && self.capability == Capability::Absent {
             return "start the container with: docker run --cap-add=SYS_PTRACE ...".to_owned();
         }
@@ -73,14 +78,17 @@ impl Refusal {
         }
         format!("sudo gilscope attach {}", pid.0)
     }
+
+    /// The owner of the process, if that is another user and gilscope does not run as root.
+    fn stranger(&self) -> Option<u32> {
+        self.target_uid.filter(|target| self.own_uid.is_some_and(|own| own != *target && own != 0))
+    }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.own_uid, self.target_uid) {
-            (Some(own), Some(target)) if own != target && own != 0 => {
-                write!(f, "it belongs to user {target}, gilscope runs as user {own}")?;
-            }
+        match (self.stranger(), self.own_uid) {
+            (Some(target), Some(own)) => write!(f, "it belongs to user {target}, gilscope runs as user {own}")?,
             _ => match (self.capability, self.yama) {
                 (Capability::Absent, Some(scope @ 1..)) => write!(f, "kernel.yama.ptrace_scope is {scope}")?,
                 (Capability::Absent, _) => write!(f, "the kernel protects it, and gilscope lacks CAP_SYS_PTRACE")?,
@@ -134,6 +142,8 @@ mod tests {
         let refusal = Refusal { target_uid: Some(0), ..refusal() };
         assert_eq!(refusal.to_string(), "it belongs to user 0, gilscope runs as user 1000");
         assert_eq!(refusal.next_step(Pid(7)), "sudo gilscope attach 7");
+        let inside = Refusal { surroundings: Surroundings::Container, ..refusal };
+        assert!(inside.next_step(Pid(7)).contains("docker exec -u 0 CONTAINER gilscope attach 7"));
     }
 
     #[test]

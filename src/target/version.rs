@@ -145,14 +145,15 @@ fn scan(memory: &Memory, module: &Module) -> Result<Option<String>, ReadError> {
     Ok(None)
 }
 
-/// The version in `3.9.18 (default, ...) \n[GCC ...]`, if there is one.
+/// The version in `3.9.18 (default, ...) \n[GCC ...]` or, without the line's end, `3.10.13 (main, ...) [GCC ...]`, if
+/// there is one.
 fn version_in(bytes: &[u8]) -> Option<String> {
     let mut rest = bytes;
     while let Some(at) = rest.windows(2).position(|it| it == b"3.") {
         let here = rest.get(at..)?;
         let here = here.get(..here.len().min(MAX_VERSION_STRING))?;
         if let Some(end) = here.windows(2).position(|it| it == b" (").filter(|end| *end <= 16)
-            && here.windows(4).any(|it| it == b") \n[")
+            && (here.windows(4).any(|it| it == b") \n[") || here.windows(3).any(|it| it == b") ["))
             && let Some(text) = here.get(..end).and_then(|it| std::str::from_utf8(it).ok())
             && text.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'.' || it == b'+')
         {
@@ -168,4 +169,19 @@ pub(crate) fn minor_in_name(name: &str) -> Option<u8> {
     let digits = name.split_once("python3.")?.1;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits.get(..end)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_py_get_version_composes_is_found_in_either_form() {
+        let old = b"\0x3.\x013.9.18 (default, Jun  1 2024, 10:00:00) \n[GCC 12.2.0]\0\0";
+        let new = b"3.3.10.13 (main, May  9 2026, 07:34:36) [GCC 12.2.0]\0";
+        assert_eq!(version_in(old).as_deref(), Some("3.9.18"));
+        assert_eq!(version_in(new).as_deref(), Some("3.10.13"));
+        assert_eq!(version_in(b"needs 3.9 (or later) and [brackets]\0"), None);
+        assert_eq!(version_in(b"3.10.13 (main, May"), None);
+    }
 }
