@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -10,6 +11,7 @@ use crate::capture::{Capture, Options, Stop};
 use crate::cli::Common;
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid};
+use crate::instruments::clock;
 use crate::model::Model;
 use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target};
@@ -21,8 +23,9 @@ const PATIENCE: Ns = Ns(5_000_000_000);
 const LAUNCH_POLL: Ns = Ns(200_000_000);
 /// How long such attempts follow one another; whatever is no Python by then is looked at now and then.
 const LAUNCH_RUSH: Duration = Duration::from_secs(3);
-/// The pause between two looks after that: a quarter of what a Python needs to start up, a few percent of a core.
-const LAUNCH_PAUSE: Duration = Duration::from_millis(5);
+/// The pause between two attempts, and between two looks after the rush: a few percent of a core, and about as long as
+/// the fastest Python needs to start up.
+const LAUNCH_PAUSES: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(5)];
 
 /// Makes the first Ctrl-C (or SIGTERM, or SIGHUP unless that is ignored) an orderly stop and the second an end at once.
 ///
@@ -56,6 +59,25 @@ pub fn attach_started(
     pid: Pid,
     program: &str,
     common: &Common,
+    has_ended: impl FnMut() -> bool + Send,
+) -> Result<Target, Failure> {
+    // It is a race against the program's first line: it is run on time, or lost.
+    let race = || {
+        clock::punctual();
+        wait_for_python(pid, program, common, has_ended)
+    };
+    let internal = |why: &str| Failure::new(Status::Internal, format!("cannot attach to `{program}`: {why}"));
+    thread::scope(|scope| {
+        let racer = thread::Builder::new().name("gilscope-attach".to_owned()).spawn_scoped(scope, race);
+        let racer = racer.map_err(|error| internal(&error.to_string()))?;
+        racer.join().unwrap_or_else(|_| Err(internal("its thread has failed")))
+    })
+}
+
+fn wait_for_python(
+    pid: Pid,
+    program: &str,
+    common: &Common,
     mut has_ended: impl FnMut() -> bool,
 ) -> Result<Target, Failure> {
     let began = Instant::now();
@@ -80,7 +102,7 @@ pub fn attach_started(
             let why = last_refusal.as_ref().map_or_else(|| "it is starting up".to_owned(), ToString::to_string);
             common.say(&format!("`{program}` is not a Python yet ({why}); waiting until it becomes one, or ends"));
         }
-        std::thread::sleep(LAUNCH_PAUSE);
+        thread::sleep(LAUNCH_PAUSES[usize::from(!rush)]);
     }
 }
 

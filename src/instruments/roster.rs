@@ -120,7 +120,12 @@ impl Roster {
             self.ended(key, at, events);
         }
         let mut news = false;
-        for (interpreter, state) in states {
+        // The oldest first: of two with the same ids, the younger one is about to be born of the other's thread.
+        let mut taken = HashSet::new();
+        for (interpreter, state) in states.iter().rev() {
+            if state.tid.is_some_and(|tid| !taken.insert((*interpreter, tid))) {
+                continue;
+            }
             let known = self.by_state.contains_key(&key_of(state));
             news |= !known;
             self.state(*interpreter, state, keys, at, events);
@@ -141,8 +146,10 @@ impl Roster {
     ) -> Option<ThreadKey> {
         let known = self.by_state.get(&key_of(state)).copied();
         let key = match (known, state.tid) {
-            (Some(key), _) => key,
-            (None, Some(tid)) => self.task(tid, keys, at, events),
+            // Also if it is known: up to 3.11 a newborn's state has its creator's ids until the newborn itself runs
+            // (`new_threadstate` in Python/pystate.c, then `thread_run` in Modules/_threadmodule.c).
+            (_, Some(tid)) => self.task(tid, keys, at, events),
+            (Some(key), None) => key,
             // Up to 3.12 CPython does not tell which task runs in a sub-interpreter: its GIL is taken all the same.
             (None, None) if interpreter != MAIN_INTERPRETER && state.pthread != Address(0) => {
                 let name = format!("interpreter {} thread", interpreter.0);

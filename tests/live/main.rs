@@ -11,7 +11,10 @@
 mod support;
 
 mod command;
+mod command_demo;
+mod command_errors;
 mod command_launch;
+mod command_stop;
 mod observed;
 mod target;
 mod target_errors;
