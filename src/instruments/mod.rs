@@ -5,7 +5,9 @@
 //! the GIL leaves it only by taking it, so while neither the count of handoffs
 //! nor the count of waiters has moved, nobody has to be asked at all.
 
+mod background;
 pub mod clock;
+mod family;
 mod keys;
 mod names;
 mod roster;

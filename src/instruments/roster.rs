@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::event::{Address, Event, InterpreterId, Pid, ProcessKey, Role, ThreadInfo, ThreadKey, Tid, Usage, What};
+use crate::instruments::background::Background;
 use crate::instruments::keys::Keys;
-use crate::instruments::names::NameReader;
+use crate::instruments::names::{self, Names};
 use crate::target::{Target, Task, TaskError, ThreadState};
 use crate::time::{MonoNs, Ns};
 
@@ -42,12 +43,15 @@ pub struct Roster {
     by_state: HashMap<StateKey, ThreadKey>,
     by_pthread: HashMap<Address, ThreadKey>,
     joined: HashSet<(ThreadKey, InterpreterId)>,
-    names: Option<NameReader>,
+    names: Option<Background<Names>>,
     named: HashMap<ThreadKey, String>,
     /// When names are asked for again while somebody has none, and how long after that.
     names_due: (MonoNs, Ns),
     scanned: Option<MonoNs>,
     tids: Vec<Tid>,
+    /// Whose totals are still to be read in the sweep that has begun.
+    unswept: Vec<ThreadKey>,
+    depth: Depth,
     /// Reads of `/proc` that failed for another reason than the thread's end.
     pub failed_reads: u64,
 }
@@ -63,11 +67,13 @@ impl Roster {
             by_state: HashMap::new(),
             by_pthread: HashMap::new(),
             joined: HashSet::new(),
-            names: NameReader::start(pid),
+            names: names::reader(pid),
             named: HashMap::new(),
             names_due: (MonoNs(0), NAME_PAUSES.0),
             scanned: None,
             tids: Vec::new(),
+            unswept: Vec::new(),
+            depth: Depth::Times,
             failed_reads: 0,
         }
     }
@@ -244,25 +250,31 @@ impl Roster {
         }
     }
 
-    /// Reads the kernel's totals of every thread and tells them.
-    pub fn sweep(&mut self, depth: Depth, at: MonoNs, events: &mut Vec<Event>) {
-        let mut gone = Vec::new();
-        for (thread, member) in &mut self.members {
+    /// Begins to read the kernel's totals of every thread. What was left of an earlier sweep is dropped.
+    pub fn begin_sweep(&mut self, depth: Depth) {
+        self.depth = depth;
+        self.unswept.clear();
+        self.unswept.extend(self.members.keys());
+    }
+
+    /// Goes on with the sweep that has begun, by `reads` files at most, and tells what they say.
+    pub fn sweep(&mut self, reads: usize, at: MonoNs, events: &mut Vec<Event>) -> Swept {
+        let threads = reads / self.depth.reads();
+        for thread in self.unswept.split_off(self.unswept.len().saturating_sub(threads.max(1))) {
+            let Some(member) = self.members.get_mut(&thread) else { continue };
             let Some(task) = member.task.as_mut() else { continue };
             match task.schedstat() {
                 Ok(mut usage) => {
-                    if depth == Depth::WithSwitches {
+                    if self.depth == Depth::WithSwitches {
                         usage.switches = task.switches().ok();
                     }
-                    member.tell(*thread, usage, at, events);
+                    member.tell(thread, usage, at, events);
                 }
-                Err(TaskError::Gone) => gone.push(*thread),
+                Err(TaskError::Gone) => self.ended(thread, at, events),
                 Err(_) => self.failed_reads += 1,
             }
         }
-        for thread in gone {
-            self.ended(thread, at, events);
-        }
+        if self.unswept.is_empty() { Swept::All } else { Swept::Some }
     }
 
     /// Reads one thread's totals and tells them if there is news.
@@ -294,6 +306,25 @@ pub enum Depth {
     Times,
     /// Context switches too: a dear one.
     WithSwitches,
+}
+
+impl Depth {
+    /// Cheap reads that one thread's totals cost.
+    fn reads(self) -> usize {
+        match self {
+            Depth::Times => 1,
+            Depth::WithSwitches => 8,
+        }
+    }
+}
+
+/// How far a sweep has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swept {
+    /// To its end.
+    All,
+    /// Not to its end.
+    Some,
 }
 
 impl Member {

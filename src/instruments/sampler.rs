@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Address, Ending, Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
+use crate::event::{Address, Ending, Event, GilKey, InterpreterId, Pid, ProcessKey, ThreadKey, What};
+use crate::instruments::background::Background;
 use crate::instruments::clock;
+use crate::instruments::family;
 use crate::instruments::keys::Keys;
-use crate::instruments::roster::{Depth, Roster};
+use crate::instruments::roster::{Depth, Roster, Swept};
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::target::{Finalization, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState};
 use crate::time::{MonoNs, Ns};
@@ -18,6 +20,8 @@ const URGENT_SPACING: Ns = Ns(2_000_000);
 const SWEEP_SPACING: Ns = Ns(100_000_000);
 /// Shortest time between two readings of context switches.
 const SWITCHES_SPACING: Ns = Ns(5_000_000_000);
+/// Files of the sweep that one tick may read, a cheap one taking about 2 us.
+const SWEEP_READS: usize = 48;
 /// A recurring job may use this share of the time: one part in so many.
 const SHARE: u64 = 60;
 
@@ -45,12 +49,14 @@ pub struct Sampler {
     target: Target,
     process: ProcessKey,
     roster: Roster,
+    family: Option<Background<Vec<Pid>>>,
     watches: Vec<Watch>,
     gils: BTreeMap<Address, GilKey>,
     interpreters: BTreeMap<InterpreterId, Interpreter>,
     reads: Reads,
     scan: Job,
     sweep: Job,
+    sweeping: Swept,
     switches: Job,
     cause: Cause,
 }
@@ -60,7 +66,8 @@ pub struct Sampler {
 struct Job {
     spacing: Ns,
     due: MonoNs,
-    done: MonoNs,
+    began: MonoNs,
+    cost: Ns,
 }
 
 /// Why to look at who is there before it is due.
@@ -72,17 +79,21 @@ enum Cause {
 
 impl Job {
     fn new(spacing: Ns) -> Job {
-        Job { spacing, due: MonoNs(0), done: MonoNs(0) }
+        Job { spacing, due: MonoNs(0), began: MonoNs(0), cost: Ns(0) }
     }
 
     fn is_due(&self, now: MonoNs) -> bool {
         now >= self.due
     }
 
-    fn done(&mut self, began: MonoNs) {
-        let cost = clock::now().since(began);
-        self.done = began;
-        self.due = began + self.spacing.max(Ns(cost.0.saturating_mul(SHARE)));
+    fn begins(&mut self, now: MonoNs) {
+        (self.began, self.cost) = (now, Ns(0));
+    }
+
+    /// A part of it took from `since` until now: the more it has cost, the later it is due again.
+    fn spent(&mut self, since: MonoNs) {
+        self.cost += clock::now().since(since);
+        self.due = self.began + self.spacing.max(Ns(self.cost.0.saturating_mul(SHARE)));
     }
 }
 
@@ -101,17 +112,19 @@ impl Sampler {
             target,
             process,
             roster: Roster::new(process, pid),
+            family: family::reader(pid),
             watches: Vec::new(),
             gils: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             reads: Reads::default(),
             scan: Job::new(SCAN_SPACING),
             sweep: Job::new(SWEEP_SPACING),
+            sweeping: Swept::All,
             switches: Job::new(SWITCHES_SPACING),
             cause: Cause::None,
         };
         sampler.look_who_is_there(keys, at, events)?;
-        sampler.sweep_totals(at, events);
+        sampler.sweep_totals(at, usize::MAX, events);
         Ok(sampler)
     }
 
@@ -146,7 +159,7 @@ impl Sampler {
         }
         self.cause = trouble;
         let early = self.cause == Cause::Unexplained
-            && at.since(self.scan.done) >= URGENT_SPACING.max(Ns(self.scan.due.since(self.scan.done).0 / 4));
+            && at.since(self.scan.began) >= URGENT_SPACING.max(Ns(self.scan.due.since(self.scan.began).0 / 4));
         if self.scan.is_due(at) || early {
             match self.target.image() {
                 ImageState::Same => {}
@@ -161,16 +174,15 @@ impl Sampler {
                 }
             }
         }
-        if self.sweep.is_due(at) {
-            self.sweep_totals(at, events);
-        }
+        self.sweep_totals(at, SWEEP_READS, events);
+        self.tell_children(at, events);
         Verdict::GoesOn
     }
 
     /// Takes the totals a last time: the observation ends here.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
-        self.switches.due = MonoNs(0);
-        self.sweep_totals(clock::now(), events);
+        (self.sweep.due, self.switches.due, self.sweeping) = (MonoNs(0), MonoNs(0), Swept::All);
+        self.sweep_totals(clock::now(), usize::MAX, events);
     }
 
     fn over(&mut self, ending: Ending, at: MonoNs, events: &mut Vec<Event>) -> Verdict {
@@ -221,6 +233,7 @@ impl Sampler {
 
     fn look_who_is_there(&mut self, keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) -> Result<(), ReadError> {
         let began = clock::now();
+        self.scan.begins(began);
         let found = self.target.interpreters()?;
         self.meet_interpreters(&found, keys, at, events);
         let mut states: Vec<(InterpreterId, ThreadState)> = Vec::new();
@@ -240,7 +253,7 @@ impl Sampler {
             let takers: Vec<ThreadKey> = takers.into_iter().collect();
             watch.set_candidates(&takers);
         }
-        self.scan.done(began);
+        self.scan.spent(began);
         Ok(())
     }
 
@@ -295,16 +308,30 @@ impl Sampler {
         gil
     }
 
-    fn sweep_totals(&mut self, at: MonoNs, events: &mut Vec<Event>) {
+    /// Reads everybody's totals, by a part at each tick.
+    fn sweep_totals(&mut self, at: MonoNs, reads: usize, events: &mut Vec<Event>) {
+        if self.sweeping == Swept::All {
+            if !self.sweep.is_due(at) {
+                return;
+            }
+            let depth = if self.switches.is_due(at) { Depth::WithSwitches } else { Depth::Times };
+            if depth == Depth::WithSwitches {
+                self.switches.begins(at);
+                self.switches.due = at + self.switches.spacing;
+            }
+            self.sweep.begins(at);
+            self.roster.begin_sweep(depth);
+        }
         let began = clock::now();
-        let depth = match self.switches.is_due(at) {
-            true => Depth::WithSwitches,
-            false => Depth::Times,
-        };
-        self.roster.sweep(depth, at, events);
-        self.sweep.done(began);
-        if depth == Depth::WithSwitches {
-            self.switches.done(began);
+        self.sweeping = self.roster.sweep(reads, at, events);
+        self.sweep.spent(began);
+    }
+
+    fn tell_children(&mut self, at: MonoNs, events: &mut Vec<Event>) {
+        let Some(family) = &self.family else { return };
+        family.ask();
+        for child in family.answer().into_iter().flatten() {
+            events.push(Event { at, what: What::Forked { process: self.process, child } });
         }
     }
 }

@@ -271,6 +271,7 @@ impl Model {
     /// What is known by now.
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
+            start: self.start,
             at: self.now,
             info: self.info.clone(),
             processes: self.processes.iter().map(|(key, account)| self.process(*key, account)).collect(),

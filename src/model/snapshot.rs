@@ -17,6 +17,8 @@ use crate::time::{MonoNs, Ns};
 /// Everything that is known at [`Snapshot::at`].
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// When the capture began: the instant that [`CaptureInfo::start_unix_ns`] is the wall-clock time of.
+    pub start: MonoNs,
     /// The time of the newest event folded in.
     pub at: MonoNs,
     /// The capture's provenance; `None` before its first event.

@@ -144,7 +144,7 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
     let health = &capture.health;
     document::Capture {
         tool_version: info.map(|info| bounded(&info.tool_version, MAX_NAME)),
-        start_unix_ns: info.map(|info| info.start_unix_ns),
+        start_unix_ns: info.map(|info| info.start_unix_ns.saturating_add(capture.start.since(snapshot.start).0)),
         start_monotonic_ns: capture.start.0,
         duration_ns: capture.duration.0,
         mode: info.map(|info| info.mode),

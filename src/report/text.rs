@@ -16,6 +16,8 @@ const WIDEST: usize = 120;
 const LABEL: usize = 12;
 /// GILs shown one by one.
 const GILS: usize = 4;
+/// Child processes listed one by one.
+const CHILDREN: usize = 8;
 /// Cores shown one by one.
 const CORES: usize = 12;
 
@@ -146,6 +148,26 @@ impl Page<'_> {
             paint::foreign(&info.libc, 20),
             self.process.capture.duration
         );
+        for line in paint::wrap(&text, self.width) {
+            self.line(Style::Faint, line);
+        }
+        self.children();
+    }
+
+    /// A child is a process of its own, with a GIL of its own.
+    fn children(&mut self) {
+        let children = &self.process.children;
+        let pids: Vec<String> = children.iter().take(CHILDREN).map(|pid| pid.0.to_string()).collect();
+        let text = match children.len() {
+            0 => return,
+            1 => format!("made a child process, which is not watched: pid {}", pids.join("")),
+            n => format!(
+                "made {} child processes, which are not watched: pids {}{}",
+                units::count(n as u64),
+                pids.join(", "),
+                if n > CHILDREN { ", …" } else { "" }
+            ),
+        };
         for line in paint::wrap(&text, self.width) {
             self.line(Style::Faint, line);
         }

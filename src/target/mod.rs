@@ -14,6 +14,7 @@ pub mod clock;
 mod descriptors;
 mod elf;
 mod error;
+mod family;
 mod gil;
 mod interpreters;
 mod layout;
@@ -38,6 +39,7 @@ use crate::target::threads::Translation;
 use crate::time::Ns;
 
 pub use crate::target::error::{AttachError, Kind, ReadError};
+pub use crate::target::family::Family;
 pub use crate::target::gil::{Confirmation, GilProbe, GilReading, GilSite, HolderState, Lock};
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};

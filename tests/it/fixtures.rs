@@ -234,7 +234,7 @@ impl Scene {
     /// The process as a snapshot of its own.
     pub fn snapshot(self) -> Snapshot {
         let (at, interval) = (START + self.duration, self.interval);
-        Snapshot { at, info: Some(Arc::new(info(interval))), processes: vec![self.process(0)] }
+        Snapshot { start: START, at, info: Some(Arc::new(info(interval))), processes: vec![self.process(0)] }
     }
 
     /// The process as the `number`th of a snapshot.

@@ -367,3 +367,18 @@ fn an_exec_is_another_program() {
     assert_eq!(processes[0]["target"]["pid"], processes[1]["target"]["pid"]);
     assert!(processes[1]["target"]["cmdline"].to_string().contains("1.5"), "{}", processes[1]["target"]);
 }
+
+#[test]
+fn a_fork_is_noticed() {
+    let _alone = alone();
+    let python = pythons_with_gil()[0];
+    let body = "import os, time\nprint('ready')\ntime.sleep(1)\npid = os.fork()\n\
+                if pid == 0: time.sleep(3); os._exit(0)\nprint(pid)\ntime.sleep(30)";
+    let mut child = Child::spawn(python.command().args(["-uc", body]));
+    child.ready(PATIENCE);
+    let report = report(child.pid(), 2.5);
+    let children = report["processes"][0]["children"].as_array().expect("children");
+    assert_eq!(children.len(), 1, "{children:?}");
+    let text = Child::spawn(gilscope().args(["report", "-d", "0.3", "-p", &children[0].to_string()])).succeed(PATIENCE);
+    assert!(text.stdout.contains("CPython 3."), "the child is a Python too: {}", text.stdout);
+}
