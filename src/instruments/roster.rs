@@ -19,6 +19,8 @@ pub struct Member {
     pub task: Option<Task>,
     /// The last totals that were told.
     told: Option<Usage>,
+    /// What the kernel called it when it was asked last.
+    kernel_name: String,
 }
 
 /// A thread state, told from another at the same address by CPython's own count.
@@ -210,7 +212,7 @@ impl Roster {
     ) -> ThreadKey {
         let key = keys.thread();
         let tid = task.as_ref().map(Task::tid);
-        self.members.insert(key, Member { task, told: None });
+        self.members.insert(key, Member { task, told: None, kernel_name: name.clone() });
         let info = ThreadInfo { process: self.process, tid, name, role, started };
         events.push(Event { at, what: What::ThreadFound { thread: key, info: Box::new(info) } });
         key
@@ -229,18 +231,34 @@ impl Roster {
         events.push(Event { at, what: What::ThreadEnded { thread } });
     }
 
+    /// What the kernel calls threads now, if that is news: CPython tells it their names since 3.14.
+    fn tell_kernel_names(&mut self, threads: &[ThreadKey], at: MonoNs, events: &mut Vec<Event>) {
+        for thread in threads {
+            let Some(member) = self.members.get_mut(thread) else { continue };
+            if let Some(name) = member.task.as_ref().and_then(|task| task.name().ok())
+                && name != member.kernel_name
+            {
+                member.kernel_name.clone_from(&name);
+                events.push(Event { at, what: What::ThreadNamed { thread: *thread, name } });
+            }
+        }
+    }
+
     fn tell_names(&mut self, news: bool, at: MonoNs, events: &mut Vec<Event>) {
-        let Some(reader) = &self.names else { return };
-        if news {
-            self.names_due = (at, NAME_PAUSES.0);
-        }
         // A thread's name is set a little after its birth, and a program that starts up cannot be asked at all.
-        let (due, pause) = self.names_due;
-        if at >= due && (news || self.by_pthread.values().any(|thread| !self.named.contains_key(thread))) {
-            reader.ask();
+        let (due, pause) = if news { (at, NAME_PAUSES.0) } else { self.names_due };
+        if at >= due {
             self.names_due = (at + pause, Ns(pause.0 * 2).min(NAME_PAUSES.1));
+            let unnamed = self.by_pthread.values().filter(|thread| !self.named.contains_key(thread));
+            let unnamed: Vec<ThreadKey> = if news { Vec::new() } else { unnamed.copied().collect() };
+            if let Some(reader) = &self.names
+                && (news || !unnamed.is_empty())
+            {
+                reader.ask();
+            }
+            self.tell_kernel_names(&unnamed, at, events);
         }
-        let Some(found) = reader.answer() else { return };
+        let Some(found) = self.names.as_ref().and_then(Background::answer) else { return };
         for (pthread, name) in found {
             let Some(thread) = self.by_pthread.get(&pthread).copied() else { continue };
             if self.named.get(&thread) != Some(&name) {
