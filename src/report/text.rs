@@ -298,14 +298,13 @@ impl Page<'_> {
         let health = &capture.health;
         let (late, failed, torn) =
             (units::count(health.late), units::count(health.failed_reads), units::count(health.torn_reads));
-        let mut reads = vec![format!("{failed} failed"), format!("{torn} torn"), format!("{late} samples late")];
+        let mut reads = vec![format!("{failed} failed"), format!("{torn} torn"), format!("{late} late samples left out")];
         if health.dropped_events > 0 {
             reads.push(format!("{} events dropped", units::count(health.dropped_events)));
         }
         self.row("reads", Style::Plain, &reads);
         if !figures::gils(self.process).is_empty() {
-            let seen = of(capture.handoffs_seen, capture.handoffs_counted);
-            self.row("handoffs", Style::Plain, &[seen]);
+            self.row("handoffs", Style::Plain, &handoffs_observed(capture));
         }
         let first = self.snapshot.processes.iter().map(|p| p.capture.start).min().unwrap_or(capture.start);
         let own = match health.own_cpu.share_of(self.snapshot.at.since(first)) {
@@ -379,8 +378,10 @@ fn samples(capture: &CaptureFigures, asked: Option<Ns>) -> Vec<String> {
     vec![units::count(capture.samples), why]
 }
 
-fn of(part: u64, whole: u64) -> String {
-    let share = if whole > 0 { figures::share(part as f64 / whole as f64) } else { None };
+/// CPython counts its handoffs itself; of most, a look now and then sees only that they have happened.
+fn handoffs_observed(capture: &CaptureFigures) -> [String; 2] {
+    let (seen, counted) = (capture.handoffs_seen, capture.handoffs_counted);
+    let share = if counted > 0 { figures::share(seen as f64 / counted as f64) } else { None };
     let share = share.map_or(String::new(), |share| format!(" ({})", units::percent(share)));
-    format!("{} seen of {} counted{share}", units::count(part), units::count(whole))
+    [format!("{} counted by CPython", units::count(counted)), format!("{} seen one by one{share}", units::count(seen))]
 }
