@@ -298,7 +298,8 @@ impl Page<'_> {
         let health = &capture.health;
         let (late, failed, torn) =
             (units::count(health.late), units::count(health.failed_reads), units::count(health.torn_reads));
-        let mut reads = vec![format!("{failed} failed"), format!("{torn} torn"), format!("{late} late samples left out")];
+        let mut reads =
+            vec![format!("{failed} failed"), format!("{torn} torn"), format!("{late} late samples left out")];
         if health.dropped_events > 0 {
             reads.push(format!("{} events dropped", units::count(health.dropped_events)));
         }
