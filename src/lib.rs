@@ -9,6 +9,7 @@ pub mod launch;
 pub mod model;
 pub mod recording;
 pub mod report;
+pub mod signals;
 pub mod target;
 pub mod time;
 pub mod units;

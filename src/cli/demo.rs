@@ -10,6 +10,7 @@ use crate::cli::observe::{Told, attach_started, observe, stop_on_signals};
 use crate::cli::{DemoArgs, Format, print, report};
 use crate::error::{Failure, Status};
 use crate::event::Pid;
+use crate::launch::LaunchError;
 use crate::report::summary_line;
 
 /// The workload that runs unless another is named.
@@ -67,7 +68,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let mut running = Running::start(workload, &args.python, args.duration.as_secs_f64() + 30.0)?;
     args.common.say(&format!("demo `{}`: {}", workload.name, workload.description()));
     let pid = running.pid();
-    let target = attach_started(pid, || running.has_ended())?;
+    let target = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let model = observe(target, &args.common, Some(args.duration), stop, |told| match told {
         Told::Second(model) if args.format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
         Told::Second(_) | Told::Events(_) => Ok(()),
@@ -75,7 +76,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     if args.format == Format::Text {
         print("\n")?;
     }
-    report::write(&model.snapshot(), args.format, &args.common, None)?;
+    report::write(&model.snapshot(), args.format, &args.common, report::Destination::Stdout)?;
     Ok(Status::Ok as u8)
 }
 
@@ -99,8 +100,9 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .map_err(|error| {
-                Failure::new(Status::Internal, format!("cannot start `{}`: {error}", python.to_string_lossy()))
-                    .next("Name an interpreter: gilscope demo --python /path/to/python3")
+                let error = LaunchError::Refused { program: python.to_string_lossy().into_owned(), error };
+                report::launch_failure(&error, "demo")
+                    .next("name an interpreter: gilscope demo --python /path/to/python3")
             })?;
         Ok(Running { child, _directory: directory })
     }

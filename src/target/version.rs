@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn what_py_get_version_composes_is_found_in_either_form() {
         let old = b"\0x3.\x013.9.18 (default, Jun  1 2024, 10:00:00) \n[GCC 12.2.0]\0\0";
-        let new = b"3.\03.10.13 (main, May  9 2026, 07:34:36) [GCC 12.2.0]\0";
+        let new = b"3.\x003.10.13 (main, May  9 2026, 07:34:36) [GCC 12.2.0]\0";
         assert_eq!(version_in(old).as_deref(), Some("3.9.18"));
         assert_eq!(version_in(new).as_deref(), Some("3.10.13"));
         assert_eq!(version_in(b"needs 3.9 (or later) and [brackets]\0"), None);

@@ -10,6 +10,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command;
+mod command_demo;
+mod command_errors;
+mod command_launch;
+mod command_stop;
 mod observed;
 mod recorded;
 mod target;

@@ -135,7 +135,7 @@ fn a_file_that_stands_still_costs_samples_and_nothing_else() {
 
 #[test]
 fn a_writer_that_failed_says_why_at_the_end() {
-    let (file, reader) = pipe_to(|pipe| drop(pipe));
+    let (file, reader) = pipe_to(drop);
     reader.join().unwrap();
     let mut recorder = Recorder::start(Writer::new(file).unwrap(), 1 << 16).unwrap();
     let mut at = MonoNs(0);
