@@ -8,15 +8,16 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
 
 use crate::event::Pid;
+use crate::signals::heeded;
 
-/// Signals that are passed on.
-const PASSED_ON: [i32; 6] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2];
+/// Signals that are passed on, unless whoever started gilscope has them ignored.
+const PASSED_ON: [i32; 7] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH];
 
 /// A program that gilscope started.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Launched {
     /// If it cannot be started.
     pub fn start(command: &[OsString]) -> Result<Launched, LaunchError> {
         let (program, args) = command.split_first().ok_or(LaunchError::Empty)?;
-        let mut signals = SignalsInfo::<WithOrigin>::new(PASSED_ON).map_err(LaunchError::Signals)?;
+        let mut signals = SignalsInfo::<WithOrigin>::new(heeded(&PASSED_ON)).map_err(LaunchError::Signals)?;
         let handle = signals.handle();
         let child = Command::new(program)
             .args(args)
@@ -66,7 +67,7 @@ impl Launched {
             .spawn(move || {
                 for origin in signals.forever() {
                     // The terminal sends its signals to the whole foreground group: the child has had them.
-                    if !matches!(origin.cause, Cause::Kernel) || !matches!(origin.signal, SIGINT | SIGQUIT) {
+                    if !matches!(origin.cause, Cause::Kernel) || !matches!(origin.signal, SIGINT | SIGQUIT | SIGWINCH) {
                         pass_on(&receiver, origin.signal);
                     }
                 }

@@ -11,6 +11,7 @@ pub mod model;
 pub mod recording;
 pub mod report;
 pub mod session;
+pub mod signals;
 pub mod target;
 pub mod text;
 pub mod time;

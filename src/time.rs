@@ -5,7 +5,6 @@
 //! told to use. Nothing downstream of an [`Event`](crate::event::Event) reads a
 //! clock: time arrives with the observation.
 
-use std::fmt;
 use std::ops::{Add, AddAssign, Sub};
 
 use serde::{Deserialize, Serialize};
@@ -107,12 +106,5 @@ impl AddAssign for Ns {
 impl std::iter::Sum for Ns {
     fn sum<I: Iterator<Item = Ns>>(iter: I) -> Ns {
         iter.fold(Ns::ZERO, Add::add)
-    }
-}
-
-/// Shown with the unit that fits: `740 ns`, `52.0 us`, `5.1 ms`, `2.34 s`.
-impl fmt::Display for Ns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&crate::units::duration(*self))
     }
 }

@@ -1,6 +1,8 @@
 //! Figures as people read them. Text report and dashboard share these, so that
 //! the number on the screen is the number in the file.
 
+use std::fmt;
+
 use crate::time::Ns;
 
 /// A length of time with three significant digits and the unit that fits: `740 ns`, `52.0 us`, `5.10 ms`, `2.34 s`, `1.5 h`.
@@ -20,6 +22,13 @@ pub fn duration(length: Ns) -> String {
         _ => 0,
     };
     format!("{value:.decimals$} {unit}")
+}
+
+/// Shown with the unit that fits: `740 ns`, `52.0 us`, `5.1 ms`, `2.34 s`.
+impl fmt::Display for Ns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&duration(*self))
+    }
 }
 
 /// A share as a percentage: `0 %`, `0.04 %`, `3.1 %`, `97.4 %`. What is above nothing never reads as nothing.

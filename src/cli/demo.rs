@@ -11,6 +11,7 @@ use crate::cli::watch::{start_live, watch};
 use crate::cli::{DemoArgs, Format, print, report};
 use crate::error::{Failure, Status};
 use crate::event::Pid;
+use crate::launch::LaunchError;
 use crate::report::summary_line;
 use crate::time::Ns;
 
@@ -77,7 +78,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let mut running = Running::start(workload, &args.python, duration.as_secs_f64() + 30.0)?;
     args.common.say(&format!("demo `{}`: {}", workload.name, workload.description()));
     let pid = running.pid();
-    let target = attach_started(pid, || running.has_ended())?;
+    let target = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let model = observe(target, &args.common, Some(duration), stop, |told| match told {
         Told::Second(model) if args.format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
         Told::Second(_) | Told::Events(_) => Ok(()),
@@ -85,7 +86,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     if args.format == Format::Text {
         print("\n")?;
     }
-    report::write(&model.snapshot(), args.format, &args.common, None)?;
+    report::write(&model.snapshot(), args.format, &args.common, report::Destination::Stdout)?;
     Ok(Status::Ok as u8)
 }
 
@@ -93,7 +94,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
 fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     let length = args.duration.map_or(LIVE_SECONDS, |duration| duration.as_secs_f64() + 30.0);
     let mut running = Running::start(workload, &args.python, length)?;
-    let target = attach_started(running.pid(), || running.has_ended())?;
+    let target = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let stop = Stop::default();
     let session = start_live(target, &args.common, args.duration, &stop, None)?;
     watch(session, &args.common, &stop)?;
@@ -120,8 +121,9 @@ impl Running {
             .stdout(Stdio::null())
             .spawn()
             .map_err(|error| {
-                Failure::new(Status::Internal, format!("cannot start `{}`: {error}", python.to_string_lossy()))
-                    .next("Name an interpreter: gilscope demo --python /path/to/python3")
+                let error = LaunchError::Refused { program: python.to_string_lossy().into_owned(), error };
+                report::launch_failure(&error, "demo")
+                    .next("name an interpreter: gilscope demo --python /path/to/python3")
             })?;
         Ok(Running { child, _directory: directory })
     }

@@ -3,6 +3,7 @@
 mod attach;
 mod demo;
 mod dump;
+mod feed;
 mod observe;
 mod progress;
 mod rate;
@@ -73,7 +74,9 @@ EXAMPLES:
   gilscope report -p 4242 -d 60 -f json -o report.json
   gilscope report run.gscope               what was recorded
 
-The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
+The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on: 128 + n \
+if signal n killed it, 127 if there is no such program, 126 if it cannot be executed. So that the report does not mix \
+with what it prints, the report goes to stderr, or to the FILE of -o.")]
     Report(ReportArgs),
     /// Record a process, or start a program and record it, to be looked at as often as one likes
     #[command(after_help = "\
@@ -138,7 +141,7 @@ pub struct ReportArgs {
     pub format: Format,
     #[command(flatten)]
     common: Common,
-    /// Where to write the report [default: stdout]
+    /// Where to write the report [default: stdout with -p, stderr with --]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// The program to start and observe, with its arguments
@@ -214,7 +217,7 @@ pub struct Common {
     /// Colour in text
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
-    /// Say nothing on stderr but errors
+    /// Say nothing on stderr but errors and what was asked for
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more on stderr
@@ -262,7 +265,7 @@ fn parse_pid(text: &str) -> Result<Pid, String> {
     }
 }
 
-/// Does what the command line says. The only place that turns a failure into words on stderr.
+/// Does what the command line says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -285,10 +288,15 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
-            let _closed = writeln!(std::io::stderr(), "gilscope: {failure}");
+            complain(&failure);
             ExitCode::from(failure.status as u8)
         }
     }
+}
+
+/// Says what went wrong, however quiet it was asked to be.
+fn complain(failure: &Failure) {
+    let _closed = writeln!(std::io::stderr(), "gilscope: {failure}");
 }
 
 /// Writes to stdout; a reader that has gone away is no failure.

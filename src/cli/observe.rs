@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -10,22 +11,30 @@ use crate::capture::{Capture, Options, Stop};
 use crate::cli::Common;
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid};
+use crate::instruments::clock;
 use crate::model::Model;
+use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target};
 use crate::time::Ns;
 
 /// How long an interpreter that is still starting up is waited for.
 const PATIENCE: Ns = Ns(5_000_000_000);
-/// How often a program that is not (yet) a Python is looked at, while it lives.
+/// How long a program that was just started is looked at without a pause, in one attempt to attach.
 const LAUNCH_POLL: Ns = Ns(200_000_000);
+/// How long such attempts follow one another; whatever is no Python by then is looked at now and then.
+const LAUNCH_RUSH: Duration = Duration::from_secs(3);
+/// The pause between two attempts, and between two looks after the rush: a few percent of a core, and about as long as
+/// the fastest Python needs to start up.
+const LAUNCH_PAUSES: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(5)];
 
-/// Makes the first Ctrl-C (or SIGTERM) an orderly stop and the second an end at once.
+/// Makes the first Ctrl-C (or SIGTERM, or SIGHUP unless that is ignored) an orderly stop and the second an end at once.
 ///
 /// # Errors
 /// If the handlers cannot be installed.
 pub fn stop_on_signals(stop: &Stop) -> Result<(), Failure> {
     let refused = |error| Failure::new(Status::Internal, format!("cannot install signal handlers: {error}"));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    // A script's `kill -INT` of a job in the background is meant, although its shell has SIGINT ignored there.
+    for signal in [SIGINT, SIGTERM].into_iter().chain(heeded(&[SIGHUP])) {
         let armed: Arc<AtomicBool> = stop.flag();
         signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&armed)).map_err(refused)?;
         signal_hook::flag::register(signal, armed).map_err(refused)?;
@@ -42,20 +51,79 @@ pub fn attach(pid: Pid) -> Result<Target, Failure> {
 }
 
 /// Attaches to a program that was just started, however many programs it replaces itself by on the way to Python.
-/// `has_ended` tells whether it is over.
+/// `has_ended` tells whether it is over; `program` is what it is called in messages.
 ///
 /// # Errors
 /// If it ends before it became a Python, or may not be observed.
-pub fn attach_started(pid: Pid, mut has_ended: impl FnMut() -> bool) -> Result<Target, Failure> {
+pub fn attach_started(
+    pid: Pid,
+    program: &str,
+    common: &Common,
+    has_ended: impl FnMut() -> bool + Send,
+) -> Result<Target, Failure> {
+    // It is a race against the program's first line: it is run on time, or lost.
+    let race = || {
+        clock::punctual();
+        wait_for_python(pid, program, common, has_ended)
+    };
+    let internal = |why: &str| Failure::new(Status::Internal, format!("cannot attach to `{program}`: {why}"));
+    thread::scope(|scope| {
+        let racer = thread::Builder::new().name("gilscope-attach".to_owned()).spawn_scoped(scope, race);
+        let racer = racer.map_err(|error| internal(&error.to_string()))?;
+        racer.join().unwrap_or_else(|_| Err(internal("its thread has failed")))
+    })
+}
+
+fn wait_for_python(
+    pid: Pid,
+    program: &str,
+    common: &Common,
+    mut has_ended: impl FnMut() -> bool,
+) -> Result<Target, Failure> {
+    let began = Instant::now();
+    let mut rush = true;
+    let mut last_refusal = None;
     loop {
-        match Target::attach(pid, LAUNCH_POLL, Origin::Launched) {
+        let patience = if rush { LAUNCH_POLL } else { Ns::ZERO };
+        let error = match Target::attach(pid, patience, Origin::Launched) {
             Ok(target) => return Ok(target),
-            Err(error) => {
-                let hopeless = matches!(error.kind(), Kind::NotPermitted | Kind::Internal);
-                if hopeless || has_ended() {
-                    return Err(failure(&error));
-                }
-            }
+            Err(error) => error,
+        };
+        match error.kind() {
+            Kind::NotPermitted | Kind::Internal => return Err(failure(&error)),
+            Kind::Unsupported => last_refusal = Some(error),
+            Kind::NoSuchProcess => {}
+        }
+        if has_ended() {
+            return Err(never_a_python(program, last_refusal.as_ref()));
+        }
+        if rush && began.elapsed() >= LAUNCH_RUSH {
+            rush = false;
+            let why = last_refusal.as_ref().map_or_else(|| "it is starting up".to_owned(), ToString::to_string);
+            common.say(&format!("`{program}` is not a Python yet ({why}); waiting until it becomes one, or ends"));
+        }
+        thread::sleep(LAUNCH_PAUSES[usize::from(!rush)]);
+    }
+}
+
+/// A started program ended before there was something to observe; `last_refusal` is what was said of it before.
+fn never_a_python(program: &str, last_refusal: Option<&AttachError>) -> Failure {
+    match last_refusal {
+        None | Some(AttachError::StillStarting(_)) => {
+            Failure::new(Status::Unsupported, format!("`{program}` ended before a Python was up in it"))
+                .next("nothing was observed; a program that runs longer is: gilscope report -- python3 app.py")
+        }
+        Some(AttachError::NotPython { program: last, .. }) => Failure::new(
+            Status::Unsupported,
+            format!("`{program}` ended without ever having been a Python (the last program it ran was {last})"),
+        )
+        .next(
+            "only the started process itself is observed, not those that it starts: end a shell script with \
+             `exec python3 app.py`, or type: gilscope report -- python3 app.py",
+        ),
+        Some(error) => {
+            let failure = failure(error);
+            Failure { what: format!("`{program}` could not be observed: {}", failure.what), ..failure }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::cli::progress::Progress;
 use crate::cli::recorded::naming;
 use crate::cli::report::{launch_failure, passed_on};
 use crate::cli::watch::{start_live, watch};
-use crate::cli::{Common, RecordArgs};
+use crate::cli::{Common, RecordArgs, complain};
 use crate::error::{Failure, Status};
 use crate::event::Pid;
 use crate::instruments::clock;
@@ -20,6 +20,7 @@ use crate::model::Model;
 use crate::recording::{DEFAULT_QUEUE, Existing, Offer, Outcome, Recorder, RecordingError, RecordingFile, Writer};
 use crate::report::{summary_line, verdict};
 use crate::target::Target;
+use crate::time::Ns;
 use crate::units;
 
 /// Runs the command; its exit status, or the started program's.
@@ -58,7 +59,7 @@ fn launched(args: &RecordArgs) -> Result<u8, Failure> {
         Some(_) => Some(create(args, Pid(0))?),
         None => tempfile::tempfile_in(".").map(|_probe| None).map_err(|error| {
             Failure::new(Status::Internal, format!("cannot write a recording here: {error}"))
-                .next("Name another place with `-o FILE`.")
+                .next("name another place with `-o FILE`")
         })?,
     };
     let launched = match Launched::start(&args.program) {
@@ -70,8 +71,9 @@ fn launched(args: &RecordArgs) -> Result<u8, Failure> {
             return Err(launch_failure(&error, "record"));
         }
     };
-    let recorded = attach_started(launched.pid(), || !matches!(launched.try_status(), Ok(None)));
-    let recorded = match (recorded, named) {
+    let name = args.program.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    let attached = attach_started(launched.pid(), &name, &args.common, || !matches!(launched.try_status(), Ok(None)));
+    let recorded = match (attached, named) {
         (Ok(target), Some(file)) => record(target, args, file, Stop::default(), Progress::silent()),
         (Ok(target), None) => create(args, launched.pid())
             .and_then(|file| record(target, args, file, Stop::default(), Progress::silent())),
@@ -82,18 +84,18 @@ fn launched(args: &RecordArgs) -> Result<u8, Failure> {
             Err(failure)
         }
     };
+    // The program may run on for long: what is known by now is told by now.
+    if let Err(failure) = &recorded {
+        complain(failure);
+    }
     let status = launched
         .wait()
         .map_err(|error| Failure::new(Status::Internal, format!("cannot learn how the program ended: {error}")))?;
-    match recorded {
-        Ok(()) => Ok(passed_on(status)),
-        // The program's own failure is the better news than that it could not be recorded.
-        Err(failure) if !status.success() => {
-            args.common.say(&failure.to_string());
-            Ok(passed_on(status))
-        }
-        Err(failure) => Err(failure),
-    }
+    Ok(match recorded {
+        // The program's own failure is the more important one.
+        Err(failure) if status.success() => failure.status as u8,
+        Ok(()) | Err(_) => passed_on(status),
+    })
 }
 
 /// Records until the observation is over, and says what came of it.
@@ -140,7 +142,7 @@ fn summarize(model: &Model, path: &Path, outcome: Option<&Outcome>, common: &Com
     }
     let Some(outcome) = outcome else { return };
     let length = snapshot.processes.iter().map(|process| process.capture.start).min();
-    let length = length.map_or(crate::time::Ns::ZERO, |start| snapshot.at.since(start));
+    let length = length.map_or(Ns::ZERO, |start| snapshot.at.since(start));
     let dropped = match outcome.dropped {
         0 => "none dropped".to_owned(),
         dropped => format!("{} dropped, as the file took them too slowly", units::count(dropped)),
@@ -161,7 +163,7 @@ fn create(args: &RecordArgs, pid: Pid) -> Result<RecordingFile, Failure> {
     RecordingFile::create(&path, existing).map_err(|error| {
         let failure = unwritable(&path, &error);
         match error {
-            RecordingError::Exists { .. } => failure.next("If it is a recording, `--force` replaces it."),
+            RecordingError::Exists { .. } => failure.next("if it is a recording, `--force` replaces it"),
             _ => failure,
         }
     })

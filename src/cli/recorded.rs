@@ -47,7 +47,7 @@ pub fn replay(path: &Path, common: &Common) -> Result<Replayed, Failure> {
             Status::Unreadable,
             format!("{}: there is no observation of a process in this recording", path.display()),
         );
-        return Err(failure.unwrap_or_else(|| nothing.next("Record again: gilscope record -p PID -o FILE")));
+        return Err(failure.unwrap_or_else(|| nothing.next("record again: gilscope record -p PID -o FILE")));
     }
     Ok(Replayed { model, failure })
 }

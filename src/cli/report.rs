@@ -1,14 +1,15 @@
 //! `gilscope report`: observe, then say it.
 
-use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::capture::Stop;
 use crate::cli::observe::{attach, attach_started, observe, stop_on_signals};
 use crate::cli::recorded;
-use crate::cli::{Common, Format, ReportArgs, When, print};
+use crate::cli::{Common, Format, ReportArgs, When, complain, print};
 use crate::error::{Failure, Status};
 use crate::launch::{LaunchError, Launched};
 use crate::model::snapshot::Snapshot;
@@ -25,11 +26,9 @@ const DEFAULT_DURATION: Ns = Ns(10_000_000_000);
 pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
     // A path that cannot be written fails now, not after the observation.
     let output = match &args.output {
-        Some(path) => Some(
-            File::create(path)
-                .map_err(|error| Failure::new(Status::Internal, format!("cannot write {}: {error}", path.display())))?,
-        ),
-        None => None,
+        Some(path) => Destination::create(path)?,
+        None if args.program.is_empty() => Destination::Stdout,
+        None => Destination::Stderr,
     };
     match (args.pid, &args.recording) {
         (None, Some(path)) => {
@@ -53,37 +52,41 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
     }
 }
 
-fn launched(args: &ReportArgs, output: Option<File>) -> Result<u8, Failure> {
+fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
     let launched = Launched::start(&args.program).map_err(|error| launch_failure(&error, "report"))?;
-    let stop = Stop::default();
-    let observed = attach_started(launched.pid(), || !matches!(launched.try_status(), Ok(None)))
-        .and_then(|target| observe(target, &args.common, args.duration, stop, |_| Ok(())));
+    let name = args.program.first().map(|program| program.to_string_lossy()).unwrap_or_default();
+    let reported = attach_started(launched.pid(), &name, &args.common, || !matches!(launched.try_status(), Ok(None)))
+        .and_then(|target| observe(target, &args.common, args.duration, Stop::default(), |_| Ok(())))
+        .and_then(|model| write(&model.snapshot(), args.format, &args.common, output));
+    // The program may run on for long: what is known by now, report or failure, is told by now.
+    if let Err(failure) = &reported {
+        complain(failure);
+    }
     let status = launched
         .wait()
         .map_err(|error| Failure::new(Status::Internal, format!("cannot learn how the program ended: {error}")))?;
-    match observed {
-        Ok(model) => {
-            write(&model.snapshot(), args.format, &args.common, output)?;
-            Ok(passed_on(status))
-        }
-        // The program's own failure is the better news than that it could not be observed.
-        Err(failure) if !status.success() => {
-            args.common.say(&failure.to_string());
-            Ok(passed_on(status))
-        }
-        Err(failure) => Err(failure),
-    }
+    Ok(match reported {
+        // The program's own failure is the more important one.
+        Err(failure) if status.success() => failure.status as u8,
+        Ok(()) | Err(_) => passed_on(status),
+    })
 }
 
 /// A program that could not be started, with the statuses that shells give.
 pub fn launch_failure(error: &LaunchError, command: &str) -> Failure {
     match error {
         LaunchError::Empty => {
-            Failure::new(Status::Usage, error).next(format!("Type: gilscope {command} -- python3 app.py"))
+            Failure::new(Status::Usage, error).next(format!("type: gilscope {command} -- python3 app.py"))
         }
-        LaunchError::Refused { .. } => {
-            Failure::new(Status::NoSuchProcess, error).next("Check its name, or give its full path.")
-        }
+        LaunchError::Refused { program, error: reason } => match reason.kind() {
+            ErrorKind::NotFound if Path::new(program).exists() => Failure::new(Status::CommandNotFound, error)
+                .next("it is there, so what its first line (`#!...`) names is not; or the loader that it asks for"),
+            ErrorKind::NotFound => {
+                Failure::new(Status::CommandNotFound, error).next("check its name, or give its full path")
+            }
+            _ => Failure::new(Status::NotExecutable, error)
+                .next(format!("if it is a Python program, type: gilscope {command} -- python3 {program}")),
+        },
         LaunchError::Signals(_) => Failure::new(Status::Internal, error),
     }
 }
@@ -94,15 +97,75 @@ pub fn passed_on(status: ExitStatus) -> u8 {
     u8::try_from(code).unwrap_or(1)
 }
 
+/// Where a report goes.
+#[derive(Debug)]
+pub enum Destination {
+    /// gilscope's own data.
+    Stdout,
+    /// Beside a started program, whose stdout is its own.
+    Stderr,
+    /// What `-o` names.
+    File(File),
+}
+
+impl Destination {
+    /// Opens what `-o` names. What it holds already stays until there is something to write.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    fn create(path: &Path) -> Result<Destination, Failure> {
+        let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+        opened.map(Destination::File).map_err(|error| {
+            let failure = Failure::new(Status::Usage, format!("cannot write {}: {error}", path.display()));
+            match path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists()) {
+                Some(parent) => failure.next(format!("make its directory first: mkdir -p {}", parent.display())),
+                None => failure.next("name a file that you may write: -o FILE"),
+            }
+        })
+    }
+
+    fn is_terminal(&self) -> bool {
+        match self {
+            Destination::Stdout => std::io::stdout().is_terminal(),
+            Destination::Stderr => std::io::stderr().is_terminal(),
+            Destination::File(_) => false,
+        }
+    }
+
+    fn write(self, text: &str) -> Result<(), Failure> {
+        match self {
+            Destination::Stdout => print(text),
+            Destination::Stderr => {
+                // A reader that has gone away is no failure, as on stdout.
+                let _closed = std::io::stderr().lock().write_all(text.as_bytes());
+                Ok(())
+            }
+            Destination::File(file) => replace(file, text.as_bytes())
+                .map_err(|error| Failure::new(Status::Internal, format!("cannot write the report: {error}"))),
+        }
+    }
+}
+
+/// Makes `bytes` all that a file holds; a pipe or a device, such as `/dev/stdout`, just gets them.
+fn replace(mut file: File, bytes: &[u8]) -> std::io::Result<()> {
+    let regular = file.metadata()?.is_file();
+    if regular {
+        file.set_len(0)?;
+    }
+    match file.write_all(bytes) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Writes the report where it was asked for.
 ///
 /// # Errors
 /// If it cannot be written.
-pub fn write(snapshot: &Snapshot, format: Format, common: &Common, output: Option<File>) -> Result<(), Failure> {
+pub fn write(snapshot: &Snapshot, format: Format, common: &Common, output: Destination) -> Result<(), Failure> {
     let rendered = match format {
         Format::Text => {
-            let terminal = output.is_none() && std::io::stdout().is_terminal();
-            text(snapshot, &TextOptions { width: width(), color: color(common.color, terminal) })
+            text(snapshot, &TextOptions { width: width(), color: color(common.color, output.is_terminal()) })
         }
         Format::Json => {
             let mut bytes = Vec::new();
@@ -111,13 +174,7 @@ pub fn write(snapshot: &Snapshot, format: Format, common: &Common, output: Optio
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
-    match output {
-        Some(mut file) => file
-            .write_all(rendered.as_bytes())
-            .and_then(|()| file.sync_all().or(Ok(())))
-            .map_err(|error| Failure::new(Status::Internal, format!("cannot write the report: {error}"))),
-        None => print(&rendered),
-    }
+    output.write(&rendered)
 }
 
 fn color(when: When, terminal: bool) -> Color {

@@ -4,8 +4,10 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, Options, Stop};
+use crate::cli::feed::LiveFeed;
 use crate::cli::observe::stop_on_signals;
 use crate::cli::record::default_name;
+use crate::cli::report::Destination;
 use crate::cli::{Common, Format, When, print, report};
 use crate::dashboard::terminal::{RealTime, Takeover};
 use crate::dashboard::theme::{Surroundings, Theme, Wanted};
@@ -14,7 +16,7 @@ use crate::error::{Failure, Status};
 use crate::instruments::clock;
 use crate::recording::{DEFAULT_RING, RecordingFile};
 use crate::report::summary_line;
-use crate::session::{Command, Engine, Frame, Kept, LiveFeed, Origin, Play, Session, Watch};
+use crate::session::{Command, Engine, Frame, Kept, Origin, Play, Session, Watch};
 use crate::target::Target;
 use crate::time::Ns;
 
@@ -80,7 +82,7 @@ fn on_terminal(session: Session, common: &Common) -> Result<(), Failure> {
     }
     match outcome {
         Ok(Leaving::Quit) => Ok(()),
-        Ok(Leaving::WithReport) => report::write(&last.snapshot, Format::Text, common, None),
+        Ok(Leaving::WithReport) => report::write(&last.snapshot, Format::Text, common, Destination::Stdout),
         Err(error @ (DashboardError::Terminal(_) | DashboardError::Broken(_))) => {
             Err(Failure::new(Status::Internal, error))
         }
@@ -118,7 +120,7 @@ fn in_lines(session: Session, common: &Common, stop: &Stop) -> Result<(), Failur
     }
     let last = session.finish();
     print("\n")?;
-    report::write(&last.snapshot, Format::Text, common, None)
+    report::write(&last.snapshot, Format::Text, common, Destination::Stdout)
 }
 
 fn is_over(frame: &Frame, origin: Origin) -> bool {

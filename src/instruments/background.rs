@@ -28,6 +28,8 @@ pub enum Answer<T> {
     Nothing,
     /// There will never be any.
     Never,
+    /// None yet: what is done only once was done, and is not charged. The question is put again at once.
+    Prepared,
 }
 
 impl<T: Send + 'static> Background<T> {
@@ -41,14 +43,19 @@ impl<T: Send + 'static> Background<T> {
         let (tell, found) = sync_channel(4);
         let serve = move || {
             while asked.recv().is_ok() {
-                let before = clock::thread_cpu();
-                match answer() {
+                let mut before = clock::thread_cpu();
+                let mut answered = answer();
+                while matches!(answered, Answer::Prepared) {
+                    before = clock::thread_cpu();
+                    answered = answer();
+                }
+                match answered {
                     Answer::Found(news) => {
                         if let Err(TrySendError::Disconnected(_)) = tell.try_send(news) {
                             return;
                         }
                     }
-                    Answer::Nothing => {}
+                    Answer::Nothing | Answer::Prepared => {}
                     Answer::Never => return,
                 }
                 let cost = clock::thread_cpu().saturating_sub(before);

@@ -30,6 +30,10 @@ pub fn reader(pid: Pid) -> Option<Background<Names>> {
     Background::start("gilscope-names", SPACING, move || {
         if spy.is_none() {
             spy = py_spy::PythonSpy::new(target, &config).ok();
+            if spy.is_some() {
+                // It has read the program's symbols: charged for that, a program's first seconds had no names.
+                return Answer::Prepared;
+            }
         }
         let Some(traces) = spy.as_mut().and_then(|spy| spy.get_stack_traces().ok()) else {
             failures += 1;

@@ -7,7 +7,7 @@ use crate::instruments::background::Background;
 use crate::instruments::keys::Keys;
 use crate::instruments::names::{self, Names};
 use crate::target::{Target, Task, TaskError, ThreadState};
-use crate::time::MonoNs;
+use crate::time::{MonoNs, Ns};
 
 /// `PyInterpreterState.id` of the first interpreter.
 const MAIN_INTERPRETER: InterpreterId = InterpreterId(0);
@@ -19,6 +19,8 @@ pub struct Member {
     pub task: Option<Task>,
     /// The last totals that were told.
     told: Option<Usage>,
+    /// What the kernel called it when it was asked last.
+    kernel_name: String,
 }
 
 /// A thread state, told from another at the same address by CPython's own count.
@@ -29,6 +31,9 @@ pub struct StateKey {
     /// `PyThreadState.id`.
     pub unique_id: u64,
 }
+
+/// Between two questions for names while somebody has none: at first, and at most. Some never get one.
+const NAME_PAUSES: (Ns, Ns) = (Ns(200_000_000), Ns(30_000_000_000));
 
 /// Everybody who is there.
 #[derive(Debug)]
@@ -42,6 +47,8 @@ pub struct Roster {
     joined: HashSet<(ThreadKey, InterpreterId)>,
     names: Option<Background<Names>>,
     named: HashMap<ThreadKey, String>,
+    /// When names are asked for again while somebody has none, and how long after that.
+    names_due: (MonoNs, Ns),
     scanned: Option<MonoNs>,
     tids: Vec<Tid>,
     /// Whose totals are still to be read in the sweep that has begun.
@@ -64,6 +71,7 @@ impl Roster {
             joined: HashSet::new(),
             names: names::reader(pid),
             named: HashMap::new(),
+            names_due: (MonoNs(0), NAME_PAUSES.0),
             scanned: None,
             tids: Vec::new(),
             unswept: Vec::new(),
@@ -120,7 +128,12 @@ impl Roster {
             self.ended(key, at, events);
         }
         let mut news = false;
-        for (interpreter, state) in states {
+        // The oldest first: of two with the same ids, the younger one is about to be born of the other's thread.
+        let mut taken = HashSet::new();
+        for (interpreter, state) in states.iter().rev() {
+            if state.tid.is_some_and(|tid| !taken.insert((*interpreter, tid))) {
+                continue;
+            }
             let known = self.by_state.contains_key(&key_of(state));
             news |= !known;
             self.state(*interpreter, state, keys, at, events);
@@ -141,8 +154,10 @@ impl Roster {
     ) -> Option<ThreadKey> {
         let known = self.by_state.get(&key_of(state)).copied();
         let key = match (known, state.tid) {
-            (Some(key), _) => key,
-            (None, Some(tid)) => self.task(tid, keys, at, events),
+            // Also if it is known: up to 3.11 a newborn's state has its creator's ids until the newborn itself runs
+            // (`new_threadstate` in Python/pystate.c, then `thread_run` in Modules/_threadmodule.c).
+            (_, Some(tid)) => self.task(tid, keys, at, events),
+            (Some(key), None) => key,
             // Up to 3.12 CPython does not tell which task runs in a sub-interpreter: its GIL is taken all the same.
             (None, None) if interpreter != MAIN_INTERPRETER && state.pthread != Address(0) => {
                 let name = format!("interpreter {} thread", interpreter.0);
@@ -197,7 +212,7 @@ impl Roster {
     ) -> ThreadKey {
         let key = keys.thread();
         let tid = task.as_ref().map(Task::tid);
-        self.members.insert(key, Member { task, told: None });
+        self.members.insert(key, Member { task, told: None, kernel_name: name.clone() });
         let info = ThreadInfo { process: self.process, tid, name, role, started };
         events.push(Event { at, what: What::ThreadFound { thread: key, info: Box::new(info) } });
         key
@@ -216,12 +231,34 @@ impl Roster {
         events.push(Event { at, what: What::ThreadEnded { thread } });
     }
 
-    fn tell_names(&mut self, news: bool, at: MonoNs, events: &mut Vec<Event>) {
-        let Some(reader) = &self.names else { return };
-        if news {
-            reader.ask();
+    /// What the kernel calls threads now, if that is news: CPython tells it their names since 3.14.
+    fn tell_kernel_names(&mut self, threads: &[ThreadKey], at: MonoNs, events: &mut Vec<Event>) {
+        for thread in threads {
+            let Some(member) = self.members.get_mut(thread) else { continue };
+            if let Some(name) = member.task.as_ref().and_then(|task| task.name().ok())
+                && name != member.kernel_name
+            {
+                member.kernel_name.clone_from(&name);
+                events.push(Event { at, what: What::ThreadNamed { thread: *thread, name } });
+            }
         }
-        let Some(found) = reader.answer() else { return };
+    }
+
+    fn tell_names(&mut self, news: bool, at: MonoNs, events: &mut Vec<Event>) {
+        // A thread's name is set a little after its birth, and a program that starts up cannot be asked at all.
+        let (due, pause) = if news { (at, NAME_PAUSES.0) } else { self.names_due };
+        if at >= due {
+            self.names_due = (at + pause, Ns(pause.0 * 2).min(NAME_PAUSES.1));
+            let unnamed = self.by_pthread.values().filter(|thread| !self.named.contains_key(thread));
+            let unnamed: Vec<ThreadKey> = if news { Vec::new() } else { unnamed.copied().collect() };
+            if let Some(reader) = &self.names
+                && (news || !unnamed.is_empty())
+            {
+                reader.ask();
+            }
+            self.tell_kernel_names(&unnamed, at, events);
+        }
+        let Some(found) = self.names.as_ref().and_then(Background::answer) else { return };
         for (pthread, name) in found {
             let Some(thread) = self.by_pthread.get(&pthread).copied() else { continue };
             if self.named.get(&thread) != Some(&name) {

@@ -9,7 +9,8 @@ use crate::time::{MonoNs, Ns};
 
 /// Threads asked at one tick in search of a waiter that only the condition variable knows of.
 const SEARCH: usize = 48;
-/// A holder's core is looked up this often at most, and whenever the holder changes.
+/// Where a holder is, is looked up this often at most, and whenever the holder changes. What was seen counts until the
+/// next look, so that a longer time would give the beginning of a hold more than its share.
 const PLACEMENT_SPACING: Ns = Ns(900_000);
 
 /// A GIL under watch.

@@ -291,8 +291,9 @@ fn put_usage(thread: ThreadKey, usage: &Usage, prediction: &Prediction, out: &mu
     let first_at = out.len();
     out.push(0);
     let mut first = USAGE | put_thread(thread, prediction, out) << 3;
-    let last = prediction.thread(thread).usage;
-    put_delta(last.on_cpu.0, usage.on_cpu.0, out);
+    let memory = prediction.thread(thread);
+    let last = memory.usage;
+    put_on_cpu(difference(last.on_cpu.0, usage.on_cpu.0), difference(memory.usage_at.0, prediction.at().0), out);
     if usage.run_delay != last.run_delay {
         first |= RUN_DELAY;
         put_delta(last.run_delay.0, usage.run_delay.0, out);
@@ -311,13 +312,41 @@ fn put_usage(thread: ThreadKey, usage: &Usage, prediction: &Prediction, out: &mu
 
 fn take_usage(first: u8, input: &mut Input<'_>, prediction: &Prediction) -> Result<What, Misread> {
     let thread = take_thread(first >> 3, input, prediction)?;
-    let last = prediction.thread(thread).usage;
-    let on_cpu = Ns(input.delta(last.on_cpu.0)?);
+    let memory = prediction.thread(thread);
+    let last = memory.usage;
+    let step = take_on_cpu(difference(memory.usage_at.0, prediction.at().0), input)?;
+    let on_cpu = Ns(last.on_cpu.0.wrapping_add_signed(step));
     let run_delay = if first & RUN_DELAY != 0 { Ns(input.delta(last.run_delay.0)?) } else { last.run_delay };
     let switches = if first & CONTEXT_SWITCHES != 0 { take_switches(last.switches, input)? } else { last.switches };
     let expected = expected_timeslices(&last, switches);
     let timeslices = if first & TIMESLICES != 0 { input.delta(expected)? } else { expected };
     Ok(What::Usage { thread, usage: Usage { on_cpu, run_delay, timeslices, switches } })
+}
+
+/// The step of a thread's core time is near nothing if it slept, and near the time that has passed if it ran.
+/// One bit tells which of the two the difference is to, six bits of that difference follow, then the rest.
+fn put_on_cpu(step: i64, passed: i64, out: &mut Vec<u8>) {
+    let from_passed = step.wrapping_sub(passed);
+    let (ran, surprise) =
+        if from_passed.unsigned_abs() < step.unsigned_abs() { (1, zigzag(from_passed)) } else { (0, zigzag(step)) };
+    let first = ran | ((surprise & 0x3f) << 1) as u8;
+    match surprise >> 6 {
+        0 => out.push(first),
+        more => {
+            out.push(0x80 | first);
+            put_varint(more, out);
+        }
+    }
+}
+
+fn take_on_cpu(passed: i64, input: &mut Input<'_>) -> Result<i64, Misread> {
+    let first = input.byte()?;
+    let more = if first & 0x80 == 0 { 0 } else { input.varint()? };
+    if more >> 58 != 0 {
+        return Err(Misread::Malformed);
+    }
+    let surprise = unzigzag(more << 6 | u64::from(first >> 1 & 0x3f));
+    Ok(if first & 1 == 0 { surprise } else { surprise.wrapping_add(passed) })
 }
 
 /// Each switch away is followed by a new timeslice.

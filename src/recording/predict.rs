@@ -18,6 +18,7 @@ pub const MAX_REMEMBERED: usize = 1 << 18;
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct ThreadMemory {
     pub(super) usage: Usage,
+    pub(super) usage_at: MonoNs,
     pub(super) gil: Option<GilKey>,
 }
 
@@ -111,6 +112,7 @@ impl Prediction {
                 self.last_thread = *thread;
                 if let Some(memory) = self.remember(*thread) {
                     memory.usage = *usage;
+                    memory.usage_at = event.at;
                 }
             }
             What::CaptureStarted(info) => self.interval = info.interval,

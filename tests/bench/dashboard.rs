@@ -28,7 +28,7 @@ use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::widgets::screen;
 use gilscope::event::{Origin, Pid};
-use gilscope::session::{Engine, Frame, LiveFeed, Session, Watch};
+use gilscope::session::{Engine, Fed, Feed, Frame, Session, Watch};
 use gilscope::target::Target;
 use gilscope::time::Ns;
 use portable_pty::{CommandBuilder, PtySize, native_pty_system};
@@ -84,13 +84,29 @@ fn start(threads: u64) -> Child {
     command.spawn().expect("the workload starts")
 }
 
+struct Live(Capture, Stop);
+
+impl Feed for Live {
+    fn next_within(&mut self, limit: Duration) -> Fed {
+        match self.0.next_within(limit) {
+            Ok(events) => Fed::Events(events),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => Fed::Nothing,
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Fed::Over,
+        }
+    }
+
+    fn stop(&mut self) {
+        self.1.request();
+    }
+}
+
 /// Frames of a live session, one every 200 ms.
 fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
     let target = Target::attach(Pid(target.id()), Ns::SECOND, Origin::Attached).expect("it can be observed");
     let stop = Stop::default();
     let options = Options { interval: Ns::MILLISECOND, duration: None, tool_version: "bench".to_owned() };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");
-    let engine = Engine::live(Box::new(LiveFeed::new(capture, stop)), None);
+    let engine = Engine::live(Box::new(Live(capture, stop)), None);
     let session = Session::start(engine).expect("it starts");
     thread::sleep(Duration::from_secs(seconds));
     (0..10)

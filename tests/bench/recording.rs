@@ -8,6 +8,7 @@
 )]
 
 #[path = "../it/recording/stream.rs"]
+#[expect(dead_code, reason = "a benchmark uses a part of what the tests share")]
 mod stream;
 
 use std::path::Path;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use gilscope::event::Event;
 use gilscope::model::Model;
+use gilscope::recording::format::ChunkKind;
 use gilscope::recording::{Existing, Item, Reader, RecordingFile, Replay, Start, Writer};
 use gilscope::time::{MonoNs, Ns};
 
@@ -43,6 +45,14 @@ fn main() {
 
     let (mut reader, opened) = timed(|| Reader::open(&path).expect("a recording"));
     let (start, end) = reader.span().expect("events");
+    let stored = |kind| {
+        let of_kind = reader.chunks().iter().filter(|chunk| chunk.header.kind == kind);
+        of_kind.map(|chunk| chunk.header.total_len()).sum::<u64>() as f64 / count as f64
+    };
+    row(
+        "of that, events and keyframes",
+        format!("{:.2}, {:.2}", stored(ChunkKind::Events), stored(ChunkKind::Keyframe)),
+    );
     row("open: skim all headers", format!("{opened:.1?}, {} chunks", reader.chunks().len()));
     let (_, first) = timed(|| {
         let mut model = Model::new();

@@ -5,6 +5,7 @@ mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;
 mod fixtures;
+mod layering;
 mod model;
 mod recording;
 mod report_json;

@@ -10,6 +10,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod command;
+mod command_demo;
+mod command_errors;
+mod command_launch;
+mod command_stop;
 mod dashboard;
 mod observed;
 mod recorded;

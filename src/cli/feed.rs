@@ -4,7 +4,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
 use crate::capture::{Capture, Stop};
-use crate::session::source::{Fed, Feed};
+use crate::session::{Fed, Feed};
 
 /// The events of a capture as they come.
 #[derive(Debug)]
