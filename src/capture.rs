@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, What};
 use crate::instruments::clock;
 use crate::instruments::schedule::Schedule;
-use crate::instruments::{Keys, Sampler, Verdict};
+use crate::instruments::{Keys, Punctuality, Sampler, Verdict};
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
 
@@ -24,8 +24,8 @@ const QUEUE: usize = 2_048;
 const BACKLOG: usize = 200_000;
 /// Longest single sleep, so that a stop is noticed.
 const NAP: Ns = Ns(50_000_000);
-/// Intervals without a tick after which one is taken however late it is. The model bridges no gap that long, so what a
-/// late tick sees counts from then on only.
+/// Intervals without a tick after which one counts however late it is. The model bridges no gap that long, so what it
+/// sees counts from then on only.
 const PATIENCE: u64 = 25;
 /// How long a process that replaced itself may take to become a Python again.
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
@@ -227,13 +227,14 @@ impl Run {
             if self.is_over(now) {
                 continue;
             }
-            let is_late = now.since(due.at) > self.schedule.tolerance();
-            if is_late && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE)) {
+            let late = now.since(due.at) > self.schedule.tolerance()
+                && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE));
+            let when = if late { Punctuality::Late } else { Punctuality::OnTime };
+            let Some(verdict) = sampler.tick(when, &mut self.keys, &mut self.batch) else {
                 self.health.late += 1;
                 continue;
-            }
+            };
             looked = now;
-            let verdict = sampler.tick(&mut self.keys, &mut self.batch);
             self.health.ticks += 1;
             let now = clock::now();
             self.adapt(now);

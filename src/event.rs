@@ -433,7 +433,8 @@ pub enum RateReason {
 pub struct Health {
     /// Ticks taken.
     pub ticks: u64,
-    /// Instants at which a tick was due but could not be taken in time: they are skipped, never made up.
+    /// Instants at which a tick was due but could not be taken in time, nor was it proven that nothing had changed since
+    /// the tick before: they are left out, never made up.
     pub late: u64,
     /// Reads of the target that failed.
     pub failed_reads: u64,

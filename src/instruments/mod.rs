@@ -16,4 +16,4 @@ pub mod schedule;
 mod watch;
 
 pub use keys::Keys;
-pub use sampler::{Sampler, Verdict};
+pub use sampler::{Punctuality, Sampler, Verdict};

@@ -34,6 +34,19 @@ pub enum Verdict {
     Over(Ending),
 }
 
+/// Whether a look is taken at the instant at which it was due.
+///
+/// When every core is busy, a look that is due waits for one, and gets it just when somebody lets go of it, which may be
+/// a thread of the target that lets go of the GIL: what such a look sees is not what a random instant sees. It counts
+/// only where it proves that nothing has changed since the look before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Punctuality {
+    /// It is.
+    OnTime,
+    /// It is not.
+    Late,
+}
+
 /// What the reads of an instrument came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reads {
@@ -143,12 +156,24 @@ impl Sampler {
         self.process
     }
 
-    /// Looks once.
-    pub fn tick(&mut self, keys: &mut Keys, events: &mut Vec<Event>) -> Verdict {
+    /// Looks once. `None`: it was too late for a look to count.
+    pub fn tick(&mut self, when: Punctuality, keys: &mut Keys, events: &mut Vec<Event>) -> Option<Verdict> {
         let at = clock::now();
         let mut trouble = Cause::None;
-        for index in 0..self.watches.len() {
-            match self.watches[index].read(self.target.memory()) {
+        let mut readings = Vec::with_capacity(self.watches.len());
+        for watch in &mut self.watches {
+            readings.push(watch.read(self.target.memory()));
+        }
+        if when == Punctuality::Late {
+            let moved = |(watch, reading): (&Watch, &Result<GilReading, ReadError>)| {
+                reading.as_ref().map_or(true, |reading| watch.has_moved(reading))
+            };
+            if self.watches.iter().zip(&readings).any(moved) {
+                return None;
+            }
+        }
+        for (index, reading) in readings.into_iter().enumerate() {
+            match reading {
                 Ok(reading) => trouble = trouble.or(self.tell(index, reading, keys, at, events)),
                 Err(ReadError::Torn) => self.reads.torn += 1,
                 Err(_) => {
@@ -163,20 +188,20 @@ impl Sampler {
         if self.scan.is_due(at) || early {
             match self.target.image() {
                 ImageState::Same => {}
-                ImageState::Gone => return self.over(Ending::Exited, at, events),
-                ImageState::Replaced { path } => return self.over(Ending::Execed { path }, at, events),
+                ImageState::Gone => return Some(self.over(Ending::Exited, at, events)),
+                ImageState::Replaced { path } => return Some(self.over(Ending::Execed { path }, at, events)),
             }
             if self.look_who_is_there(keys, at, events).is_err() {
                 self.reads.failed += 1;
                 // While a process shuts down its interpreter goes first: what is left of it tells nothing.
                 if matches!(self.target.finalization(), Ok(Finalization::Done)) {
-                    return self.over(Ending::Finalized, at, events);
+                    return Some(self.over(Ending::Finalized, at, events));
                 }
             }
         }
         self.sweep_totals(at, SWEEP_READS, events);
         self.tell_children(at, events);
-        Verdict::GoesOn
+        Some(Verdict::GoesOn)
     }
 
     /// Takes the totals a last time: the observation ends here.

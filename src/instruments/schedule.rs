@@ -69,10 +69,8 @@ impl Schedule {
         }
     }
 
-    /// How long after its instant a look still counts as taken at that instant.
-    ///
-    /// When every core is busy, a look that is due waits for one, and gets it just when somebody lets go of it, which
-    /// may be a thread of the target that lets go of the GIL: what such a look sees is not what a random instant sees.
+    /// How long after its instant a look still counts as taken at that instant
+    /// ([`Punctuality`](crate::instruments::Punctuality)).
     pub fn tolerance(&self) -> Ns {
         Ns(self.interval.0 / 4).max(LEAST_TOLERANCE)
     }

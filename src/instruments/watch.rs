@@ -146,16 +146,22 @@ impl Watch {
         found
     }
 
-    /// Whether nobody's standing can have changed since the last tick: the GIL did not move, the condition variable
-    /// counts the same number, and all whom it counts are known to sleep on it.
+    /// Whether the GIL's own words tell of a change since the last tick: another state, a handoff, another number of
+    /// waiters.
+    pub fn has_moved(&self, reading: &GilReading) -> bool {
+        self.last.is_none_or(|last| {
+            holder_state(&last.reading) != holder_state(reading)
+                || last.reading.switch_number != reading.switch_number
+                || last.reading.lock != reading.lock
+                || last.reading.waiters != reading.waiters
+        })
+    }
+
+    /// Whether nobody's standing can have changed since the last tick: the GIL did not move, and all whom the condition
+    /// variable counts are known to sleep on it.
     fn is_unchanged(&self, reading: &GilReading, holder: Option<ThreadKey>) -> bool {
-        let unmoved = self.last.is_some_and(|last| {
-            last.holder == holder
-                && last.reading.switch_number == reading.switch_number
-                && last.reading.lock == reading.lock
-                && last.reading.waiters == reading.waiters
-        });
-        unmoved
+        !self.has_moved(reading)
+            && self.last.is_some_and(|last| last.holder == holder)
             && reading.waiters.is_some_and(|waiters| waiters as usize == self.stands.len())
             && self.stands.values().all(|stand| *stand == Stand::Cond)
     }
