@@ -2,6 +2,7 @@
 
 pub mod capture;
 pub mod cli;
+pub mod dashboard;
 pub mod error;
 pub mod event;
 pub mod instruments;
@@ -9,7 +10,9 @@ pub mod launch;
 pub mod model;
 pub mod recording;
 pub mod report;
+pub mod session;
 pub mod signals;
 pub mod target;
+pub mod text;
 pub mod time;
 pub mod units;

@@ -7,14 +7,20 @@ use clap::builder::PossibleValuesParser;
 
 use crate::capture::Stop;
 use crate::cli::observe::{Told, attach_started, observe, stop_on_signals};
+use crate::cli::watch::{start_live, watch};
 use crate::cli::{DemoArgs, Format, print, report};
 use crate::error::{Failure, Status};
 use crate::event::Pid;
 use crate::launch::LaunchError;
 use crate::report::summary_line;
+use crate::time::Ns;
 
 /// The workload that runs unless another is named.
 pub const DEFAULT: &str = "convoy";
+/// How long it is observed for a report.
+const DEFAULT_DURATION: Ns = Ns(5_000_000_000);
+/// How long it runs at most under the dashboard, should nobody be left to end it.
+const LIVE_SECONDS: f64 = 24.0 * 3_600.0;
 
 /// A built-in workload.
 struct Workload {
@@ -63,13 +69,17 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
         .iter()
         .find(|workload| workload.name == args.name)
         .ok_or_else(|| Failure::new(Status::Usage, format!("there is no workload `{}`", args.name)))?;
+    if args.live {
+        return live(workload, args);
+    }
     let stop = Stop::default();
     stop_on_signals(&stop)?;
-    let mut running = Running::start(workload, &args.python, args.duration.as_secs_f64() + 30.0)?;
+    let duration = args.duration.unwrap_or(DEFAULT_DURATION);
+    let mut running = Running::start(workload, &args.python, duration.as_secs_f64() + 30.0)?;
     args.common.say(&format!("demo `{}`: {}", workload.name, workload.description()));
     let pid = running.pid();
     let target = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
-    let model = observe(target, &args.common, Some(args.duration), stop, |told| match told {
+    let model = observe(target, &args.common, Some(duration), stop, |told| match told {
         Told::Second(model) if args.format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
         Told::Second(_) | Told::Events(_) => Ok(()),
     })?;
@@ -77,6 +87,17 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
         print("\n")?;
     }
     report::write(&model.snapshot(), args.format, &args.common, report::Destination::Stdout)?;
+    Ok(Status::Ok as u8)
+}
+
+/// The workload under the dashboard, until the user has seen enough.
+fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
+    let length = args.duration.map_or(LIVE_SECONDS, |duration| duration.as_secs_f64() + 30.0);
+    let mut running = Running::start(workload, &args.python, length)?;
+    let target = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
+    let stop = Stop::default();
+    let session = start_live(target, &args.common, args.duration, &stop, None)?;
+    watch(session, &args.common, &stop)?;
     Ok(Status::Ok as u8)
 }
 

@@ -1,13 +1,17 @@
 //! The command line: what can be typed, and what it does.
 
+mod attach;
 mod demo;
 mod dump;
+mod feed;
 mod observe;
 mod progress;
 mod rate;
 mod record;
 mod recorded;
+mod replay;
 mod report;
+mod watch;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -24,16 +28,44 @@ use crate::time::Ns;
 /// on which core. Attaches from outside, without root where the system allows it, without symbols or a restart,
 /// and never stops the program.
 #[derive(Debug, Parser)]
-#[command(name = "gilscope", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "gilscope",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    args_conflicts_with_subcommands = true,
+    subcommand_required = false
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    /// A running process to show in the dashboard, as `gilscope attach PID` does
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
+    pub pid: Option<Pid>,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show a running process in a live dashboard
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope attach 4242                 press ? in the dashboard for its keys
+  gilscope attach 4242 -d 10 | cat     a line a second, and a report at the end
+
+Without a terminal on stdout, a line a second and a report at the end are printed.")]
+    Attach(AttachArgs),
+    /// Show a recording in the dashboard, as if it happened now
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope replay gilscope-4242-20261121T114503Z.gscope
+
+Space stops and goes on, [ ] step, { } jump ten seconds, < > change the speed, ? shows all keys.
+Without a terminal on stdout, the report of the whole recording is printed.")]
+    Replay(ReplayArgs),
     /// Observe a process, start a program and observe it, or read a recording; then say what its GIL did to it
     #[command(after_help = "\
 EXAMPLES:
@@ -62,6 +94,33 @@ started after `--` keeps its stdin, stdout, stderr and signals, and its exit sta
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
     Demo(DemoArgs),
+}
+
+/// `gilscope attach`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("process").required(true).args(["pid", "pid_option"]))]
+pub struct AttachArgs {
+    /// The process to show
+    #[arg(value_name = "PID", value_parser = parse_pid)]
+    pub pid: Option<Pid>,
+    /// The same, as other commands take it
+    #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid)]
+    pub pid_option: Option<Pid>,
+    /// End the capture after so many seconds of the wall clock
+    #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
+    pub duration: Option<Ns>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `gilscope replay`
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// `gilscope report`
@@ -105,6 +164,9 @@ pub struct RecordArgs {
     /// Where to write the recording [default: gilscope-PID-TIME.gscope, here]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Show the process in the dashboard while it is recorded
+    #[arg(long, conflicts_with = "program")]
+    pub live: bool,
     /// Replace FILE if it is a recording already
     #[arg(long, requires = "output")]
     pub force: bool,
@@ -127,9 +189,12 @@ pub struct DemoArgs {
     /// Which workload
     #[arg(value_name = "NAME", default_value = demo::DEFAULT, value_parser = demo::names())]
     pub name: String,
-    /// How long, in seconds of the wall clock
-    #[arg(short, long, value_name = "SECS", default_value = "5", value_parser = rate::parse_duration)]
-    pub duration: Ns,
+    /// How long, in seconds of the wall clock [default: 5, with --live until you quit]
+    #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
+    pub duration: Option<Ns>,
+    /// Show it in the dashboard
+    #[arg(short, long, conflicts_with = "format")]
+    pub live: bool,
     /// The interpreter to run it with
     #[arg(long, value_name = "PYTHON", default_value = "python3")]
     pub python: OsString,
@@ -209,11 +274,16 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { Status::Ok as u8 });
         }
     };
-    let outcome = match cli.command {
-        Command::Report(args) => report::run(&args),
-        Command::Record(args) => record::run(&args),
-        Command::Dump(args) => dump::run(&args),
-        Command::Demo(args) => demo::run(&args),
+    let outcome = match (cli.command, cli.pid) {
+        (Some(Command::Attach(args)), _) => attach::run(&args),
+        (Some(Command::Replay(args)), _) => replay::run(&args),
+        (Some(Command::Report(args)), _) => report::run(&args),
+        (Some(Command::Record(args)), _) => record::run(&args),
+        (Some(Command::Dump(args)), _) => dump::run(&args),
+        (Some(Command::Demo(args)), _) => demo::run(&args),
+        (None, Some(pid)) => attach::attached(pid, None, &cli.common),
+        (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")
+            .next("Type: gilscope attach PID, or gilscope --help")),
     };
     match outcome {
         Ok(code) => ExitCode::from(code),

@@ -10,6 +10,7 @@ use crate::cli::observe::{Told, attach, attach_started, observe, stop_on_signals
 use crate::cli::progress::Progress;
 use crate::cli::recorded::naming;
 use crate::cli::report::{launch_failure, passed_on};
+use crate::cli::watch::{start_live, watch};
 use crate::cli::{Common, RecordArgs, complain};
 use crate::error::{Failure, Status};
 use crate::event::Pid;
@@ -38,9 +39,14 @@ pub fn run(args: &RecordArgs) -> Result<u8, Failure> {
 
 fn running(args: &RecordArgs, pid: Pid) -> Result<u8, Failure> {
     let stop = Stop::default();
-    stop_on_signals(&stop)?;
     let target = attach(pid)?;
     let file = create(args, pid)?;
+    if args.live {
+        let session = start_live(target, &args.common, args.duration, &stop, Some(file))?;
+        watch(session, &args.common, &stop)?;
+        return Ok(Status::Ok as u8);
+    }
+    stop_on_signals(&stop)?;
     let path = file.path().to_owned();
     args.common.say(&format!("recording pid {} into {}; Ctrl-C ends it", pid.0, path.display()));
     record(target, args, file, stop, Progress::to_stderr(&args.common))?;
@@ -172,7 +178,7 @@ fn unwritable(path: &Path, error: &RecordingError) -> Failure {
 }
 
 /// `gilscope-4242-20261121T093015Z.gscope`: the process, and the time in UTC.
-fn default_name(pid: Pid, unix_ns: u64) -> PathBuf {
+pub(super) fn default_name(pid: Pid, unix_ns: u64) -> PathBuf {
     let seconds = unix_ns / 1_000_000_000;
     let (days, of_day) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = civil(days);

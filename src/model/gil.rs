@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Relation, ThreadKey};
 use crate::model::intervals::{Edge, Grain, Intervals, Open};
+use crate::model::lanes::{Holding, Lanes, Stretch};
 use crate::model::snapshot::{GilFigures, GilNow};
 use crate::model::thread::{Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
@@ -71,6 +72,7 @@ pub struct GilAccount {
     waits: Intervals,
     holds: Intervals,
     history: Arc<Timeline>,
+    lanes: Arc<Lanes>,
 }
 
 /// How well a GIL, or several together, was observed.
@@ -115,6 +117,18 @@ impl Tick {
 
     fn is_held(&self) -> bool {
         self.sample.hold != Hold::Free
+    }
+
+    fn stretch(&self) -> Stretch {
+        let hold = self.is_held().then(|| {
+            let how = match self.placement() {
+                Some(Placement::OnOrQueued(cpu)) => Holding::On(cpu),
+                Some(Placement::Asleep(cpu)) => Holding::Asleep(cpu),
+                Some(Placement::Unknown) | None => Holding::Unplaced,
+            };
+            (self.holder(), how)
+        });
+        Stretch { hold, waiters: self.waiters }
     }
 
     fn placement(&self) -> Option<Placement> {
@@ -184,6 +198,7 @@ impl GilAccount {
             waits: Intervals::new(Grain::Fine),
             holds: Intervals::new(Grain::Fine),
             history: Arc::default(),
+            lanes: Arc::default(),
         }
     }
 
@@ -357,6 +372,9 @@ impl GilAccount {
         self.contended += bin.contended;
         self.lost += bin.lost;
         Arc::make_mut(&mut self.history).add(last.at, tick.at, &bin);
+        let lanes = Arc::make_mut(&mut self.lanes);
+        lanes.add(last.at, last.at + first_half, &last.stretch());
+        lanes.add(last.at + first_half, tick.at, &tick.stretch());
     }
 
     /// Moves every thread concerned from how it stood to how it stands.
@@ -586,6 +604,7 @@ impl GilAccount {
                 drop_request: self.last.map_or(DropRequest::Unknown, |last| last.sample.drop_request),
             },
             history: Arc::clone(&self.history),
+            lanes: Arc::clone(&self.lanes),
         }
     }
 }

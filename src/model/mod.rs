@@ -6,6 +6,7 @@
 
 mod gil;
 mod intervals;
+pub mod lanes;
 pub mod snapshot;
 mod thread;
 pub mod timeline;
@@ -266,6 +267,11 @@ impl Model {
         for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
             gil.end(&mut self.threads);
         }
+    }
+
+    /// Number of threads that are kept one by one, ended ones included.
+    pub fn threads_known(&self) -> usize {
+        self.threads.len()
     }
 
     /// What is known by now.

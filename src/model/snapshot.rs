@@ -128,6 +128,8 @@ pub struct GilFigures {
     pub now: GilNow,
     /// Load, contention and waiters over time, oldest first, at a few fixed widths of bin.
     pub history: Arc<crate::model::timeline::Timeline>,
+    /// Who held it on which core over time.
+    pub lanes: Arc<crate::model::lanes::Lanes>,
 }
 
 /// The state of a GIL at the newest tick.

@@ -1,8 +1,8 @@
 //! Lines of styled text that know how wide they are.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
-use crate::units;
+pub(super) use crate::text::{cut, foreign, left, right};
 
 /// Whether styles become ANSI escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,51 +85,6 @@ pub(super) fn render(lines: &[Line], width: usize, color: Color) -> String {
     out
 }
 
-/// At most `width` columns of `text`, with `…` where something was cut.
-pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.width() <= width {
-        return text.to_owned();
-    }
-    let mut out = String::new();
-    let mut used = 0;
-    for c in text.chars() {
-        let columns = c.width().unwrap_or(0);
-        if used + columns + 1 > width {
-            break;
-        }
-        used += columns;
-        out.push(c);
-    }
-    if width > 0 {
-        out.push('…');
-    }
-    out
-}
-
-/// Text from a target in at most `width` columns: safe for a terminal, and with no more than two marks on a letter.
-pub(super) fn foreign(text: &str, width: usize) -> String {
-    const MARKS: usize = 2;
-    let mut marks = 0;
-    let calm: String = units::printable(text, width.saturating_mul(MARKS + 1))
-        .chars()
-        .filter(|c| {
-            marks = if c.width() == Some(0) { marks + 1 } else { 0 };
-            marks <= MARKS
-        })
-        .collect();
-    cut(&calm, width)
-}
-
-/// `text` with blanks on its right up to `width` columns.
-pub(super) fn left(text: &str, width: usize) -> String {
-    format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))
-}
-
-/// `text` with blanks on its left up to `width` columns.
-pub(super) fn right(text: &str, width: usize) -> String {
-    format!("{}{text}", " ".repeat(width.saturating_sub(text.width())))
-}
-
 /// `text` broken at blanks into lines of at most `width` columns.
 pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -170,21 +125,6 @@ fn words(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_cut_says_so_and_fits() {
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdef", 5), "abcd…");
-        assert_eq!(cut("日本語", 5), "日本…");
-        assert_eq!(cut("日本語", 4), "日…");
-        assert_eq!(cut("abc", 0), "");
-    }
-
-    #[test]
-    fn a_name_with_a_thousand_marks_stays_in_its_line() {
-        let name = format!("a{}b", "\u{301}".repeat(1_000));
-        assert!(foreign(&name, 20).chars().count() <= 4, "{}", foreign(&name, 20));
-    }
 
     #[test]
     fn a_figure_stays_with_its_unit() {

@@ -11,6 +11,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
 
+pub mod frames;
 mod scenes;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use gilscope::event::{
     Build, CaptureInfo, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, Mode, Origin, Pid, Placement,
     ProcessInfo, ProcessKey, PythonVersion, RateReason, Role, ThreadKey, Tid,
 };
+use gilscope::model::lanes::{Holding, Lanes, Stretch};
 use gilscope::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, GilFigures, GilNow, InterpreterFigures, ProcessFigures, Snapshot,
     Source, StateTimes, ThreadCore, ThreadFigures, ThreadState,
@@ -389,10 +391,36 @@ impl Scene {
                 waiters: Some(waiters.round() as u32),
                 drop_request: DropRequest::Absent,
             },
+            lanes: Arc::new(self.lanes(&users, load, waiters)),
             history: Arc::new(self.history(load, asleep, contention, waiters, waits.count())),
             waits,
             holds,
         }
+    }
+
+    /// Turns of five milliseconds, to each holder by its share.
+    fn lanes(&self, users: &[&ThreadFigures], load: f64, waiters: f64) -> Lanes {
+        let mut lanes = Lanes::default();
+        let mut random = fastrand::Rng::with_seed(9);
+        let turn = Ns::from_millis(5);
+        let all: u64 = users.iter().map(|t| t.states.holding().0).sum();
+        for i in 0..(self.duration.0 / turn.0).min(4_000) {
+            let from = START + Ns(turn.0 * i);
+            let mut drawn = random.u64(..all.max(1));
+            let holder = users.iter().find(|t| {
+                let mine = t.states.holding().0;
+                let hit = drawn < mine;
+                drawn = drawn.saturating_sub(mine);
+                hit
+            });
+            let hold = holder.filter(|_| random.f64() < load).map(|t| {
+                let core = t.cores.get(i as usize / 40 % t.cores.len().max(1)).map_or(Cpu(0), |core| core.cpu);
+                let asleep = random.f64() * t.states.holding().0 as f64 >= t.states.running.0 as f64;
+                (Some(t.key), if asleep { Holding::Asleep(core) } else { Holding::On(core) })
+            });
+            lanes.add(from, from + turn, &Stretch { hold, waiters: waiters.round() as u32 });
+        }
+        lanes
     }
 
     fn history(&mut self, load: f64, asleep: f64, contention: f64, waiters: f64, handoffs: u64) -> Timeline {

@@ -1,6 +1,9 @@
 //! Hermetic tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod dashboard_loop;
+mod dashboard_sizes;
+mod dashboard_snapshots;
 mod fixtures;
 mod layering;
 mod model;
@@ -9,4 +12,5 @@ mod report_json;
 mod report_text;
 mod report_verdict;
 mod sampling;
+mod session;
 mod simulator;

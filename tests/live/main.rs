@@ -15,6 +15,7 @@ mod command_demo;
 mod command_errors;
 mod command_launch;
 mod command_stop;
+mod dashboard;
 mod observed;
 mod recorded;
 mod target;

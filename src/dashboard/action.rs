@@ -1,0 +1,301 @@
+//! What can be done, and with which keys: the one table behind dispatch, footer, help and README.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::session::{Ability, Capabilities, Origin};
+
+/// What a user can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Leave.
+    Quit,
+    /// Leave, and keep a report of what was seen on the terminal.
+    QuitWithReport,
+    /// Show or hide the help.
+    Help,
+    /// Give the terminal back to the shell for a while.
+    Suspend,
+    /// Draw everything afresh.
+    Redraw,
+    /// Freeze the view, or let it go on.
+    Pause,
+    /// One row up.
+    Up,
+    /// One row down.
+    Down,
+    /// One screen up.
+    PageUp,
+    /// One screen down.
+    PageDown,
+    /// To the first row.
+    First,
+    /// To the last row.
+    Last,
+    /// Sort by the next column.
+    SortNext,
+    /// Sort by the column before.
+    SortPrevious,
+    /// Sort the other way round.
+    Reverse,
+    /// Type what rows must contain.
+    Filter,
+    /// Show the durations of the selected thread alone.
+    Select,
+    /// Back: out of the selection, then out of the filter.
+    Back,
+    /// The next panel alone, then all of them.
+    NextPanel,
+    /// The panel before.
+    PreviousPanel,
+    /// Another time that recent figures are of.
+    Window,
+    /// Another GIL.
+    NextGil,
+    /// Less time in the lanes.
+    ZoomIn,
+    /// More time in the lanes.
+    ZoomOut,
+    /// One look back.
+    StepBack,
+    /// One look ahead.
+    StepAhead,
+    /// Ten seconds back.
+    JumpBack,
+    /// Ten seconds ahead.
+    JumpAhead,
+    /// To the oldest instant there is.
+    Beginning,
+    /// To the newest instant there is.
+    End,
+    /// Replay at half the speed.
+    Slower,
+    /// Replay at twice the speed.
+    Faster,
+    /// Set a mark.
+    Mark,
+    /// To the mark before.
+    PreviousMark,
+    /// To the next mark.
+    NextMark,
+    /// Begin to record, or end it.
+    Record,
+}
+
+/// A key as it is pressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Press {
+    /// Which key.
+    pub code: KeyCode,
+    /// Whether with Ctrl.
+    pub control: Control,
+}
+
+/// Whether Ctrl is held down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Control {
+    /// It is.
+    Held,
+    /// It is not.
+    Free,
+}
+
+const fn key(code: KeyCode) -> Press {
+    Press { code, control: Control::Free }
+}
+
+const fn letter(c: char) -> Press {
+    key(KeyCode::Char(c))
+}
+
+const fn ctrl(c: char) -> Press {
+    Press { code: KeyCode::Char(c), control: Control::Held }
+}
+
+impl Press {
+    /// What a key event presses. Shift is in the character itself.
+    pub fn of(event: &KeyEvent) -> Press {
+        let control = match event.modifiers.contains(KeyModifiers::CONTROL) {
+            true => Control::Held,
+            false => Control::Free,
+        };
+        Press { code: event.code, control }
+    }
+}
+
+/// As it is written on keyboards.
+impl std::fmt::Display for Press {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.control == Control::Held {
+            f.write_str("^")?;
+        }
+        match self.code {
+            KeyCode::Char(' ') => f.write_str("Space"),
+            KeyCode::Char(c) if self.control == Control::Held => write!(f, "{}", c.to_ascii_uppercase()),
+            KeyCode::Char(c) => write!(f, "{c}"),
+            KeyCode::F(n) => write!(f, "F{n}"),
+            KeyCode::PageUp => f.write_str("PgUp"),
+            KeyCode::PageDown => f.write_str("PgDn"),
+            KeyCode::BackTab => f.write_str("Shift-Tab"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// Which part of the help an action stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// The program itself.
+    General,
+    /// The thread table.
+    Threads,
+    /// What is shown of it.
+    View,
+    /// The time shown.
+    Time,
+}
+
+impl Group {
+    /// All, in the order in which they are shown.
+    pub const ALL: [Group; 4] = [Group::General, Group::Threads, Group::View, Group::Time];
+
+    /// Its heading.
+    pub fn title(self) -> &'static str {
+        match self {
+            Group::General => "General",
+            Group::Threads => "Threads",
+            Group::View => "View",
+            Group::Time => "Time",
+        }
+    }
+}
+
+/// What a session must be able to do for an action to make sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing special.
+    Nothing,
+    /// Look at the past.
+    Past,
+    /// Replay a recording.
+    Replay,
+    /// Make a recording.
+    Recording,
+}
+
+impl Needs {
+    /// Whether a session can do it.
+    pub fn met_by(self, session: Capabilities) -> bool {
+        match self {
+            Needs::Nothing => true,
+            Needs::Past => session.past == Ability::Can,
+            Needs::Replay => session.origin == Origin::Recording,
+            Needs::Recording => session.recording == Ability::Can,
+        }
+    }
+}
+
+/// An action, the keys it is on, and what is said of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Binding {
+    /// What it does.
+    pub action: Action,
+    /// The keys, the usual one first.
+    pub keys: &'static [Press],
+    /// Where it stands in the help.
+    pub group: Group,
+    /// What the footer calls it; `None`: it is not in the footer.
+    pub label: Option<&'static str>,
+    /// What the help says.
+    pub help: &'static str,
+    /// What it needs of the session.
+    pub needs: Needs,
+}
+
+const fn bind(action: Action, keys: &'static [Press], group: Group, help: &'static str) -> Binding {
+    Binding { action, keys, group, label: None, help, needs: Needs::Nothing }
+}
+
+impl Binding {
+    const fn label(self, label: &'static str) -> Binding {
+        Binding { label: Some(label), ..self }
+    }
+
+    const fn needs(self, needs: Needs) -> Binding {
+        Binding { needs, ..self }
+    }
+}
+
+use Action as A;
+use Group as G;
+
+/// The table. The footer shows labels in this order.
+pub const BINDINGS: [Binding; 36] = [
+    bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
+    bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
+    bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
+        .label("pause"),
+    bind(A::Filter, &[letter('/')], G::Threads, "show only threads whose name, tid or state contains a text")
+        .label("filter"),
+    bind(A::SortNext, &[letter('s'), key(KeyCode::Right)], G::Threads, "sort by the next column").label("sort"),
+    bind(A::SortPrevious, &[letter('S'), key(KeyCode::Left)], G::Threads, "sort by the column before"),
+    bind(A::Reverse, &[letter('i')], G::Threads, "sort the other way round").label("reverse"),
+    bind(A::Up, &[key(KeyCode::Up), letter('k')], G::Threads, "one row up"),
+    bind(A::Down, &[key(KeyCode::Down), letter('j')], G::Threads, "one row down"),
+    bind(A::PageUp, &[key(KeyCode::PageUp), ctrl('u')], G::Threads, "one screen up"),
+    bind(A::PageDown, &[key(KeyCode::PageDown), ctrl('d')], G::Threads, "one screen down"),
+    bind(A::First, &[key(KeyCode::Home), letter('g')], G::Threads, "to the first row"),
+    bind(A::Last, &[key(KeyCode::End), letter('G')], G::Threads, "to the last row"),
+    bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "durations of the selected thread alone, and of all again")
+        .label("one thread"),
+    bind(A::Back, &[key(KeyCode::Esc)], G::General, "back: closes the help, the selection, the filter"),
+    bind(A::NextPanel, &[key(KeyCode::Tab)], G::View, "one panel alone, the next one, all again").label("panel"),
+    bind(A::PreviousPanel, &[key(KeyCode::BackTab)], G::View, "the panel before"),
+    bind(A::Window, &[letter('w')], G::View, "recent figures over 1 s, 10 s, or the whole capture").label("window"),
+    bind(A::ZoomIn, &[letter('+'), letter('=')], G::View, "less time in the lanes").label("zoom"),
+    bind(A::ZoomOut, &[letter('-')], G::View, "more time in the lanes"),
+    bind(A::NextGil, &[letter('l')], G::View, "another GIL, where there are several"),
+    bind(A::StepBack, &[letter('[')], G::Time, "one look of the sampler back").needs(Needs::Past).label("step"),
+    bind(A::StepAhead, &[letter(']')], G::Time, "one look ahead").needs(Needs::Past),
+    bind(A::JumpBack, &[letter('{'), letter(',')], G::Time, "ten seconds back").needs(Needs::Past).label("10 s"),
+    bind(A::JumpAhead, &[letter('}'), letter('.')], G::Time, "ten seconds ahead").needs(Needs::Past),
+    bind(A::Beginning, &[letter('b')], G::Time, "to the oldest instant that is kept").needs(Needs::Past),
+    bind(A::End, &[letter('e')], G::Time, "to the newest instant").needs(Needs::Past),
+    bind(A::Slower, &[letter('<')], G::Time, "replay at half the speed").needs(Needs::Replay).label("speed"),
+    bind(A::Faster, &[letter('>')], G::Time, "replay at twice the speed").needs(Needs::Replay),
+    bind(A::Mark, &[letter('m')], G::Time, "set a mark at the instant shown").needs(Needs::Past).label("mark"),
+    bind(A::PreviousMark, &[letter('N')], G::Time, "to the mark before").needs(Needs::Past),
+    bind(A::NextMark, &[letter('n')], G::Time, "to the next mark").needs(Needs::Past),
+    bind(A::Record, &[letter('R')], G::Time, "begin to record, from the oldest instant that is kept; end it")
+        .needs(Needs::Recording)
+        .label("record"),
+    bind(A::QuitWithReport, &[letter('Q')], G::General, "quit, and leave a report on the terminal"),
+    bind(A::Suspend, &[ctrl('z')], G::General, "give the terminal back to the shell; `fg` returns"),
+    bind(A::Redraw, &[ctrl('l')], G::General, "draw everything afresh"),
+];
+
+/// The action that a key stands for, if the session can do it.
+pub fn action(press: Press, session: Capabilities) -> Option<Action> {
+    BINDINGS.iter().find(|binding| binding.needs.met_by(session) && binding.keys.contains(&press)).map(|b| b.action)
+}
+
+/// The bindings that a session can use.
+pub fn offered(session: Capabilities) -> impl Iterator<Item = &'static Binding> {
+    BINDINGS.iter().filter(move |binding| binding.needs.met_by(session))
+}
+
+/// All keys of a binding, as they are written.
+pub fn keys(binding: &Binding) -> String {
+    binding.keys.iter().map(Press::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// The table in Markdown.
+pub fn markdown() -> String {
+    let mut out = String::from("| Keys | |\n|---|---|\n");
+    for group in Group::ALL {
+        for binding in BINDINGS.iter().filter(|binding| binding.group == group) {
+            let keys: Vec<String> = binding.keys.iter().map(|press| format!("`{press}`")).collect();
+            out.push_str(&format!("| {} | {} |\n", keys.join(" "), binding.help));
+        }
+    }
+    out
+}

@@ -1,0 +1,25 @@
+//! The dashboard: a session's frames on a terminal, and a user's keys back to the session.
+//!
+//! ```text
+//! Watch ──▶ Frame ──▶ ViewModel ──▶ widgets ──▶ Backend
+//!   ▲                   ▲
+//!   └── Command ◀── State ◀── Action ◀── key
+//! ```
+//! [`run`] takes terminal, console, clock and session as arguments: tests run the same loop as `gilscope attach`.
+//! Views are functions of a [`view::ViewModel`] and a [`theme::Theme`]; they read nothing else. What cannot be read
+//! off a frame cannot be shown, so that live and replay look the same.
+//!
+//! To add a view: put what it shows into [`view::ViewModel`], draw it in a module of [`widgets`], give it a place in
+//! [`widgets::screen`], and its keys a line in [`action::BINDINGS`].
+
+pub mod action;
+pub mod console;
+pub mod rows;
+mod run;
+pub mod state;
+pub mod terminal;
+pub mod theme;
+pub mod view;
+pub mod widgets;
+
+pub use run::{DashboardError, Leaving, REFRESH, Settings, run};

@@ -1,0 +1,213 @@
+//! The thread table's rows: which there are, and in what order.
+
+use crate::event::ThreadKey;
+use crate::model::snapshot::{Length, ProcessFigures, StateTimes, ThreadFigures, ThreadState};
+use crate::session::Recent;
+use crate::time::Ns;
+
+/// A column to sort by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// Time lost to waits, recently.
+    Wait,
+    /// Time with the GIL, recently.
+    Hold,
+    /// Time on a core without it, recently.
+    Native,
+    /// Time lost in all.
+    Lost,
+    /// Contended waits in all.
+    Waits,
+    /// Their median.
+    P50,
+    /// Their 99th percentile.
+    P99,
+    /// The longest.
+    Max,
+    /// State at this instant.
+    State,
+    /// Name.
+    Name,
+    /// Order of appearance.
+    Appearance,
+}
+
+impl Column {
+    /// All, in the order in which keys go through them.
+    pub const ALL: [Column; 11] = [
+        Column::Wait,
+        Column::Hold,
+        Column::Native,
+        Column::Lost,
+        Column::Waits,
+        Column::P50,
+        Column::P99,
+        Column::Max,
+        Column::State,
+        Column::Name,
+        Column::Appearance,
+    ];
+
+    /// What it is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Column::Wait => "wait",
+            Column::Hold => "hold",
+            Column::Native => "native",
+            Column::Lost => "lost",
+            Column::Waits => "waits",
+            Column::P50 => "p50",
+            Column::P99 => "p99",
+            Column::Max => "max",
+            Column::State => "state",
+            Column::Name => "name",
+            Column::Appearance => "start",
+        }
+    }
+
+    /// The column `steps` further on, round and round.
+    pub fn step(self, steps: isize) -> Column {
+        let all = Column::ALL;
+        let here = all.iter().position(|column| *column == self).unwrap_or(0) as isize;
+        let index = (here + steps).rem_euclid(all.len() as isize) as usize;
+        all.get(index).copied().unwrap_or(self)
+    }
+
+    /// The end of the column that one wants to see.
+    fn usual(self) -> Order {
+        match self {
+            Column::State | Column::Name | Column::Appearance => Order::Rising,
+            _ => Order::Falling,
+        }
+    }
+}
+
+/// Which end comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The least.
+    Rising,
+    /// The most.
+    Falling,
+}
+
+/// How the table is sorted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub column: Column,
+    /// Which end first.
+    pub order: Order,
+}
+
+impl Sort {
+    /// By a column, the end first that one wants to see.
+    pub fn by(column: Column) -> Sort {
+        Sort { column, order: column.usual() }
+    }
+
+    /// The other way round.
+    pub fn reversed(self) -> Sort {
+        let order = match self.order {
+            Order::Rising => Order::Falling,
+            Order::Falling => Order::Rising,
+        };
+        Sort { order, ..self }
+    }
+}
+
+/// One thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// What is known of it in all.
+    pub thread: &'a ThreadFigures,
+    /// Its time by state within the recent window; `None`: it was not seen in it.
+    pub recent: Option<StateTimes>,
+    /// Its place among the process's threads, in order of appearance.
+    pub place: usize,
+}
+
+impl Row<'_> {
+    /// A share of the time that is known of the window; `None` if none is.
+    pub fn share(&self, part: impl Fn(&StateTimes) -> Ns) -> Option<f64> {
+        let recent = self.recent.as_ref()?;
+        part(recent).share_of(recent.total())
+    }
+
+    fn figure(&self, column: Column) -> f64 {
+        let share = |part: fn(&StateTimes) -> Ns| self.share(part).unwrap_or(-1.0);
+        let length = |length: Option<Length>| match length {
+            Some(Length::Known(ns)) => ns.0 as f64,
+            Some(Length::Below(_)) => 0.0,
+            None => -1.0,
+        };
+        match column {
+            Column::Wait => share(|s| s.waiting),
+            Column::Hold => share(StateTimes::holding),
+            Column::Native => share(|s| s.native),
+            Column::Lost => self.thread.lost.0 as f64,
+            Column::Waits => self.thread.waits.count() as f64,
+            Column::P50 => length(self.thread.waits.quantile(0.5)),
+            Column::P99 => length(self.thread.waits.quantile(0.99)),
+            Column::Max => length(self.thread.waits.max()),
+            Column::State => rank(self.thread.now),
+            Column::Name | Column::Appearance => 0.0,
+        }
+    }
+}
+
+fn rank(state: ThreadState) -> f64 {
+    crate::dashboard::theme::STATES.iter().position(|s| *s == state).unwrap_or(0) as f64
+}
+
+/// The rows that `filter` lets through, sorted. Ended threads come last, whatever the order.
+pub fn rows<'a>(process: &'a ProcessFigures, recent: Option<&Recent>, filter: &str, sort: Sort) -> Vec<Row<'a>> {
+    let wanted = filter.to_lowercase();
+    let mut rows: Vec<(f64, Row<'a>)> = process
+        .threads
+        .iter()
+        .enumerate()
+        .filter(|(_, thread)| wanted.is_empty() || contains(thread, &wanted))
+        .map(|(place, thread)| {
+            let recent = match recent {
+                Some(recent) => recent.threads.get(&thread.key).copied(),
+                None => Some(thread.states),
+            };
+            let row = Row { thread, recent, place };
+            (row.figure(sort.column), row)
+        })
+        .collect();
+    rows.sort_by(|(a, left), (b, right)| {
+        let ended = |row: &Row<'_>| row.thread.now == ThreadState::Ended;
+        let by_name = match sort.column {
+            Column::Name => left.thread.name.cmp(&right.thread.name),
+            _ => std::cmp::Ordering::Equal,
+        };
+        let by_column = a.total_cmp(b).then(by_name).then(match sort.column {
+            Column::Appearance => left.place.cmp(&right.place),
+            _ => std::cmp::Ordering::Equal,
+        });
+        let by_column = if sort.order == Order::Falling { by_column.reverse() } else { by_column };
+        ended(left).cmp(&ended(right)).then(by_column).then(left.place.cmp(&right.place))
+    });
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+fn contains(thread: &ThreadFigures, wanted: &str) -> bool {
+    thread.name.to_lowercase().contains(wanted)
+        || thread.tid.is_some_and(|tid| tid.0.to_string().contains(wanted))
+        || crate::dashboard::theme::word(thread.now).contains(wanted)
+}
+
+/// The place of a thread among those of its process.
+pub fn place(process: &ProcessFigures, thread: ThreadKey) -> Option<usize> {
+    process.threads.binary_search_by_key(&thread, |t| t.key).ok()
+}
+
+/// Letters that stand for threads. `z` stands for a holder that sleeps.
+const TAGS: &[u8] = b"abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY";
+
+/// The letter of the thread at a place; `*` for those beyond the alphabet.
+pub fn tag(place: usize) -> char {
+    TAGS.get(place).map_or('*', |letter| char::from(*letter))
+}

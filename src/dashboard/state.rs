@@ -1,0 +1,297 @@
+//! What the user has chosen to look at, and how keys change it. Holds no figures: those are in the frame.
+
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::dashboard::action::{Action, Press, action};
+use crate::dashboard::rows::{Column, Sort};
+use crate::event::ThreadKey;
+use crate::session::{Capabilities, Command, Frame, Play, Shift};
+use crate::time::{MonoNs, Ns};
+
+/// Longest text that the filter takes, in characters.
+const FILTER_MOST: usize = 64;
+/// How far the jump keys go.
+const JUMP: Ns = Ns(10_000_000_000);
+
+/// Time in one column of the lanes, by zoom.
+pub const ZOOMS: [Ns; 13] = [
+    Ns::from_millis(10),
+    Ns::from_millis(20),
+    Ns::from_millis(50),
+    Ns::from_millis(100),
+    Ns::from_millis(200),
+    Ns::from_millis(500),
+    Ns::from_millis(1_000),
+    Ns::from_millis(2_000),
+    Ns::from_millis(5_000),
+    Ns::from_millis(10_000),
+    Ns::from_millis(30_000),
+    Ns::from_millis(60_000),
+    Ns::from_millis(300_000),
+];
+
+/// What is on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Panel {
+    /// A bit of everything.
+    All,
+    /// Threads alone.
+    Threads,
+    /// Lanes alone.
+    Lanes,
+    /// Durations alone.
+    Durations,
+}
+
+const PANELS: [Panel; 4] = [Panel::All, Panel::Threads, Panel::Lanes, Panel::Durations];
+
+/// What recent figures are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// The last second.
+    Second,
+    /// The last ten.
+    Ten,
+    /// The whole capture.
+    Whole,
+}
+
+/// Whose durations are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// Those of all threads.
+    All,
+    /// Those of the selected one.
+    Selected,
+}
+
+/// What keys go to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Focus {
+    /// The screen.
+    Screen,
+    /// The filter's text, which was this before.
+    Filter {
+        /// To return to.
+        before: String,
+    },
+    /// The help, scrolled down by this many lines.
+    Help {
+        /// Lines.
+        scrolled: usize,
+    },
+}
+
+/// What the user has chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// What is on the screen.
+    pub panel: Panel,
+    /// The thread table's order.
+    pub sort: Sort,
+    /// What rows must contain.
+    pub filter: String,
+    /// What keys go to.
+    pub focus: Focus,
+    /// The thread under the cursor.
+    pub selected: Option<ThreadKey>,
+    /// The cursor's row.
+    pub cursor: usize,
+    /// Whose durations are shown.
+    pub whose: Whose,
+    /// What recent figures are of.
+    pub window: Window,
+    /// Place in [`ZOOMS`].
+    pub zoom: usize,
+    /// How many GILs further than the first one.
+    pub gil: usize,
+    /// Rows of the table on the screen, as it was drawn last.
+    pub page: usize,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            panel: Panel::All,
+            sort: Sort::by(Column::Wait),
+            filter: String::new(),
+            focus: Focus::Screen,
+            selected: None,
+            cursor: 0,
+            whose: Whose::All,
+            window: Window::Ten,
+            zoom: 3,
+            gil: 0,
+            page: 10,
+        }
+    }
+}
+
+/// What a key leads to beyond a change of [`State`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Effect {
+    /// Nothing.
+    Nothing,
+    /// Something for the session.
+    Ask(Command),
+    /// Draw everything afresh.
+    Redraw,
+    /// Give the terminal back for a while.
+    Suspend,
+    /// Leave.
+    Quit,
+    /// Leave with a report.
+    QuitWithReport,
+}
+
+impl State {
+    /// Time in one column of the lanes.
+    pub fn column(&self) -> Ns {
+        ZOOMS.get(self.zoom).copied().unwrap_or(Ns::SECOND)
+    }
+
+    /// Takes a key. `rows` are the table's rows as they are on the screen.
+    pub fn press(&mut self, event: &KeyEvent, rows: &[ThreadKey], frame: &Frame, session: Capabilities) -> Effect {
+        let press = Press::of(event);
+        match &mut self.focus {
+            Focus::Filter { .. } => return self.edit(event, press, session),
+            Focus::Help { scrolled } => {
+                let step = match action(press, session) {
+                    Some(Action::Down) => 1,
+                    Some(Action::PageDown) => 10,
+                    Some(Action::Up) => -1,
+                    Some(Action::PageUp) => -10,
+                    Some(Action::Quit) => return Effect::Quit,
+                    Some(Action::Suspend) => return Effect::Suspend,
+                    Some(Action::Redraw) => return Effect::Redraw,
+                    _ => {
+                        self.focus = Focus::Screen;
+                        return Effect::Nothing;
+                    }
+                };
+                *scrolled = scrolled.saturating_add_signed(step);
+                return Effect::Nothing;
+            }
+            Focus::Screen => {}
+        }
+        match action(press, session) {
+            Some(action) => self.act(action, rows, frame),
+            None => Effect::Nothing,
+        }
+    }
+
+    fn edit(&mut self, event: &KeyEvent, press: Press, session: Capabilities) -> Effect {
+        match event.code {
+            KeyCode::Enter => self.focus = Focus::Screen,
+            KeyCode::Esc => {
+                if let Focus::Filter { before } = std::mem::replace(&mut self.focus, Focus::Screen) {
+                    self.filter = before;
+                }
+            }
+            KeyCode::Backspace => drop(self.filter.pop()),
+            KeyCode::Char('u') if event.modifiers.contains(KeyModifiers::CONTROL) => self.filter.clear(),
+            KeyCode::Char(c)
+                if !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) && !c.is_control() =>
+            {
+                if self.filter.chars().count() < FILTER_MOST {
+                    self.filter.push(c);
+                }
+            }
+            _ => match action(press, session) {
+                Some(Action::Quit) => return Effect::Quit,
+                Some(Action::Suspend) => return Effect::Suspend,
+                Some(Action::Redraw) => return Effect::Redraw,
+                _ => {}
+            },
+        }
+        Effect::Nothing
+    }
+
+    fn act(&mut self, action: Action, rows: &[ThreadKey], frame: &Frame) -> Effect {
+        let status = &frame.status;
+        match action {
+            Action::Quit => return Effect::Quit,
+            Action::QuitWithReport => return Effect::QuitWithReport,
+            Action::Suspend => return Effect::Suspend,
+            Action::Redraw => return Effect::Redraw,
+            Action::Help => self.focus = Focus::Help { scrolled: 0 },
+            Action::Up => self.go(self.cursor.saturating_sub(1), rows),
+            Action::Down => self.go(self.cursor.saturating_add(1), rows),
+            Action::PageUp => self.go(self.cursor.saturating_sub(self.page.max(1)), rows),
+            Action::PageDown => self.go(self.cursor.saturating_add(self.page.max(1)), rows),
+            Action::First => self.go(0, rows),
+            Action::Last => self.go(usize::MAX, rows),
+            Action::SortNext => self.sort = Sort::by(self.sort.column.step(1)),
+            Action::SortPrevious => self.sort = Sort::by(self.sort.column.step(-1)),
+            Action::Reverse => self.sort = self.sort.reversed(),
+            Action::Filter => self.focus = Focus::Filter { before: self.filter.clone() },
+            Action::Select => match self.whose {
+                Whose::All => {
+                    self.go(self.cursor, rows);
+                    self.whose = Whose::Selected;
+                }
+                Whose::Selected => self.whose = Whose::All,
+            },
+            Action::Back => match (self.whose, self.selected) {
+                (Whose::Selected, _) => self.whose = Whose::All,
+                (Whose::All, Some(_)) => self.selected = None,
+                (Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),
+                (Whose::All, None) => self.panel = Panel::All,
+            },
+            Action::NextPanel => self.turn(1),
+            Action::PreviousPanel => self.turn(PANELS.len() - 1),
+            Action::Window => {
+                self.window = match self.window {
+                    Window::Second => Window::Ten,
+                    Window::Ten => Window::Whole,
+                    Window::Whole => Window::Second,
+                }
+            }
+            Action::NextGil => self.gil = self.gil.wrapping_add(1),
+            Action::ZoomIn => self.zoom = self.zoom.saturating_sub(1),
+            Action::ZoomOut => self.zoom = (self.zoom + 1).min(ZOOMS.len() - 1),
+            Action::Pause => {
+                return Effect::Ask(match status.play {
+                    Play::Live | Play::Replaying => Command::Pause,
+                    Play::Paused | Play::Ended => Command::Resume,
+                });
+            }
+            Action::StepBack => return Effect::Ask(Command::Step(-1)),
+            Action::StepAhead => return Effect::Ask(Command::Step(1)),
+            Action::JumpBack => return Effect::Ask(Command::Move(Shift::Back(JUMP))),
+            Action::JumpAhead => return Effect::Ask(Command::Move(Shift::Ahead(JUMP))),
+            Action::Beginning => return Effect::Ask(Command::SeekTo(status.range.from)),
+            Action::End => return Effect::Ask(Command::SeekTo(status.range.to)),
+            Action::Slower => return Effect::Ask(Command::Speed(status.speed / 2.0)),
+            Action::Faster => return Effect::Ask(Command::Speed(status.speed * 2.0)),
+            Action::Mark => return Effect::Ask(Command::Mark),
+            Action::PreviousMark => return seek(marks(frame).rfind(|at| *at < status.position)),
+            Action::NextMark => return seek(marks(frame).find(|at| *at > status.position)),
+            Action::Record => {
+                return Effect::Ask(match status.recording {
+                    None => Command::RecordStart,
+                    Some(_) => Command::RecordStop,
+                });
+            }
+        }
+        Effect::Nothing
+    }
+
+    fn go(&mut self, row: usize, rows: &[ThreadKey]) {
+        self.cursor = row.min(rows.len().saturating_sub(1));
+        self.selected = rows.get(self.cursor).copied();
+    }
+
+    fn turn(&mut self, steps: usize) {
+        let here = PANELS.iter().position(|panel| *panel == self.panel).unwrap_or(0);
+        self.panel = PANELS.get((here + steps) % PANELS.len()).copied().unwrap_or(Panel::All);
+    }
+}
+
+fn marks(frame: &Frame) -> impl DoubleEndedIterator<Item = MonoNs> {
+    frame.status.marks.iter().map(|mark| mark.at)
+}
+
+fn seek(at: Option<MonoNs>) -> Effect {
+    at.map_or(Effect::Nothing, |at| Effect::Ask(Command::SeekTo(at)))
+}

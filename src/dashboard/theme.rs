@@ -1,0 +1,362 @@
+//! What things look like, decided once at the start: colours, weights and symbols.
+//!
+//! No state is told by its hue alone: each has a letter and a symbol of its own, so that it can be told in black and
+//! white. Without colour, styles have no colour at all: crossterm would print an empty colour as a full reset, which
+//! takes the reversal of a selected row with it.
+
+use ratatui::style::{Color, Modifier, Style};
+
+use crate::model::snapshot::ThreadState;
+
+/// How many colours the terminal has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// None, or none wanted.
+    Mono,
+    /// The terminal's own 16.
+    Ansi16,
+    /// 256.
+    Indexed256,
+    /// 24 bits.
+    TrueColor,
+}
+
+/// What symbols the terminal can show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symbols {
+    /// Blocks and lines.
+    Unicode,
+    /// Only ASCII.
+    Ascii,
+}
+
+/// Whether the user wants colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// As the surroundings say.
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// What the environment says of the terminal.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// `NO_COLOR`.
+    pub no_color: Option<String>,
+    /// `TERM`.
+    pub term: Option<String>,
+    /// `COLORTERM`.
+    pub colorterm: Option<String>,
+    /// The locale that decides on characters: the first of `LC_ALL`, `LC_CTYPE` and `LANG` that is set.
+    pub locale: Option<String>,
+}
+
+impl Surroundings {
+    /// Reads the variables through `variable`.
+    pub fn read(variable: impl Fn(&str) -> Option<String>) -> Surroundings {
+        let filled = |name: &str| variable(name).filter(|value| !value.is_empty());
+        Surroundings {
+            no_color: filled("NO_COLOR"),
+            term: filled("TERM"),
+            colorterm: filled("COLORTERM"),
+            locale: ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| filled(name)),
+        }
+    }
+
+    /// How many colours it has, by what it says.
+    fn depth(&self) -> Depth {
+        let term = self.term.as_deref().unwrap_or("dumb");
+        let colorterm = self.colorterm.as_deref().unwrap_or("");
+        match (term, colorterm) {
+            ("dumb", _) => Depth::Mono,
+            (_, "truecolor" | "24bit") => Depth::TrueColor,
+            (term, _) if term.contains("256color") => Depth::Indexed256,
+            (term, _) if term.ends_with("-m") || term.starts_with("vt1") || term.starts_with("vt2") => Depth::Mono,
+            _ => Depth::Ansi16,
+        }
+    }
+}
+
+/// What a piece of the screen is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    /// Ordinary text.
+    Plain,
+    /// What may be read last.
+    Faint,
+    /// A panel's name.
+    Title,
+    /// A column's name, or a label.
+    Label,
+    /// A figure that matters.
+    Strong,
+    /// Nothing to worry about.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// A problem.
+    Bad,
+    /// A key to press.
+    Key,
+    /// The row under the cursor.
+    Selected,
+    /// A thread's state.
+    State(ThreadState),
+    /// A thread among others, by its place.
+    Thread(usize),
+}
+
+/// What things look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Theme {
+    /// How many colours are used.
+    pub depth: Depth,
+    /// Which symbols are used.
+    pub symbols: Symbols,
+}
+
+/// The colours of Okabe and Ito, which people with any kind of colour vision can tell apart.
+const OKABE_ITO: [(u8, u8, u8); 7] =
+    [(230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0), (204, 121, 167)];
+const INDEXED: [u8; 7] = [214, 74, 36, 221, 32, 166, 175];
+const ANSI: [Color; 6] = [Color::Cyan, Color::Yellow, Color::Green, Color::Magenta, Color::Blue, Color::Red];
+
+/// Places in the palettes above.
+const ORANGE: usize = 0;
+const SKY: usize = 1;
+const GREEN: usize = 2;
+const VERMILION: usize = 5;
+const PURPLE: usize = 6;
+
+impl Theme {
+    /// Decides. What is asked for goes before `NO_COLOR`, and that before what the terminal can do.
+    pub fn resolve(wanted: Wanted, surroundings: &Surroundings) -> Theme {
+        let depth = match wanted {
+            Wanted::Never => Depth::Mono,
+            Wanted::Always => surroundings.depth().max(Depth::Ansi16),
+            Wanted::Auto if surroundings.no_color.is_some() => Depth::Mono,
+            Wanted::Auto => surroundings.depth(),
+        };
+        let utf8 = surroundings.locale.as_deref().is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        });
+        let console = matches!(surroundings.term.as_deref(), Some("linux" | "dumb") | None);
+        Theme { depth, symbols: if utf8 && !console { Symbols::Unicode } else { Symbols::Ascii } }
+    }
+
+    fn color(self, place: usize, ansi: Color) -> Option<Color> {
+        match self.depth {
+            Depth::Mono => None,
+            Depth::Ansi16 => Some(ansi),
+            Depth::Indexed256 => INDEXED.get(place).map(|index| Color::Indexed(*index)),
+            Depth::TrueColor => OKABE_ITO.get(place).map(|(r, g, b)| Color::Rgb(*r, *g, *b)),
+        }
+    }
+
+    /// The style of a tone. In black and white it has no colour, only weight.
+    pub fn style(self, tone: Tone) -> Style {
+        let colored = |place, ansi| match self.color(place, ansi) {
+            Some(color) => Style::new().fg(color),
+            None => Style::new(),
+        };
+        match tone {
+            Tone::Plain => Style::new(),
+            Tone::Faint => Style::new().add_modifier(Modifier::DIM),
+            Tone::Title | Tone::Strong => Style::new().add_modifier(Modifier::BOLD),
+            Tone::Label => Style::new().add_modifier(Modifier::DIM),
+            Tone::Good => colored(GREEN, Color::Green),
+            Tone::Warn => colored(ORANGE, Color::Yellow).add_modifier(Modifier::BOLD),
+            Tone::Bad => colored(VERMILION, Color::Red).add_modifier(Modifier::BOLD),
+            Tone::Key => colored(SKY, Color::Cyan).add_modifier(Modifier::BOLD),
+            Tone::Selected => Style::new().add_modifier(Modifier::REVERSED),
+            Tone::State(state) => match state {
+                ThreadState::Running => colored(SKY, Color::Cyan).add_modifier(Modifier::BOLD),
+                ThreadState::HoldingOffCpu => colored(VERMILION, Color::Red).add_modifier(Modifier::BOLD),
+                ThreadState::Waiting => colored(ORANGE, Color::Yellow),
+                ThreadState::HandingOver => colored(PURPLE, Color::Magenta),
+                ThreadState::Native => colored(GREEN, Color::Green),
+                ThreadState::Runnable => colored(PURPLE, Color::Magenta),
+                ThreadState::Idle | ThreadState::Unknown | ThreadState::Ended => {
+                    Style::new().add_modifier(Modifier::DIM)
+                }
+            },
+            Tone::Thread(place) => {
+                let place = place % OKABE_ITO.len();
+                colored(place, ANSI.get(place % ANSI.len()).copied().unwrap_or(Color::Reset))
+            }
+        }
+    }
+
+    /// One of two symbols.
+    pub fn pick<T>(self, unicode: T, ascii: T) -> T {
+        match self.symbols {
+            Symbols::Unicode => unicode,
+            Symbols::Ascii => ascii,
+        }
+    }
+
+    /// What a share of a state is drawn with in a bar.
+    pub fn block(self, state: ThreadState) -> char {
+        match state {
+            ThreadState::Running => self.pick('█', '#'),
+            ThreadState::HoldingOffCpu => self.pick('▓', 'Z'),
+            ThreadState::Waiting => self.pick('▒', '='),
+            ThreadState::HandingOver => self.pick('»', '>'),
+            ThreadState::Native => self.pick('░', '-'),
+            ThreadState::Runnable => self.pick('¤', 'q'),
+            ThreadState::Idle => self.pick('·', '.'),
+            ThreadState::Unknown => '?',
+            ThreadState::Ended => ' ',
+        }
+    }
+
+    /// `share` (0..=1) of `width` columns, to an eighth of a column where the symbols allow it.
+    pub fn bar(self, share: f64, width: usize) -> String {
+        const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+        let share = if share.is_finite() { share.clamp(0.0, 1.0) } else { 0.0 };
+        let eighths = (share * width as f64 * 8.0).round() as usize;
+        let (full, rest) = match self.symbols {
+            Symbols::Unicode => ("█", EIGHTHS.get(eighths % 8).copied().unwrap_or("")),
+            Symbols::Ascii => ("#", if eighths % 8 >= 4 { "-" } else { "" }),
+        };
+        let mut bar = full.repeat(eighths / 8);
+        bar.push_str(rest);
+        // What is above nothing never looks like nothing.
+        if bar.is_empty() && share > 0.0 && width > 0 {
+            bar.push_str(self.pick("▏", "."));
+        }
+        bar
+    }
+}
+
+/// The letter of a state in the thread table.
+pub fn letter(state: ThreadState) -> char {
+    match state {
+        ThreadState::Running => 'H',
+        ThreadState::HoldingOffCpu => 'Z',
+        ThreadState::Waiting => 'W',
+        ThreadState::HandingOver => 'O',
+        ThreadState::Native => 'N',
+        ThreadState::Runnable => 'Q',
+        ThreadState::Idle => 'i',
+        ThreadState::Unknown => '?',
+        ThreadState::Ended => 'x',
+    }
+}
+
+/// The state in a word.
+pub fn word(state: ThreadState) -> &'static str {
+    match state {
+        ThreadState::Running => "holds",
+        ThreadState::HoldingOffCpu => "holds off-cpu",
+        ThreadState::Waiting => "waits",
+        ThreadState::HandingOver => "hands over",
+        ThreadState::Native => "native",
+        ThreadState::Runnable => "runnable",
+        ThreadState::Idle => "idle",
+        ThreadState::Unknown => "unknown",
+        ThreadState::Ended => "ended",
+    }
+}
+
+/// All states, those that hold first.
+pub const STATES: [ThreadState; 9] = [
+    ThreadState::Running,
+    ThreadState::HoldingOffCpu,
+    ThreadState::Waiting,
+    ThreadState::HandingOver,
+    ThreadState::Native,
+    ThreadState::Runnable,
+    ThreadState::Idle,
+    ThreadState::Unknown,
+    ThreadState::Ended,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(pairs: &[(&str, &str)]) -> Surroundings {
+        Surroundings::read(|name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn tones() -> Vec<Tone> {
+        let plain = [
+            Tone::Plain,
+            Tone::Faint,
+            Tone::Title,
+            Tone::Label,
+            Tone::Strong,
+            Tone::Good,
+            Tone::Warn,
+            Tone::Bad,
+            Tone::Key,
+            Tone::Selected,
+        ];
+        plain.into_iter().chain(STATES.map(Tone::State)).chain((0..20).map(Tone::Thread)).collect()
+    }
+
+    #[test]
+    fn the_order_of_who_decides_on_colour() {
+        let depth = |wanted, pairs: &[(&str, &str)]| Theme::resolve(wanted, &on(pairs)).depth;
+        let rich = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
+        assert_eq!(depth(Wanted::Auto, &rich), Depth::TrueColor);
+        assert_eq!(depth(Wanted::Never, &rich), Depth::Mono);
+        assert_eq!(depth(Wanted::Auto, &[("TERM", "xterm-256color")]), Depth::Indexed256);
+        assert_eq!(depth(Wanted::Auto, &[("TERM", "xterm")]), Depth::Ansi16);
+        assert_eq!(depth(Wanted::Auto, &[("TERM", "xterm"), ("NO_COLOR", "1")]), Depth::Mono);
+        assert_eq!(depth(Wanted::Auto, &[("TERM", "xterm"), ("NO_COLOR", "")]), Depth::Ansi16);
+        assert_eq!(depth(Wanted::Always, &[("TERM", "dumb"), ("NO_COLOR", "1")]), Depth::Ansi16);
+        assert_eq!(depth(Wanted::Auto, &[("TERM", "dumb"), ("COLORTERM", "truecolor")]), Depth::Mono);
+        assert_eq!(depth(Wanted::Auto, &[]), Depth::Mono);
+    }
+
+    #[test]
+    fn symbols_follow_the_locale() {
+        let symbols = |pairs: &[(&str, &str)]| Theme::resolve(Wanted::Auto, &on(pairs)).symbols;
+        assert_eq!(symbols(&[("TERM", "xterm"), ("LANG", "de_DE.UTF-8")]), Symbols::Unicode);
+        assert_eq!(symbols(&[("TERM", "xterm"), ("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]), Symbols::Ascii);
+        assert_eq!(symbols(&[("TERM", "linux"), ("LANG", "de_DE.UTF-8")]), Symbols::Ascii);
+    }
+
+    #[test]
+    fn black_and_white_has_no_colour_at_all() {
+        let theme = Theme { depth: Depth::Mono, symbols: Symbols::Unicode };
+        for tone in tones() {
+            let style = theme.style(tone);
+            assert_eq!((style.fg, style.bg, style.underline_color), (None, None, None), "{tone:?}");
+        }
+    }
+
+    #[test]
+    fn states_differ_without_their_hue() {
+        for symbols in [Symbols::Unicode, Symbols::Ascii] {
+            let theme = Theme { depth: Depth::Mono, symbols };
+            let mut blocks: Vec<char> = STATES.iter().map(|state| theme.block(*state)).collect();
+            blocks.sort_unstable();
+            blocks.dedup();
+            assert_eq!(blocks.len(), STATES.len());
+            assert!(symbols == Symbols::Unicode || blocks.iter().all(char::is_ascii));
+        }
+        let mut letters: Vec<char> = STATES.iter().map(|state| letter(*state)).collect();
+        letters.sort_unstable();
+        letters.dedup();
+        assert_eq!(letters.len(), STATES.len());
+    }
+
+    #[test]
+    fn a_bar_is_as_long_as_its_share() {
+        let theme = Theme { depth: Depth::Mono, symbols: Symbols::Unicode };
+        assert_eq!(theme.bar(0.5, 4), "██");
+        assert_eq!(theme.bar(1.0, 3), "███");
+        assert_eq!(theme.bar(7.0, 3), "███");
+        assert_eq!(theme.bar(1e-9, 3), "▏");
+        assert_eq!(theme.bar(0.0, 3), "");
+        assert_eq!(theme.bar(f64::NAN, 3), "");
+        assert_eq!(theme.bar(0.3, 0), "");
+    }
+}

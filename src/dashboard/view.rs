@@ -1,0 +1,418 @@
+//! What is to be shown, before it is known how large the screen is: made of a frame and of what the user has chosen,
+//! and of nothing else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::dashboard::rows::{Row, Sort, place, rows};
+use crate::dashboard::state::{Focus, Panel, State, Whose, Window};
+use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
+use crate::model::lanes::Lanes;
+use crate::model::snapshot::{Distribution, GilFigures, ProcessFigures};
+use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
+use crate::text;
+use crate::time::{MonoNs, Ns};
+
+/// Text from outside. It is made safe where it is laid out, and can be had in no other way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign(String);
+
+impl Foreign {
+    /// Longest text that is kept, in characters: no screen shows more.
+    const MOST: usize = 1_024;
+
+    /// Takes text as it is.
+    pub fn new(text: &str) -> Foreign {
+        Foreign(text.chars().take(Foreign::MOST).collect())
+    }
+
+    /// Safe for a terminal, in at most `width` columns.
+    pub fn fit(&self, width: usize) -> String {
+        text::foreign(&self.0, width)
+    }
+
+    /// The same, cut in the middle.
+    pub fn fit_name(&self, width: usize) -> String {
+        text::foreign_name(&self.0, width)
+    }
+
+    /// Whether there is any.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Everything on the screen.
+#[derive(Debug, Clone)]
+pub struct ViewModel<'a> {
+    /// The head line.
+    pub head: Head,
+    /// The thread table.
+    pub threads: Threads<'a>,
+    /// Who held the GIL where.
+    pub lanes: LanesView<'a>,
+    /// How long waits and holds take.
+    pub durations: Durations<'a>,
+    /// Where in time the view is.
+    pub transport: Transport,
+    /// What is on the screen.
+    pub panel: Panel,
+    /// What keys go to.
+    pub focus: Focus,
+    /// What the session can do.
+    pub session: Capabilities,
+}
+
+/// The head line.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Who is looked at; `None`: nothing was found yet.
+    pub target: Option<TargetView>,
+    /// What its GIL does; `None`: there is none.
+    pub gil: Option<GilView>,
+    /// How well it was observed.
+    pub looks: Option<Looks>,
+    /// What the user should know.
+    pub notices: Vec<Foreign>,
+}
+
+/// Who is looked at.
+#[derive(Debug, Clone)]
+pub struct TargetView {
+    /// Its pid.
+    pub pid: Pid,
+    /// Its command line.
+    pub command: Foreign,
+    /// Version and build of its Python.
+    pub python: String,
+    /// How it ended, if it did.
+    pub ending: Option<Foreign>,
+    /// Number of its threads that live, and of those that have ended.
+    pub threads: (usize, u64),
+}
+
+/// What a GIL does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GilView {
+    /// Which of how many this is.
+    pub number: (usize, usize),
+    /// Share of time held; `None`: not observed in the window.
+    pub load: Option<f64>,
+    /// Share of time with a waiter.
+    pub contention: Option<f64>,
+    /// Mean number of waiters.
+    pub waiters: Option<f64>,
+    /// Handoffs a second.
+    pub handoffs: Option<f64>,
+    /// Time lost in the whole capture.
+    pub lost: Ns,
+    /// Most waiters at one instant of the whole capture.
+    pub max_waiters: u32,
+    /// The switch interval.
+    pub switch_interval: Ns,
+}
+
+/// How well the target was observed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Looks {
+    /// Looks a second that were achieved in the window.
+    pub rate: Option<f64>,
+    /// Mean time between two looks that is aimed at.
+    pub interval: Ns,
+    /// Why it is that.
+    pub reason: RateReason,
+    /// Share of the time during which the precision held.
+    pub coverage: f64,
+    /// Share of looks in the window that came too late.
+    pub late: Option<f64>,
+    /// Reads that failed, in all.
+    pub failed: u64,
+    /// Events that were dropped, in all.
+    pub dropped: u64,
+    /// Share of a core that gilscope itself has used in the window.
+    pub own_cpu: Option<f64>,
+}
+
+/// The thread table.
+#[derive(Debug, Clone)]
+pub struct Threads<'a> {
+    /// Its rows, sorted and filtered.
+    pub rows: Vec<Row<'a>>,
+    /// Rows there are without the filter.
+    pub of: usize,
+    /// How it is sorted.
+    pub sort: Sort,
+    /// The row under the cursor.
+    pub cursor: usize,
+    /// Whether a thread was selected.
+    pub selected: Option<ThreadKey>,
+    /// What the user has typed to filter by: safe, for no control character gets in, but of any width.
+    pub filter: Foreign,
+    /// What shares are of.
+    pub window: Window,
+}
+
+/// Who held a GIL on which core over time.
+#[derive(Debug, Clone)]
+pub struct LanesView<'a> {
+    /// The process whose threads they are.
+    pub process: Option<&'a ProcessFigures>,
+    /// The bins; `None`: there is no GIL.
+    pub lanes: Option<&'a Lanes>,
+    /// Cores that the target may use or has used.
+    pub cores: Vec<Cpu>,
+    /// Time in one column.
+    pub column: Ns,
+    /// The instant at the right end.
+    pub at: MonoNs,
+    /// When the observation began: before it there is nothing to be said.
+    pub start: MonoNs,
+    /// The thread to bring out.
+    pub selected: Option<ThreadKey>,
+}
+
+/// How long waits and holds take.
+#[derive(Debug, Clone)]
+pub struct Durations<'a> {
+    /// Whose; `None`: all threads'.
+    pub whose: Option<Foreign>,
+    /// Contended waits.
+    pub waits: Option<&'a Distribution>,
+    /// Holds.
+    pub holds: Option<&'a Distribution>,
+}
+
+/// Where in time the view is.
+#[derive(Debug, Clone)]
+pub struct Transport {
+    /// Live, or from a recording.
+    pub origin: Origin,
+    /// What the session does.
+    pub play: Play,
+    /// The start of the capture.
+    pub start: MonoNs,
+    /// The instant shown.
+    pub position: MonoNs,
+    /// The time that can be shown.
+    pub range: Span,
+    /// Speed of replay.
+    pub speed: f64,
+    /// How far a seek is.
+    pub seeking: Option<f64>,
+    /// Marks that were set.
+    pub marks: Vec<Mark>,
+    /// The recording that is being written, with its size.
+    pub recording: Option<(PathBuf, u64)>,
+}
+
+impl Transport {
+    /// Whether a bar helps: wherever the view is not simply at the edge of what happens.
+    pub fn is_shown(&self) -> bool {
+        self.origin == Origin::Recording || self.play == Play::Paused
+    }
+}
+
+impl<'a> ViewModel<'a> {
+    /// What is to be shown of `frame`.
+    pub fn of(frame: &'a Frame, state: &State, session: Capabilities) -> ViewModel<'a> {
+        let chosen = Chosen::of(frame, state);
+        let process = chosen.process;
+        let recent = match state.window {
+            Window::Second => Some(&*frame.second),
+            Window::Ten => Some(&*frame.ten),
+            Window::Whole => None,
+        };
+        let rows = process.map_or_else(Vec::new, |process| rows(process, recent, &state.filter, state.sort));
+        let thread = state
+            .selected
+            .filter(|_| state.whose == Whose::Selected)
+            .and_then(|key| process?.threads.iter().find(|thread| thread.key == key));
+        let durations = match thread {
+            Some(thread) => Durations {
+                whose: Some(Foreign::new(&thread.name)),
+                waits: Some(&thread.waits),
+                holds: Some(&thread.holds),
+            },
+            None => Durations {
+                whose: None,
+                waits: chosen.gil.map(|gil| &gil.waits),
+                holds: chosen.gil.map(|gil| &gil.holds),
+            },
+        };
+        ViewModel {
+            head: head(frame, &chosen, recent),
+            threads: Threads {
+                cursor: cursor(&rows, state),
+                rows,
+                of: process.map_or(0, |process| process.threads.len()),
+                sort: state.sort,
+                selected: state.selected,
+                filter: Foreign::new(&state.filter),
+                window: state.window,
+            },
+            lanes: LanesView {
+                process,
+                lanes: chosen.gil.map(|gil| &*gil.lanes),
+                cores: process.map_or_else(Vec::new, cores),
+                column: state.column(),
+                at: frame.snapshot.at,
+                start: process.map_or(MonoNs(0), |process| process.capture.start),
+                selected: state.selected,
+            },
+            durations,
+            transport: transport(frame, session),
+            panel: state.panel,
+            focus: state.focus.clone(),
+            session,
+        }
+    }
+
+    /// The threads in the table's rows.
+    pub fn row_keys(&self) -> Vec<ThreadKey> {
+        self.threads.rows.iter().map(|row| row.thread.key).collect()
+    }
+}
+
+/// The cursor stays on its thread when the rows have moved.
+fn cursor(rows: &[Row<'_>], state: &State) -> usize {
+    let of_selected = |key| rows.iter().position(|row| row.thread.key == key);
+    state.selected.and_then(of_selected).unwrap_or(state.cursor).min(rows.len().saturating_sub(1))
+}
+
+/// The process and the GIL that are looked at.
+struct Chosen<'a> {
+    process: Option<&'a ProcessFigures>,
+    gil: Option<&'a GilFigures>,
+    number: (usize, usize),
+}
+
+impl<'a> Chosen<'a> {
+    /// The newest image of the process unless the user goes on from there; within it, one GIL after the other.
+    fn of(frame: &'a Frame, state: &State) -> Chosen<'a> {
+        let mut gils: Vec<(&ProcessFigures, &GilFigures)> = Vec::new();
+        for process in frame.snapshot.processes.iter().rev() {
+            let mut of_process = BTreeMap::<GilKey, &GilFigures>::new();
+            of_process.extend(process.interpreters.iter().filter_map(|i| i.gil.as_deref()).map(|gil| (gil.key, gil)));
+            gils.extend(of_process.into_values().map(|gil| (process, gil)));
+        }
+        let index = state.gil % gils.len().max(1);
+        match gils.get(index) {
+            Some((process, gil)) => Chosen { process: Some(process), gil: Some(gil), number: (index + 1, gils.len()) },
+            None => Chosen { process: frame.snapshot.processes.last(), gil: None, number: (0, 0) },
+        }
+    }
+}
+
+fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
+    let status = &frame.status;
+    let mut notices: Vec<Foreign> = status.warnings.iter().rev().map(|warning| Foreign::new(warning)).collect();
+    let Some(process) = chosen.process else {
+        return Head { target: None, gil: None, looks: None, notices };
+    };
+    let ending = process.ending.as_ref().map(|ending| match ending {
+        Ending::Exited => Foreign::new("the process has exited"),
+        Ending::Execed { path } => Foreign::new(&format!("the process was replaced by {path}")),
+        Ending::Finalized => Foreign::new("the interpreter has shut down"),
+        Ending::LostSight { reason } => Foreign::new(&format!("lost sight of it: {reason}")),
+    });
+    notices.extend(ending.clone());
+    let ended = process.threads.iter().filter(|thread| thread.end.is_some()).count();
+    let build = match process.target.build {
+        Build::Default => "",
+        Build::FreeThreaded => " free-threaded",
+        Build::Debug => " debug",
+    };
+    let capture = &process.capture;
+    let (samples, length) = match recent {
+        Some(recent) => (recent.samples, recent.length),
+        None => (capture.samples / chosen.number.1.max(1) as u64, capture.duration),
+    };
+    // These are told once a second: over one second they would jump.
+    let (ticks, late, own_cpu, over) = match recent {
+        Some(_) => (frame.ten.ticks, frame.ten.late, frame.ten.own_cpu, frame.ten.length),
+        None => (capture.health.ticks, capture.health.late, capture.health.own_cpu, capture.duration),
+    };
+    let per_second = |count: u64| (length > Ns::ZERO).then(|| count as f64 / length.as_secs_f64());
+    Head {
+        target: Some(TargetView {
+            pid: process.target.pid,
+            command: Foreign::new(&process.target.cmdline.join(" ")),
+            python: format!("CPython {}{build}", process.target.python),
+            ending,
+            threads: (process.threads.len() - ended, ended as u64 + process.folded_threads),
+        }),
+        gil: chosen.gil.map(|gil| gil_view(gil, chosen.number, recent)),
+        looks: Some(Looks {
+            rate: per_second(samples).filter(|_| samples > 0),
+            interval: capture.interval,
+            reason: capture.interval_reason,
+            coverage: capture.coverage,
+            late: (ticks > 0).then(|| late as f64 / ticks as f64),
+            failed: capture.health.failed_reads,
+            dropped: capture.health.dropped_events,
+            own_cpu: own_cpu.share_of(over).filter(|_| own_cpu > Ns::ZERO),
+        }),
+        notices,
+    }
+}
+
+fn gil_view(gil: &GilFigures, number: (usize, usize), recent: Option<&Recent>) -> GilView {
+    let (load, contention, waiters, handoffs) = match recent {
+        Some(recent) => {
+            let bin = recent.gils.get(&gil.key).copied().unwrap_or_default();
+            let share = |part: Ns| part.share_of(bin.observed);
+            let handoffs = (bin.observed > Ns::ZERO).then(|| bin.handoffs as f64 / bin.observed.as_secs_f64());
+            (share(bin.held), share(bin.contended), share(bin.lost), handoffs)
+        }
+        None => {
+            let seen = gil.observed > Ns::ZERO;
+            let some = |value: f64| seen.then_some(value);
+            let handoffs = seen.then(|| gil.handoffs as f64 / gil.observed.as_secs_f64());
+            (some(gil.load), some(gil.contention), some(gil.mean_waiters), handoffs)
+        }
+    };
+    GilView {
+        number,
+        load,
+        contention,
+        waiters,
+        handoffs,
+        lost: gil.lost,
+        max_waiters: gil.max_waiters,
+        switch_interval: gil.switch_interval,
+    }
+}
+
+/// Cores that were used, before those that might be: more than fit on a screen are of no use.
+fn cores(process: &ProcessFigures) -> Vec<Cpu> {
+    let mut cores: Vec<Cpu> = process.cores.iter().map(|core| core.cpu).collect();
+    if cores.len() + process.target.cpus_allowed.len() <= 16 || cores.is_empty() {
+        cores.extend(process.target.cpus_allowed.iter().take(1_024));
+    }
+    cores.sort_unstable();
+    cores.dedup();
+    cores
+}
+
+fn transport(frame: &Frame, session: Capabilities) -> Transport {
+    let status = &frame.status;
+    let start = frame.snapshot.processes.iter().map(|process| process.capture.start).min();
+    Transport {
+        origin: session.origin,
+        play: status.play,
+        start: start.unwrap_or(status.range.from).min(status.range.from),
+        position: status.position,
+        range: status.range,
+        speed: status.speed,
+        seeking: status.seeking.map(|(_, done)| done),
+        marks: status.marks.clone(),
+        recording: status.recording.as_ref().map(|recording| (recording.path.clone(), recording.bytes)),
+    }
+}
+
+impl LanesView<'_> {
+    /// The place of a thread among those of the process.
+    pub fn place(&self, thread: ThreadKey) -> Option<usize> {
+        place(self.process?, thread)
+    }
+}

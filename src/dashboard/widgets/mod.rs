@@ -1,0 +1,118 @@
+//! What is drawn: pure functions of a view model and a theme into a rectangle, of whatever size.
+
+pub mod durations;
+pub mod footer;
+pub mod head;
+pub mod help;
+pub mod lanes;
+pub mod screen;
+pub mod threads;
+pub mod transport;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use crate::dashboard::theme::{Theme, Tone};
+use crate::text::cut;
+
+/// A line under construction: pieces from the left, and pieces that are flush right while there is room.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    left: Vec<(String, Style)>,
+    right: Vec<(String, Style)>,
+}
+
+impl Line {
+    /// An empty one.
+    pub fn new() -> Line {
+        Line::default()
+    }
+
+    /// Adds to the left part.
+    pub fn push(&mut self, text: impl Into<String>, style: Style) {
+        self.left.push((text.into(), style));
+    }
+
+    /// Adds to the left part if all of it fits into `width` columns.
+    pub fn push_whole(&mut self, text: &str, style: Style, width: u16) {
+        if self.width() + text.width() <= usize::from(width) {
+            self.push(text, style);
+        }
+    }
+
+    /// Adds to the right part.
+    pub fn push_right(&mut self, text: impl Into<String>, style: Style) {
+        self.right.push((text.into(), style));
+    }
+
+    /// Columns of the left part.
+    pub fn width(&self) -> usize {
+        self.left.iter().map(|(text, _)| text.width()).sum()
+    }
+
+    /// Draws it into the first line of `area`. Where there is no room for both, the right part goes.
+    pub fn draw(&self, area: Rect, buffer: &mut Buffer) {
+        let area = area.intersection(buffer.area);
+        if area.is_empty() {
+            return;
+        }
+        let mut x = area.x;
+        for (text, style) in &self.left {
+            let room = usize::from(area.right().saturating_sub(x));
+            if room == 0 {
+                break;
+            }
+            x = buffer.set_stringn(x, area.y, cut(text, room), room, *style).0;
+        }
+        let wanted: usize = self.right.iter().map(|(text, _)| text.width()).sum();
+        let free = usize::from(area.right().saturating_sub(x));
+        if wanted == 0 || wanted + 1 > free {
+            return;
+        }
+        let mut x = area.right().saturating_sub(u16::try_from(wanted).unwrap_or(u16::MAX));
+        for (text, style) in &self.right {
+            x = buffer.set_stringn(x, area.y, text, text.width(), *style).0;
+        }
+    }
+}
+
+/// The `number`th line of `area`; empty where there is none.
+pub fn line_of(area: Rect, number: usize) -> Rect {
+    let number = u16::try_from(number).unwrap_or(u16::MAX);
+    match number < area.height {
+        true => Rect { y: area.y.saturating_add(number), height: 1, ..area },
+        false => Rect { height: 0, ..area },
+    }
+}
+
+/// A panel's title line: name and remarks on a rule. What is left of `area` is for the panel.
+pub fn titled(area: Rect, buffer: &mut Buffer, theme: Theme, title: &str, remarks: &[(String, Tone)]) -> Rect {
+    let rule = theme.pick('─', '-');
+    let mut line = Line::new();
+    line.push(format!("{rule} "), theme.style(Tone::Faint));
+    line.push(title, theme.style(Tone::Title));
+    line.push(" ", Style::new());
+    for (text, tone) in remarks {
+        line.push_whole(&format!("{text} "), theme.style(*tone), area.width);
+    }
+    let rest = usize::from(area.width).saturating_sub(line.width());
+    line.push(rule.to_string().repeat(rest), theme.style(Tone::Faint));
+    line.draw(line_of(area, 0), buffer);
+    match area.height {
+        0 => area,
+        height => Rect { y: area.y.saturating_add(1), height: height - 1, ..area },
+    }
+}
+
+/// A text in the middle of `area`, for where there is nothing else to show.
+pub fn centred(area: Rect, buffer: &mut Buffer, text: &str, style: Style) {
+    let width = usize::from(area.width);
+    let shown = cut(text, width);
+    let indent = width.saturating_sub(shown.width()) / 2;
+    let mut line = Line::new();
+    line.push(" ".repeat(indent), Style::new());
+    line.push(shown, style);
+    line.draw(line_of(area, usize::from(area.height / 2)), buffer);
+}

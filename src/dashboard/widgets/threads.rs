@@ -1,0 +1,305 @@
+//! The thread table.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+
+use crate::dashboard::rows::{Column, Order, Row, tag};
+use crate::dashboard::state::Focus;
+use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
+use crate::dashboard::view::{Foreign, Threads, ViewModel};
+use crate::dashboard::widgets::{Line, centred, line_of, titled};
+use crate::event::Role;
+use crate::model::snapshot::{Length, StateTimes, ThreadState};
+use crate::text::{left, right};
+use crate::time::Ns;
+use crate::units;
+
+/// A column of the table on the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Tag,
+    State,
+    Word,
+    Name,
+    Tid,
+    Core,
+    Bar,
+    Wait,
+    Hold,
+    Native,
+    Lost,
+    Waits,
+    P50,
+    P99,
+    Max,
+}
+
+/// In the order in which they are shown: width, and the narrowest table that still shows the column.
+const CELLS: [(Cell, usize, u16); 15] = [
+    (Cell::Tag, 1, 0),
+    (Cell::State, 1, 0),
+    (Cell::Word, 13, 132),
+    (Cell::Name, 0, 0),
+    (Cell::Tid, 8, 160),
+    (Cell::Core, 4, 50),
+    (Cell::Bar, 16, 90),
+    (Cell::Wait, 7, 0),
+    (Cell::Hold, 7, 30),
+    (Cell::Native, 7, 100),
+    (Cell::Lost, 8, 110),
+    (Cell::Waits, 7, 140),
+    (Cell::P50, 8, 60),
+    (Cell::P99, 8, 70),
+    (Cell::Max, 8, 80),
+];
+
+const GAP: usize = 1;
+const NAME_AT_LEAST: usize = 8;
+const NAME_AT_MOST: usize = 40;
+
+/// Rows of threads that fit into `area` with its title and its header.
+pub fn page(area: Rect) -> usize {
+    usize::from(area.height.saturating_sub(2))
+}
+
+/// Draws it.
+pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let table = &view.threads;
+    let area = titled(area, buffer, theme, "Threads", &remarks(view, theme));
+    let cells = layout(area.width);
+    header(table, &cells, theme, line_of(area, 0), buffer);
+    let room = usize::from(area.height.saturating_sub(1));
+    if table.rows.is_empty() {
+        let why = match (table.of, table.filter.is_empty()) {
+            (0, _) => "no thread seen yet",
+            (_, false) => "no thread matches the filter: Esc clears it",
+            (_, true) => "no threads",
+        };
+        let below = Rect { y: area.y.saturating_add(1), height: area.height.saturating_sub(1), ..area };
+        centred(below, buffer, why, theme.style(Tone::Faint));
+        return;
+    }
+    let first = first_row(table, room);
+    for (number, row) in table.rows.iter().enumerate().skip(first).take(room) {
+        let line = line_of(area, 1 + number - first);
+        draw_row(row, &cells, theme, line, buffer);
+        if table.selected == Some(row.thread.key) {
+            // Over whatever the cells have, so that the row is one bar also where they have colours of their own.
+            buffer.set_style(line.intersection(buffer.area), theme.style(Tone::Selected));
+        }
+    }
+}
+
+/// The table scrolls so that the cursor stays about in the middle.
+fn first_row(table: &Threads<'_>, room: usize) -> usize {
+    let last = table.rows.len().saturating_sub(room);
+    if table.selected.is_none() {
+        return 0;
+    }
+    table.cursor.saturating_sub(room / 2).min(last)
+}
+
+fn remarks(view: &ViewModel<'_>, theme: Theme) -> Vec<(String, Tone)> {
+    let table = &view.threads;
+    let count = match table.rows.len() == table.of {
+        true => units::count(table.of as u64),
+        false => format!("{} of {}", units::count(table.rows.len() as u64), units::count(table.of as u64)),
+    };
+    let arrow = match table.sort.order {
+        Order::Falling => theme.pick('▼', 'v'),
+        Order::Rising => theme.pick('▲', '^'),
+    };
+    let mut remarks = vec![(count, Tone::Plain), (format!("by {} {arrow}", table.sort.column.title()), Tone::Plain)];
+    const FILTER_COLUMNS: usize = 24;
+    match &view.focus {
+        Focus::Filter { .. } => {
+            remarks.push((format!("filter: {}{}", tail(&table.filter), theme.pick('▏', '_')), Tone::Warn));
+        }
+        _ if !table.filter.is_empty() => {
+            remarks.push((format!("filter: {}", table.filter.fit(FILTER_COLUMNS)), Tone::Warn));
+        }
+        _ => {}
+    }
+    remarks
+}
+
+/// What is being typed: its end must be seen.
+fn tail(filter: &Foreign) -> String {
+    const COLUMNS: usize = 24;
+    let whole = filter.fit(usize::from(u16::MAX));
+    let skipped = whole.chars().count().saturating_sub(COLUMNS);
+    whole.chars().skip(skipped).collect()
+}
+
+/// The columns that fit, with their widths; the name takes what is left.
+fn layout(width: u16) -> Vec<(Cell, usize)> {
+    let mut cells: Vec<(Cell, usize)> =
+        CELLS.iter().filter(|(.., from)| width >= *from).map(|(cell, columns, _)| (*cell, *columns)).collect();
+    let used = |cells: &[(Cell, usize)]| cells.iter().map(|(_, columns)| columns + GAP).sum::<usize>();
+    while cells.len() > 3 && used(&cells) + NAME_AT_LEAST > usize::from(width) {
+        cells.pop();
+    }
+    let name = usize::from(width).saturating_sub(used(&cells)).min(NAME_AT_MOST);
+    let spare = usize::from(width).saturating_sub(used(&cells) + name);
+    for (cell, columns) in &mut cells {
+        match cell {
+            Cell::Name => *columns = name,
+            // A bar tells more when it is longer.
+            Cell::Bar => *columns += spare.min(40),
+            _ => {}
+        }
+    }
+    cells
+}
+
+fn title_of(cell: Cell) -> (&'static str, Option<Column>) {
+    match cell {
+        Cell::Tag => ("", None),
+        Cell::State => ("S", Some(Column::State)),
+        Cell::Word => ("state", Some(Column::State)),
+        Cell::Name => ("thread", Some(Column::Name)),
+        Cell::Tid => ("tid", None),
+        Cell::Core => ("core", None),
+        Cell::Bar => ("time by state", None),
+        Cell::Wait => ("wait", Some(Column::Wait)),
+        Cell::Hold => ("hold", Some(Column::Hold)),
+        Cell::Native => ("native", Some(Column::Native)),
+        Cell::Lost => ("lost", Some(Column::Lost)),
+        Cell::Waits => ("waits", Some(Column::Waits)),
+        Cell::P50 => ("wait p50", Some(Column::P50)),
+        Cell::P99 => ("p99", Some(Column::P99)),
+        Cell::Max => ("max", Some(Column::Max)),
+    }
+}
+
+fn is_left(cell: Cell) -> bool {
+    matches!(cell, Cell::Tag | Cell::State | Cell::Word | Cell::Name | Cell::Bar)
+}
+
+fn header(table: &Threads<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut line = Line::new();
+    for (cell, columns) in cells {
+        let (title, column) = title_of(*cell);
+        let title = crate::text::cut(title, *columns);
+        let text = if is_left(*cell) { left(&title, *columns) } else { right(&title, *columns) };
+        let style = match column == Some(table.sort.column) {
+            true => theme.style(Tone::Title).add_modifier(Modifier::UNDERLINED),
+            false => theme.style(Tone::Label),
+        };
+        line.push(text, style);
+        line.push(" ".repeat(GAP), Style::new());
+    }
+    line.draw(area, buffer);
+}
+
+fn draw_row(row: &Row<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let thread = row.thread;
+    let state = Tone::State(thread.now);
+    let ended = thread.now == ThreadState::Ended;
+    let plain = if ended { Tone::Faint } else { Tone::Plain };
+    let percent = |part: fn(&StateTimes) -> Ns| row.share(part).map_or("?".to_owned(), units::percent);
+    let length = |length: Option<Length>| length.map_or("-".to_owned(), known);
+    let mut line = Line::new();
+    for (cell, columns) in cells {
+        let (text, tone) = match cell {
+            Cell::Tag => (tag(row.place).to_string(), Tone::Thread(row.place)),
+            Cell::State => (letter(thread.now).to_string(), state),
+            Cell::Word => (word(thread.now).to_owned(), state),
+            Cell::Name => (name(row, *columns), plain),
+            Cell::Tid => (thread.tid.map_or("?".to_owned(), |tid| tid.0.to_string()), plain),
+            Cell::Core => (thread.cpu.map_or("?".to_owned(), |cpu| cpu.0.to_string()), plain),
+            Cell::Bar => {
+                bar(row, *columns, theme, &mut line);
+                line.push(" ".repeat(GAP), Style::new());
+                continue;
+            }
+            Cell::Wait => (percent(|s| s.waiting), alarming(row, plain)),
+            Cell::Hold => (percent(StateTimes::holding), plain),
+            Cell::Native => (percent(|s| s.native), plain),
+            Cell::Lost => (thread.lost.to_string(), plain),
+            Cell::Waits => (units::count(thread.waits.count()), plain),
+            Cell::P50 => (length(thread.waits.quantile(0.5)), plain),
+            Cell::P99 => (length(thread.waits.quantile(0.99)), plain),
+            Cell::Max => (length(thread.waits.max()), plain),
+        };
+        let text = crate::text::cut(&text, *columns);
+        line.push(if is_left(*cell) { left(&text, *columns) } else { right(&text, *columns) }, theme.style(tone));
+        line.push(" ".repeat(GAP), Style::new());
+    }
+    line.draw(area, buffer);
+}
+
+fn alarming(row: &Row<'_>, plain: Tone) -> Tone {
+    match row.share(|s| s.waiting) {
+        Some(share) if share >= 0.3 => Tone::Bad,
+        Some(share) if share >= 0.1 => Tone::Warn,
+        _ => plain,
+    }
+}
+
+fn name(row: &Row<'_>, columns: usize) -> String {
+    let thread = row.thread;
+    let role = match thread.role {
+        Role::Main => " (main)",
+        Role::Native => " (native)",
+        Role::Python => "",
+    };
+    let role = if thread.name == "MainThread" { "" } else { role };
+    let room = columns.saturating_sub(role.len());
+    match (thread.name.is_empty(), room >= NAME_AT_LEAST) {
+        (true, _) => "(no name)".to_owned(),
+        (false, true) => format!("{}{role}", Foreign::new(&thread.name).fit_name(room)),
+        (false, false) => Foreign::new(&thread.name).fit_name(columns),
+    }
+}
+
+/// A duration as it is known.
+pub fn known(length: Length) -> String {
+    match length {
+        Length::Known(ns) => ns.to_string(),
+        Length::Below(resolution) => format!("<{resolution}"),
+    }
+}
+
+/// The thread's time by state, in blocks; what is left over by rounding goes to the largest.
+fn bar(row: &Row<'_>, columns: usize, theme: Theme, line: &mut Line) {
+    let Some(times) = row.recent.filter(|times| times.total() > Ns::ZERO) else {
+        line.push(left("?", columns), theme.style(Tone::Faint));
+        return;
+    };
+    let total = times.total();
+    let parts = STATES.map(|state| (state, time_in(&times, state)));
+    let mut cells: Vec<(ThreadState, usize)> = parts
+        .iter()
+        .map(|(state, time)| {
+            let exact = time.share_of(total).unwrap_or(0.0) * columns as f64;
+            (*state, exact.round() as usize)
+        })
+        .collect();
+    let drawn: usize = cells.iter().map(|(_, columns)| columns).sum();
+    if let Some((_, most)) = cells.iter_mut().max_by_key(|(_, columns)| *columns) {
+        *most = (*most + columns).saturating_sub(drawn);
+    }
+    let mut room = columns;
+    for (state, columns) in cells {
+        let columns = columns.min(room);
+        room -= columns;
+        line.push(theme.block(state).to_string().repeat(columns), theme.style(Tone::State(state)));
+    }
+    line.push(" ".repeat(room), Style::new());
+}
+
+fn time_in(times: &StateTimes, state: ThreadState) -> Ns {
+    match state {
+        ThreadState::Running => times.running,
+        ThreadState::HoldingOffCpu => times.holding_off_cpu,
+        ThreadState::Waiting => times.waiting,
+        ThreadState::HandingOver => times.handing_over,
+        ThreadState::Native => times.native,
+        ThreadState::Runnable => times.runnable,
+        ThreadState::Idle => times.idle,
+        ThreadState::Unknown => times.unknown,
+        ThreadState::Ended => Ns::ZERO,
+    }
+}

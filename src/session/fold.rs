@@ -1,0 +1,63 @@
+//! A model with the running totals of late beside it: what a checkpoint keeps.
+
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::model::Model;
+use crate::model::snapshot::Snapshot;
+use crate::session::recent::{Recent, Tallies};
+use crate::time::{MonoNs, Ns};
+
+/// The fold of all events up to some instant.
+#[derive(Debug, Clone, Default)]
+pub struct Fold {
+    model: Model,
+    tallies: Tallies,
+    at: Option<MonoNs>,
+    position: u64,
+}
+
+impl Fold {
+    /// Nothing folded yet.
+    pub fn new() -> Fold {
+        Fold::default()
+    }
+
+    /// Folds in one event; `position` is the number of events of the capture up to and including it.
+    pub fn apply(&mut self, event: &Event, position: u64) {
+        if self.at.is_some_and(|at| event.at > at) && self.tallies.is_due(event.at) {
+            // Between two instants: every tick is whole.
+            self.tallies.keep(&self.model.snapshot());
+        }
+        self.model.apply(event);
+        self.at = Some(self.at.map_or(event.at, |at| at.max(event.at)));
+        self.position = position;
+    }
+
+    /// The time of the newest event; `None` before the first.
+    pub fn at(&self) -> Option<MonoNs> {
+        self.at
+    }
+
+    /// The number of events of the capture up to this state.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// What is known by now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(self.model.snapshot())
+    }
+
+    /// What happened over about the last `window` before `snapshot`, which must be this fold's own.
+    pub fn recent(&self, snapshot: &Snapshot, window: Ns) -> Arc<Recent> {
+        Arc::new(self.tallies.recent(snapshot, window))
+    }
+
+    /// A bound of the memory a copy holds on to by itself, in bytes.
+    pub fn weight(&self) -> usize {
+        const A_THREAD: usize = 96 * 1024;
+        const AT_LEAST: usize = 512 * 1024;
+        self.model.threads_known().saturating_mul(A_THREAD).saturating_add(AT_LEAST)
+    }
+}

@@ -1,0 +1,175 @@
+//! Every widget at every size, with everything that it may have to show.
+
+use gilscope::dashboard::rows::Column;
+use gilscope::dashboard::rows::Sort;
+use gilscope::dashboard::state::{Focus, Panel, State, Whose, Window};
+use gilscope::dashboard::theme::{Depth, Symbols, Theme};
+use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::widgets::{durations, footer, head, help, lanes, screen, threads, transport};
+use gilscope::session::{Capabilities, Frame, Play};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, busy, frame};
+use crate::fixtures::{self, Scene, Thread};
+
+const THEMES: [Theme; 2] = [
+    Theme { depth: Depth::TrueColor, symbols: Symbols::Unicode },
+    Theme { depth: Depth::Mono, symbols: Symbols::Ascii },
+];
+
+/// What there may be to show, with what the user may have chosen.
+fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
+    let plain = State::default;
+    let hostile = || {
+        let long = "\u{1b}[2J\u{202e}".repeat(2_000);
+        let mut snapshot = fixtures::hostile_names();
+        snapshot.processes[0].threads[3].name = long;
+        snapshot
+    };
+    let selected = |key: u32| State {
+        selected: Some(gilscope::event::ThreadKey(key)),
+        whose: Whose::Selected,
+        sort: Sort::by(Column::Name),
+        ..State::default()
+    };
+    let many = || fixtures::many_threads(1_000, 5);
+    vec![
+        ("no data", frame(fixtures::no_data(), Play::Live), plain(), FORGETFUL),
+        ("just found", frame(fixtures::just_found(), Play::Live), plain(), LIVE),
+        ("no gil", frame(fixtures::free_threaded(), Play::Live), plain(), LIVE),
+        ("one thread", frame(fixtures::many_threads(1, 1), Play::Live), plain(), LIVE),
+        ("two gils", frame(fixtures::two_interpreters(), Play::Live), State { gil: 1, ..plain() }, LIVE),
+        ("1000 threads", frame(many(), Play::Live), State { selected: selected(777).selected, ..plain() }, LIVE),
+        ("hostile", busy(frame(hostile(), Play::Live)), selected(3), LIVE),
+        (
+            "hostile filter",
+            frame(hostile(), Play::Live),
+            State {
+                filter: "日本\u{301}\u{202e}".repeat(16),
+                focus: Focus::Filter { before: String::new() },
+                ..plain()
+            },
+            LIVE,
+        ),
+        ("ended", frame(fixtures::ended(), Play::Ended), State { window: Window::Whole, ..plain() }, LIVE),
+        ("paused", frame(fixtures::typical(), Play::Paused), plain(), LIVE),
+        ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
+        ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
+        ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),
+    ]
+}
+
+/// All small ones, and some of the larger ones.
+fn sizes() -> Vec<(u16, u16)> {
+    let small = (0..12).flat_map(|width| (0..12).map(move |height| (width, height)));
+    let widths = [13, 30, 59, 60, 61, 80, 99, 120, 160, 200];
+    let heights = [1, 2, 3, 5, 11, 12, 13, 24, 40, 60];
+    let large = widths.into_iter().flat_map(|width| heights.map(|height| (width, height)));
+    let tall = [1, 4, 8].into_iter().flat_map(|width| [20, 60].map(|height| (width, height)));
+    small.chain(large).chain(tall).collect()
+}
+
+type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
+
+fn widgets() -> [(&'static str, Draw); 8] {
+    [
+        ("head", head::draw),
+        ("threads", threads::draw),
+        ("lanes", lanes::draw),
+        ("durations", durations::draw),
+        ("transport", transport::draw),
+        ("footer", footer::draw),
+        ("help", |view, theme, area, buffer| help::draw(view, 3, theme, area, buffer)),
+        ("screen", screen::draw),
+    ]
+}
+
+/// Nothing that a terminal obeys may be in a cell.
+fn assert_harmless(buffer: &Buffer, what: &str) {
+    for cell in buffer.content() {
+        let hostile = cell.symbol().chars().find(|c| {
+            c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        });
+        assert_eq!(hostile, None, "{what}");
+    }
+}
+
+#[test]
+fn every_widget_draws_at_every_size_and_stays_in_its_place() {
+    let sizes = sizes();
+    for (name, frame, state, session) in &cases() {
+        let view = ViewModel::of(frame, state, *session);
+        for (widget, draw) in widgets() {
+            for &(width, height) in &sizes {
+                let theme = THEMES[usize::from((width + height) % 2)];
+                let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+                draw(&view, theme, buffer.area, &mut buffer);
+                assert_harmless(&buffer, &format!("{widget} with {name} at {width}x{height}"));
+            }
+            // In a place of its own within a larger screen, it leaves the rest alone; and one that is not on the
+            // screen at all is no place.
+            let mut buffer = Buffer::empty(Rect::new(0, 0, 90, 30));
+            let place = Rect::new(7, 3, 70, 20);
+            draw(&view, THEMES[0], place, &mut buffer);
+            draw(&view, THEMES[0], Rect::new(90, 30, 20, 20), &mut buffer);
+            draw(&view, THEMES[0], Rect::new(80, 25, 0, 0), &mut buffer);
+            for (x, y) in (0..90).flat_map(|x| (0..30).map(move |y| (x, y))) {
+                let inside = place.contains((x, y).into());
+                assert!(inside || buffer[(x, y)].symbol() == " ", "{widget} with {name} at {x},{y}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_whole_screen_draws_at_every_size() {
+    let cases = cases();
+    for (i, (name, frame, state, session)) in cases.iter().enumerate() {
+        for panel in [Panel::All, Panel::Threads, Panel::Lanes, Panel::Durations] {
+            let state = State { panel, ..state.clone() };
+            let view = ViewModel::of(frame, &state, *session);
+            // Each case takes its share of all sizes, so that together they have had them all.
+            let every = if panel == Panel::All { cases.len() } else { 4 * cases.len() };
+            for number in (0..201usize * 61).filter(|number| (number + i) % every == 0) {
+                let (width, height) = ((number % 201) as u16, (number / 201) as u16);
+                let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+                screen::draw(&view, THEMES[number % 2], buffer.area, &mut buffer);
+                assert_harmless(&buffer, &format!("{name} at {width}x{height}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn places_never_overlap_and_fill_the_screen() {
+    for (name, frame, state, session) in &cases() {
+        let view = ViewModel::of(frame, state, *session);
+        for (width, height) in [(60, 12), (60, 13), (80, 24), (100, 17), (120, 40), (200, 60)] {
+            let places = screen::places(&view, Rect::new(0, 0, width, height));
+            let all = [places.head, places.threads, places.lanes, places.durations, places.transport, places.footer];
+            let lines: u16 = all.iter().map(|place| place.height).sum();
+            assert_eq!(lines, height, "{name} at {width}x{height}: {places:?}");
+            for (i, one) in all.iter().enumerate() {
+                assert!(all[i + 1..].iter().all(|other| one.intersection(*other).is_empty()), "{name}: {places:?}");
+            }
+            assert!(places.threads.height >= 3, "{name} at {width}x{height}: {places:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bar_of_states_is_as_long_as_its_column() {
+    let states = Thread::named("t").holds(0.13).holds_asleep(0.11).waits(0.17).native(0.19).queues(0.07).unknown(0.3);
+    let snapshot = Scene::new(3).thread(states).snapshot();
+    let frame = frame(snapshot, Play::Live);
+    let view = ViewModel::of(&frame, &State::default(), LIVE);
+    let mut buffer = Buffer::empty(Rect::new(0, 0, 120, 5));
+    threads::draw(&view, THEMES[1], buffer.area, &mut buffer);
+    let row: String = (0..120).map(|x| buffer[(x, 2)].symbol()).collect();
+    let bar: String = row.chars().skip_while(|c| *c != '#').take_while(|c| *c != ' ').collect();
+    for block in ["#", "Z", "=", "-", "q", "?"] {
+        assert!(bar.contains(block), "{bar} lacks {block}");
+    }
+    assert_eq!(bar.len(), 16, "{bar}");
+}

@@ -1,0 +1,71 @@
+//! The dashboard as it looks, with its styles: at the least size, on an ordinary terminal, and on a large one.
+
+use gilscope::dashboard::rows::{Column, Sort};
+use gilscope::dashboard::state::{Focus, State, Whose};
+use gilscope::dashboard::theme::{Depth, Symbols, Theme};
+use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::widgets::screen;
+use gilscope::event::ThreadKey;
+use gilscope::session::{Capabilities, Frame, Play};
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use crate::fixtures;
+use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, busy, frame};
+
+const COLOR: Theme = Theme { depth: Depth::Ansi16, symbols: Symbols::Unicode };
+const MONO: Theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
+
+fn keep(name: &str, shot: String) {
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!(format!("dashboard_{name}"), shot);
+    });
+}
+
+/// The screen as text, with its styles after it.
+fn shot(frame: &Frame, state: &State, session: Capabilities, theme: Theme, size: (u16, u16)) -> String {
+    let view = ViewModel::of(frame, state, session);
+    let mut buffer = Buffer::empty(Rect::new(0, 0, size.0, size.1));
+    screen::draw(&view, theme, buffer.area, &mut buffer);
+    format!("{buffer:?}")
+}
+
+#[test]
+fn at_the_least_size() {
+    let typical = frame(fixtures::typical(), Play::Live);
+    keep("60x12_typical", shot(&typical, &State::default(), LIVE, COLOR, (60, 12)));
+    let nothing = frame(fixtures::no_data(), Play::Live);
+    keep("60x12_no_data", shot(&nothing, &State::default(), FORGETFUL, COLOR, (60, 12)));
+    keep("59x12_too_small", shot(&typical, &State::default(), LIVE, COLOR, (59, 12)));
+}
+
+#[test]
+fn at_80x24() {
+    let shot = |frame: &Frame, state: &State, session, theme| shot(frame, state, session, theme, (80, 24));
+    let plain = State::default();
+    keep("80x24_typical", shot(&frame(fixtures::typical(), Play::Live), &plain, LIVE, COLOR));
+    let selected = State {
+        selected: Some(ThreadKey(2)),
+        whose: Whose::Selected,
+        filter: "http".to_owned(),
+        sort: Sort::by(Column::P99).reversed(),
+        ..State::default()
+    };
+    keep("80x24_selected_mono", shot(&frame(fixtures::typical(), Play::Live), &selected, LIVE, MONO));
+    let hostile = busy(frame(fixtures::hostile_names(), Play::Paused));
+    keep("80x24_hostile", shot(&hostile, &plain, LIVE, COLOR));
+    let help = State { focus: Focus::Help { scrolled: 0 }, ..State::default() };
+    keep("80x24_help", shot(&frame(fixtures::typical(), Play::Live), &help, LIVE, COLOR));
+}
+
+#[test]
+fn at_120x40() {
+    let shot = |frame: &Frame, state: &State, session, theme| shot(frame, state, session, theme, (120, 40));
+    let plain = State::default();
+    keep("120x40_typical", shot(&frame(fixtures::typical(), Play::Live), &plain, LIVE, COLOR));
+    let replay = busy(frame(fixtures::many_threads(64, 64), Play::Replaying));
+    keep("120x40_replay_64", shot(&replay, &plain, REPLAY, COLOR));
+    keep("120x40_ended", shot(&frame(fixtures::ended(), Play::Ended), &plain, LIVE, COLOR));
+    let asleep = frame(fixtures::sleeping_holder(), Play::Live);
+    keep("120x40_asleep_mono", shot(&asleep, &plain, LIVE, MONO));
+}

@@ -1,0 +1,288 @@
+//! The dashboard in a real terminal, on a real process and on a recording of it: what it shows, and how it leaves.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use portable_pty::{CommandBuilder, MasterPty, PtyPair, PtySize, native_pty_system};
+
+use crate::observed::gilscope;
+use crate::support::alone;
+use crate::support::child::{Child, eventually};
+use crate::support::pythons::{Python, pythons_with_gil};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A terminal with gilscope in it.
+struct Terminal {
+    pair: PtyPair,
+    keys: Box<dyn Write + Send>,
+    screen: Arc<Mutex<vt100::Parser>>,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+}
+
+impl Terminal {
+    fn open(directory: &Path, arguments: &[&str]) -> Terminal {
+        let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
+        let pair = native_pty_system().openpty(size).expect("a pty");
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gilscope"));
+        command.args(arguments);
+        command.cwd(directory);
+        command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
+        command.env_remove("NO_COLOR");
+        let child = pair.slave.spawn_command(command).expect("gilscope starts");
+        let keys = pair.master.take_writer().expect("a writer");
+        let mut output = pair.master.try_clone_reader().expect("a reader");
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(cells(24), cells(80), 0)));
+        let parsed = Arc::clone(&screen);
+        thread::spawn(move || {
+            let mut bytes = [0; 4_096];
+            while let Ok(count @ 1..) = output.read(&mut bytes) {
+                parsed.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        Terminal { pair, keys, screen, child }
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.process_id().expect("a pid")
+    }
+
+    fn text(&self) -> String {
+        self.screen.lock().unwrap().screen().contents()
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("keys are taken");
+        self.keys.flush().expect("keys are taken");
+    }
+
+    fn resize(&self, cols: u16, rows: u16) {
+        self.screen.lock().unwrap().screen_mut().set_size(cells(rows), cells(cols));
+        let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
+        self.pair.master.resize(size).expect("it takes a size");
+    }
+
+    /// Waits until the screen is as it should be.
+    fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let shown = std::cell::RefCell::new(String::new());
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            eventually(PATIENCE, what, || {
+                *shown.borrow_mut() = self.text();
+                is_so(&shown.borrow()).then_some(())
+            });
+        }));
+        if let Err(panic) = done {
+            eprintln!("the screen, while waiting for {what}:\n{}", shown.borrow());
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn until_shown(&self, text: &str) {
+        self.until(text, |screen| screen.contains(text));
+    }
+
+    fn is_taken(&self) -> bool {
+        let on_alternate = self.screen.lock().unwrap().screen().alternate_screen();
+        on_alternate && !is_cooked(&*self.pair.master)
+    }
+
+    fn assert_restored(&self) {
+        let parser = self.screen.lock().unwrap();
+        assert!(!parser.screen().alternate_screen(), "still on the alternate screen");
+        assert!(!parser.screen().hide_cursor(), "the cursor is still hidden");
+        assert!(is_cooked(&*self.pair.master), "still in raw mode");
+    }
+
+    /// Waits for its end; its exit status.
+    fn ended(&mut self) -> u32 {
+        let status = eventually(PATIENCE, "gilscope to end", || self.child.try_wait().expect("it can be waited for"));
+        // What it wrote last may still be on its way through the terminal.
+        eventually(PATIENCE, "the alternate screen to be left", || {
+            (!self.screen.lock().unwrap().screen().alternate_screen()).then_some(())
+        });
+        self.assert_restored();
+        status.exit_code()
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.pid().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+
+    /// The process's state, as `/proc` tells it.
+    fn state(&self) -> char {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap_or_default();
+        stat.rsplit(") ").next().and_then(|rest| rest.chars().next()).unwrap_or('?')
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn cells(count: u16) -> NonZero<u16> {
+    NonZero::new(count).expect("a screen of some size")
+}
+
+fn is_cooked(terminal: &dyn MasterPty) -> bool {
+    let modes = terminal.get_termios().expect("a terminal has modes");
+    let flags = format!("{:?}", modes.local_flags);
+    flags.contains("ECHO") && flags.contains("ICANON")
+}
+
+fn python() -> &'static Python {
+    pythons_with_gil().into_iter().next_back().expect("an interpreter")
+}
+
+fn convoy() -> Child {
+    let workload = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/workloads/convoy.py");
+    Child::spawn(python().command().arg(workload).arg("300"))
+}
+
+fn attach(target: &Child, directory: &Path) -> Terminal {
+    let terminal = Terminal::open(directory, &["attach", &target.pid().to_string()]);
+    terminal.until("the figures", |screen| screen.contains("LIVE") && screen.contains("io-echo"));
+    assert!(terminal.is_taken());
+    terminal
+}
+
+#[test]
+fn a_user_looks_around_and_leaves() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal = attach(&target, directory.path());
+    terminal.until("contention", |screen| screen.contains("cpu-hog") && screen.contains("by wait"));
+    terminal.press("s");
+    terminal.until_shown("by hold");
+    terminal.press("/hog\r");
+    terminal.until("the filter", |screen| screen.contains("filter: hog") && !screen.contains("io-echo"));
+    terminal.press("\u{1b}");
+    terminal.until("all threads", |screen| screen.contains("io-echo") && !screen.contains("filter: "));
+    terminal.resize(120, 40);
+    terminal.until("the larger screen", |screen| {
+        screen.lines().nth(39).is_some_and(|line| line.contains("q quit")) && screen.contains("time by state")
+    });
+    terminal.resize(40, 8);
+    terminal.until_shown("needs 60x12, has 40x8");
+    terminal.resize(100, 30);
+    terminal.until_shown("Waits of all threads");
+    terminal.press("?");
+    terminal.until_shown("give the terminal back to the shell");
+    terminal.press("x ");
+    terminal.until_shown("PAUSED");
+    terminal.press(" ");
+    terminal.until_shown("LIVE");
+    // The recording has what was before it was asked for, and is replayed in the same place.
+    terminal.press("R");
+    terminal.until_shown("REC");
+    terminal.press("q");
+    assert_eq!(terminal.ended(), 0);
+    assert!(terminal.text().contains("recorded to gilscope-"), "{}", terminal.text());
+    let recording = std::fs::read_dir(directory.path())
+        .expect("a directory")
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_name().to_string_lossy().ends_with(".gscope"))
+        .expect("a recording");
+    let name = recording.file_name().to_string_lossy().into_owned();
+    let mut replay = Terminal::open(directory.path(), &["replay", &name]);
+    replay.until("the replay", |screen| screen.contains("REPLAY") && screen.contains("io-echo"));
+    replay.press("e");
+    replay.until("its end", |screen| screen.contains("PAUSED") && screen.contains("cpu-hog"));
+    assert!(!replay.text().contains("was not closed"), "{}", replay.text());
+    replay.press("b ");
+    replay.until_shown("REPLAY");
+    replay.press("Q");
+    assert_eq!(replay.ended(), 0);
+    assert!(replay.text().contains("own CPU"), "no report was left:\n{}", replay.text());
+}
+
+#[test]
+fn recording_under_the_dashboard_is_whole_when_it_ends_by_a_signal() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal =
+        Terminal::open(directory.path(), &["record", "--live", "-p", &target.pid().to_string(), "-o", "it.gscope"]);
+    terminal.until("the recording", |screen| screen.contains("REC it.gscope") && screen.contains("io-echo"));
+    terminal.signal("TERM");
+    assert_eq!(terminal.ended(), 0);
+    let report = Child::spawn(gilscope().arg("report").arg(directory.path().join("it.gscope"))).succeed(PATIENCE);
+    assert!(report.stdout.contains("io-echo"), "{}", report.stdout);
+    assert!(!report.stderr.contains("not closed") && !report.stderr.contains("warning"), "{}", report.stderr);
+}
+
+#[test]
+fn signals_give_the_terminal_back() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    for signal in ["TERM", "HUP", "INT"] {
+        let mut terminal = attach(&target, directory.path());
+        terminal.signal(signal);
+        assert_eq!(terminal.ended(), 0, "{signal}");
+    }
+}
+
+#[test]
+fn suspended_it_gives_the_terminal_back_and_takes_it_again() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal = attach(&target, directory.path());
+    for how in ["key", "signal"] {
+        match how {
+            "key" => terminal.press("\u{1a}"),
+            _ => terminal.signal("TSTP"),
+        }
+        eventually(PATIENCE, "it to stop", || (terminal.state() == 'T').then_some(()));
+        eventually(PATIENCE, "the screen it found", || {
+            (!terminal.screen.lock().unwrap().screen().alternate_screen()).then_some(())
+        });
+        terminal.assert_restored();
+        terminal.signal("CONT");
+        terminal.until_shown("LIVE");
+        eventually(PATIENCE, "the terminal to be taken again", || terminal.is_taken().then_some(()));
+    }
+    terminal.press("q");
+    assert_eq!(terminal.ended(), 0);
+}
+
+#[test]
+fn the_targets_end_is_shown_until_the_user_leaves() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal = attach(&target, directory.path());
+    drop(target);
+    terminal.until("the end", |screen| screen.contains("ENDED") && screen.contains("the process has exited"));
+    assert!(terminal.is_taken());
+    terminal.press("q");
+    assert_eq!(terminal.ended(), 0);
+}
+
+#[test]
+fn without_a_terminal_there_are_lines_and_a_report() {
+    let _alone = alone();
+    let target = convoy();
+    let pid = target.pid().to_string();
+    let mut short = Child::spawn(gilscope().args(["-p", &pid, "-r", "500"]));
+    assert!(short.line(PATIENCE).contains("contention"));
+    let ended = Child::spawn(gilscope().args(["attach", &pid, "-d", "2.5"])).succeed(PATIENCE);
+    let lines = ended.stdout.lines().filter(|line| line.contains("load") && line.contains("handoffs")).count();
+    assert!((2..=3).contains(&lines), "{}", ended.stdout);
+    assert!(ended.stdout.contains("own CPU"), "no report:\n{}", ended.stdout);
+    assert!(!ended.stdout.contains('\u{1b}'), "escapes in:\n{}", ended.stdout);
+    let missing = gilscope().args(["replay", "/nonexistent.gscope"]).output().expect("it runs");
+    assert_eq!(missing.status.code(), Some(5));
+    assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent.gscope"));
+}
