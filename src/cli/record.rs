@@ -121,7 +121,7 @@ fn record(
             }
             Told::Second(model) => progress.show(|| {
                 let bytes = units::bytes(recorder.written().bytes);
-                format!("recording {}  {bytes}", summary_line(&model.snapshot()).trim_start())
+                format!("recording {bytes}  {}", summary_line(&model.snapshot()).trim_start())
             }),
         }
         Ok(())

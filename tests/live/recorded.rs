@@ -139,11 +139,11 @@ fn a_full_disk_ends_the_recording_and_says_so() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("full.gscope");
     let target = busy();
-    // 16 blocks of 512 bytes: two or three seconds' worth.
+    // 96 blocks of 512 bytes: a few seconds' worth.
     let mut limited = Command::new("sh");
     limited.args([
         "-c",
-        "ulimit -f 16; exec \"$0\" \"$@\"",
+        "ulimit -f 96; exec \"$0\" \"$@\"",
         env!("CARGO_BIN_EXE_gilscope"),
         "record",
         "-d",

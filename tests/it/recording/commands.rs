@@ -140,7 +140,7 @@ fn what_would_not_fit_together_is_a_usage_error() {
     assert_eq!(nobody.status.code(), Some(6), "{}", text(&nobody.stderr));
 }
 
-/// A few kilobytes that unpack to sixteen million events, read with little memory to spare.
+/// A few kilobytes that unpack to eight million events, read with little memory to spare.
 #[test]
 fn a_hostile_file_is_read_in_bounded_memory() {
     let files = Files::new();
@@ -154,15 +154,16 @@ fn a_hostile_file_is_read_in_bounded_memory() {
     assert!(text(&output.stdout).contains("busy.py"));
 }
 
-/// A good recording, then chunks that unpack to 16 MiB each, of events that are each one byte.
+/// A good recording, then chunks that unpack to 8 MiB each, of events that are each one byte.
 fn bomb(count: u64) -> Vec<u8> {
     use gilscope::recording::format::{Codec, MAX_CONTENT};
+    const EVENTS: usize = MAX_CONTENT / 2;
     let made = crate::recording::tools::chunks(&hurried(8, 100));
     let mut bytes = crate::recording::tools::file_of(&made);
     let last = *made.last().unwrap().header();
-    let content = [&last.last.0.to_le_bytes()[..], &vec![0x80; MAX_CONTENT - 8]].concat();
+    let content = [&last.last.0.to_le_bytes()[..], &vec![0x80; EVENTS]].concat();
     let stored = zstd::bulk::compress(&content, 3).unwrap();
-    let events = (MAX_CONTENT - 8) as u64;
+    let events = EVENTS as u64;
     let mut position = last.position + last.events();
     for sequence in 0..count {
         let header = gilscope::recording::format::ChunkHeader {

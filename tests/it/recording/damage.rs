@@ -10,7 +10,7 @@ use crate::recording::tools::{chunks, events, file_of, recording, resumed};
 
 /// Some twenty chunks with keyframes between them, in some KB.
 fn small() -> Vec<Event> {
-    hurried(5, 1_500)
+    hurried(5, 1_000)
 }
 
 #[test]

@@ -133,6 +133,21 @@ fn a_recording_that_fails_says_why_and_the_past_goes_on() {
     assert_eq!(past.replay(Start::Event(0)).unwrap().count(), all.len());
 }
 
+/// A session keeps its past on a thread of its own.
+#[test]
+fn the_past_and_its_replays_go_from_thread_to_thread() {
+    let all = hurried(2, 2_000);
+    let mut past = KeptPast::new(1 << 20).unwrap();
+    past.keep(&all).unwrap();
+    let (past, count) = std::thread::spawn(move || {
+        let replay = past.replay(Start::Event(500)).unwrap();
+        (past, std::thread::spawn(move || replay.count()).join().unwrap())
+    })
+    .join()
+    .unwrap();
+    assert_eq!((past.position(), count), (2_000, 1_500));
+}
+
 #[test]
 fn one_finds_the_state_at_any_time() {
     let all = hurried(6, 5_000);
