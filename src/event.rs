@@ -187,6 +187,11 @@ pub enum What {
     },
     /// The instrument's running totals about itself, about once a second and at the end.
     Health(Health),
+    /// The user marked an instant, which may lie in the past.
+    Marked {
+        /// Which.
+        instant: MonoNs,
+    },
 }
 
 /// Longest thread name and command-line argument that is taken from a target, in bytes.

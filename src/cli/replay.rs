@@ -4,7 +4,6 @@ use crate::capture::Stop;
 use crate::cli::ReplayArgs;
 use crate::cli::watch::watch;
 use crate::error::{Failure, Status};
-use crate::recording::Reader;
 use crate::session::{Engine, Recorded, Session};
 
 /// Runs the command.
@@ -12,9 +11,9 @@ use crate::session::{Engine, Recorded, Session};
 /// # Errors
 /// If the file is no recording that can be read.
 pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
-    let reader = Reader::open(&args.file)
+    let recorded = Recorded::open(&args.file)
         .map_err(|error| Failure::new(Status::Unreadable, format!("{}: {error}", args.file.display())))?;
-    let engine = Engine::replay(Box::new(Recorded::new(reader)));
+    let engine = Engine::replay(Box::new(recorded));
     let session = Session::start(engine)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start a thread to replay with: {error}")))?;
     watch(session, &args.common, &Stop::default())?;

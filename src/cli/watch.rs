@@ -42,7 +42,7 @@ pub fn start_live(
     let mut kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
         .map_err(|error| Failure::new(Status::Internal, error))?;
     if let Some(file) = file {
-        kept.record_into(file);
+        kept.record_into(file).map_err(|error| Failure::new(Status::Internal, error))?;
     }
     let capture = Capture::start(target, options, stop.clone()).map_err(refused)?;
     let engine = Engine::live(Box::new(LiveFeed::new(capture, stop.clone())), Some(Box::new(kept)));

@@ -205,6 +205,8 @@ impl Model {
                 self.interval_reason = *reason;
             }
             What::Health(health) => self.health = *health,
+            // For whoever looks at the time line; no figure depends on it.
+            What::Marked { .. } => {}
             What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),
             What::ProcessFound { .. } | What::GilFound { .. } | What::ThreadFound { .. } => {}
         }

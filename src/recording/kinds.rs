@@ -61,7 +61,8 @@ pub const fn class(what: &What) -> Class {
         | What::ThreadFound { .. }
         | What::ThreadNamed { .. }
         | What::ThreadJoined { .. }
-        | What::ThreadEnded { .. } => Class::Definition,
+        | What::ThreadEnded { .. }
+        | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
         What::Usage { .. } => Class::Usage,
@@ -108,5 +109,6 @@ kinds! {
     13 => ThreadEnded { thread: thread };
     14 => RateChanged { interval: interval, reason: reason };
     15 => Health { 0: totals };
+    16 => Marked { instant: instant };
     compact { GilSample, Relation, Usage }
 }

@@ -64,8 +64,8 @@ impl Standing {
             What::CaptureStarted(_) => self.capture = stamped(),
             What::RateChanged { .. } => self.rate = stamped(),
             What::Health(_) => self.health = stamped(),
-            // Nothing is in force after the end, and a fork leaves nothing in force.
-            What::CaptureEnded | What::Forked { .. } => {}
+            // Nothing is in force after the end, and a fork or a mark leaves nothing in force.
+            What::CaptureEnded | What::Forked { .. } | What::Marked { .. } => {}
 
             What::ProcessFound { process, .. } => {
                 if let Some(standing) = entry(&mut self.processes, *process) {

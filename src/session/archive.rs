@@ -1,157 +1,130 @@
 //! Recordings as a session sees them: a file that can be replayed, and the last while of a live capture, which may
 //! be written down from its oldest instant on.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::fs::File;
 use std::io::{Read, Seek};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::event::{Event, GilKey, ProcessKey, Relation, ThreadKey, What};
+use crate::event::Event;
 use crate::recording::format::Finality;
-use crate::recording::{
-    ChunkRing, Cut, Encoder, Existing, Item, Reader, RecordingError, RecordingFile, Resumed, Start,
-};
+use crate::recording::{Existing, KeptPast, Reader, RecordingError, RecordingFile, RecordingState, Replay, Start};
 use crate::session::source::{Archive, Events, Numbered, Past};
 use crate::session::{RecordingStatus, Span};
 use crate::time::MonoNs;
 
-/// Events that are decoded at once.
-const BATCH: usize = 16_384;
-
-/// A recording that is read.
-pub struct Recorded<R> {
-    reader: Arc<Mutex<Reader<R>>>,
+/// A recording that is read. Every stretch of its events is read through a reader of its own.
+#[derive(Debug)]
+pub struct Recorded {
+    path: PathBuf,
+    span: Option<Span>,
+    finality: Finality,
+    trouble: Trouble,
 }
 
-impl<R> std::fmt::Debug for Recorded<R> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Recorded").finish_non_exhaustive()
+/// What was found wrong so far, by whoever reads.
+#[derive(Debug, Clone, Default)]
+struct Trouble(Arc<Mutex<Vec<String>>>);
+
+impl Trouble {
+    fn add(&self, found: impl IntoIterator<Item = String>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for problem in found {
+            if !known.contains(&problem) {
+                known.push(problem);
+            }
+        }
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl<R: Read + Seek + Send + 'static> Recorded<R> {
-    /// What `reader` reads.
-    pub fn new(reader: Reader<R>) -> Recorded<R> {
-        Recorded { reader: Arc::new(Mutex::new(reader)) }
+impl Recorded {
+    /// The recording at `path`.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open(path: &Path) -> Result<Recorded, RecordingError> {
+        let reader = Reader::open(path)?;
+        let trouble = Trouble::default();
+        trouble.add(reader.warnings().iter().map(ToString::to_string));
+        Ok(Recorded {
+            path: path.to_owned(),
+            span: reader.span().map(|(from, to)| Span { from, to }),
+            finality: reader.finality(),
+            trouble,
+        })
     }
 }
 
-fn lock<R>(reader: &Mutex<Reader<R>>) -> MutexGuard<'_, Reader<R>> {
-    reader.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl<R: Read + Seek + Send + 'static> Archive for Recorded<R> {
+impl Archive for Recorded {
     fn span(&self) -> Option<Span> {
-        lock(&self.reader).span().map(|(from, to)| Span { from, to })
+        self.span
     }
 
     fn events_from(&mut self, position: u64) -> Events {
-        Box::new(Decoded::new(Arc::clone(&self.reader), position))
+        match Reader::<File>::open(&self.path) {
+            Ok(reader) => {
+                Box::new(Placed { replay: Replay::new(reader, start(position)), trouble: self.trouble.clone() })
+            }
+            Err(error) => {
+                self.trouble.add([error.to_string()]);
+                Box::new(std::iter::empty())
+            }
+        }
     }
 
     fn warnings(&self) -> Vec<String> {
-        let reader = lock(&self.reader);
         let open = "the recording was not closed: its recorder was killed, or is still at it";
-        let open = (reader.finality() == Finality::Open).then(|| open.to_owned());
-        reader.warnings().iter().map(ToString::to_string).chain(open).collect()
+        let open = (self.finality == Finality::Open).then(|| open.to_owned());
+        self.trouble.told().into_iter().chain(open).collect()
     }
 }
 
-/// Events out of a reader that others use too, decoded a batch at a time.
-struct Decoded<R> {
-    reader: Arc<Mutex<Reader<R>>>,
-    position: u64,
-    ready: VecDeque<Numbered>,
-    ended: bool,
+fn start(position: u64) -> Start {
+    if position == 0 { Start::Beginning } else { Start::Event(position) }
 }
 
-impl<R: Read + Seek> Decoded<R> {
-    fn new(reader: Arc<Mutex<Reader<R>>>, position: u64) -> Decoded<R> {
-        Decoded { reader, position, ready: VecDeque::new(), ended: false }
-    }
-
-    fn refill(&mut self) {
-        let mut reader = lock(&self.reader);
-        let start = if self.position == 0 { Start::Beginning } else { Start::Event(self.position) };
-        let mut events = reader.events(start);
-        while self.ready.len() < BATCH {
-            // An error ends what can be read; the reader keeps it as a warning where it is damage.
-            let Some(Ok(item)) = events.next() else {
-                self.ended = true;
-                return;
-            };
-            match item {
-                Item::Event(event) => {
-                    self.position = events.position();
-                    self.ready.push_back(Numbered { event, position: self.position });
-                }
-                Item::Resumed(resumed) => {
-                    self.position = resumed.position;
-                    self.ready.extend(restated(&resumed));
-                }
-            }
-        }
-    }
+/// A replay's events, with their numbers; at its end what was found wrong is told.
+struct Placed<R> {
+    replay: Replay<R>,
+    trouble: Trouble,
 }
 
-impl<R: Read + Seek> Iterator for Decoded<R> {
+impl<R: Read + Seek> Iterator for Placed<R> {
     type Item = Numbered;
 
     fn next(&mut self) -> Option<Numbered> {
-        if self.ready.is_empty() && !self.ended {
-            self.refill();
+        let next = self.replay.next();
+        if next.is_none() {
+            self.trouble.add(self.replay.reader().warnings().iter().map(ToString::to_string));
+            self.trouble.add(self.replay.failure().map(ToString::to_string));
         }
-        self.ready.pop_front()
+        next.map(|placed| Numbered { event: placed.event, position: placed.position })
     }
-}
-
-/// The state at a keyframe as events. After a loss, whoever is not said to want a GIL wants none.
-fn restated(resumed: &Resumed) -> Vec<Numbered> {
-    let number = |event: Event| Numbered { event, position: resumed.position };
-    let mut events: Vec<Numbered> = resumed.standing.iter().cloned().map(number).collect();
-    if resumed.lost > 0 {
-        let mut gils: Vec<(ProcessKey, GilKey)> = Vec::new();
-        let mut threads: Vec<(ProcessKey, ThreadKey)> = Vec::new();
-        let mut stated: BTreeSet<(ThreadKey, GilKey)> = BTreeSet::new();
-        for event in &resumed.standing {
-            match &event.what {
-                What::GilFound { gil, process, .. } => gils.push((*process, *gil)),
-                What::ThreadFound { thread, info } => threads.push((info.process, *thread)),
-                What::Relation { thread, gil, .. } => drop(stated.insert((*thread, *gil))),
-                _ => {}
-            }
-        }
-        let apart = threads.iter().flat_map(|(process, thread)| {
-            let own = gils.iter().filter(move |(of, _)| of == process);
-            own.map(move |(_, gil)| (*thread, *gil))
-        });
-        events.extend(apart.filter(|pair| !stated.contains(pair)).map(|(thread, gil)| {
-            number(Event { at: resumed.at, what: What::Relation { thread, gil, relation: Relation::Apart } })
-        }));
-    }
-    events
 }
 
 /// Names the next recording.
 pub type Naming = Box<dyn FnMut() -> PathBuf + Send>;
 
-/// The last while of a live capture, encoded, and the recording that is made of it.
+/// The last while of a live capture, and the recording that is made of it.
 pub struct Kept {
-    encoder: Encoder,
-    ring: ChunkRing,
-    file: Option<Writing>,
+    past: KeptPast,
+    recording: Option<Recording>,
     naming: Naming,
-    trouble: Vec<String>,
+    trouble: Trouble,
 }
 
-struct Writing {
-    file: RecordingFile,
+struct Recording {
+    path: PathBuf,
     since: MonoNs,
 }
 
 impl std::fmt::Debug for Kept {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kept").field("held", &self.ring.held()).finish_non_exhaustive()
+        f.debug_struct("Kept").field("past", &self.past).finish_non_exhaustive()
     }
 }
 
@@ -159,100 +132,81 @@ impl Kept {
     /// Keeps at most `limit` bytes of encoded events; `naming` names the recordings that are made.
     ///
     /// # Errors
-    /// As [`Encoder::new`].
+    /// As [`KeptPast::new`].
     pub fn new(limit: usize, naming: Naming) -> Result<Kept, RecordingError> {
-        Ok(Kept { encoder: Encoder::new()?, ring: ChunkRing::new(limit), file: None, naming, trouble: Vec::new() })
+        Ok(Kept { past: KeptPast::new(limit)?, recording: None, naming, trouble: Trouble::default() })
     }
 
-    /// Records into `file`, in which nothing is yet, what comes from here on. For a session that has not begun.
-    pub fn record_into(&mut self, file: RecordingFile) {
-        self.file = Some(Writing { file, since: MonoNs(0) });
-    }
-
-    /// Hands finished chunks on.
-    fn hand_on(&mut self) {
-        for chunk in self.encoder.take_chunks() {
-            if let Some(writing) = &mut self.file
-                && let Err(error) = writing.file.append(&chunk)
-            {
-                self.trouble.push(format!("{} ended early: {error}", writing.file.path().display()));
-                self.file = None;
-            }
-            self.ring.push(chunk);
-        }
-    }
-
-    fn cut(&mut self, cut: Cut) -> Result<(), RecordingError> {
-        let outcome = self.encoder.cut(cut);
-        self.hand_on();
-        outcome
+    /// Records into `file`, in which nothing is yet, from the oldest event kept.
+    ///
+    /// # Errors
+    /// As [`KeptPast::record`].
+    pub fn record_into(&mut self, file: RecordingFile) -> Result<(), RecordingError> {
+        let path = file.path().to_owned();
+        self.past.record(file)?;
+        self.recording = Some(Recording { path, since: self.past.span().map_or(MonoNs(0), |(from, _)| from) });
+        Ok(())
     }
 }
 
 impl Archive for Kept {
     fn span(&self) -> Option<Span> {
-        self.ring.span().map(|(from, to)| Span { from, to })
+        self.past.span().map(|(from, to)| Span { from, to })
     }
 
     fn events_from(&mut self, position: u64) -> Events {
-        match self.cut(Cut::Flush).and_then(|()| self.ring.reader()) {
-            Ok(reader) => Box::new(Decoded::new(Arc::new(Mutex::new(reader)), position)),
+        match self.past.replay(start(position)) {
+            Ok(replay) => Box::new(Placed { replay, trouble: self.trouble.clone() }),
             Err(error) => {
-                self.trouble.push(error.to_string());
+                self.trouble.add([error.to_string()]);
                 Box::new(std::iter::empty())
             }
         }
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.trouble.clone()
+        let dropped = self.past.recording().map_or(0, |progress| progress.dropped);
+        let gap = (dropped > 0).then(|| format!("the disk is too slow: {dropped} events are missing in the recording"));
+        self.trouble.told().into_iter().chain(gap).collect()
     }
 }
 
 impl Past for Kept {
     fn keep(&mut self, events: &[Event]) {
-        for event in events {
-            if let Err(error) = self.encoder.push(event) {
-                let error = error.to_string();
-                if self.trouble.last() != Some(&error) {
-                    self.trouble.push(error);
-                }
-            }
+        if let Err(error) = self.past.keep(events) {
+            self.trouble.add([error.to_string()]);
         }
-        self.hand_on();
+        if self.past.recording().is_some_and(|progress| progress.state == RecordingState::Failed)
+            && let Err(problem) = self.end_recording()
+        {
+            self.trouble.add([problem]);
+        }
     }
 
     fn record(&mut self) -> Result<(), String> {
-        if self.file.is_some() {
+        if self.recording.is_some() {
             return Ok(());
         }
         let path = (self.naming)();
-        let begun = self.cut(Cut::Flush).and_then(|()| {
-            let mut file = RecordingFile::create(&path, Existing::Refuse)?;
-            self.ring.save(&mut file)?;
-            Ok(file)
-        });
-        let file = begun.map_err(|error| format!("cannot record to {}: {error}", path.display()))?;
-        let since = self.ring.span().map_or(MonoNs(0), |(from, _)| from);
-        self.file = Some(Writing { file, since });
-        Ok(())
+        let begun = RecordingFile::create(&path, Existing::Refuse).and_then(|file| self.record_into(file));
+        begun.map_err(|error| format!("cannot record to {}: {error}", path.display()))
     }
 
     fn end_recording(&mut self) -> Result<(), String> {
-        if self.file.is_none() {
-            return Ok(());
+        let Some(recording) = self.recording.take() else { return Ok(()) };
+        let path = recording.path.display();
+        match self.past.end_recording() {
+            Ok(Some(outcome)) if outcome.dropped > 0 => {
+                Err(format!("{path} lacks {} events that the disk was too slow for", outcome.dropped))
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!("{path} ended early: {error}")),
         }
-        let ended = self.cut(Cut::End);
-        let Some(writing) = self.file.take() else { return Ok(()) };
-        let path = writing.file.path().display().to_string();
-        ended.and_then(|()| writing.file.sync()).map_err(|error| format!("{path} may lack its end: {error}"))
     }
 
     fn recording(&self) -> Option<RecordingStatus> {
-        self.file.as_ref().map(|writing| RecordingStatus {
-            path: writing.file.path().to_owned(),
-            bytes: writing.file.written(),
-            since: writing.since,
-        })
+        let recording = self.recording.as_ref()?;
+        let progress = self.past.recording()?;
+        Some(RecordingStatus { path: recording.path.clone(), bytes: progress.written.bytes, since: recording.since })
     }
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::session::checkpoints::Checkpoints;
-use crate::session::fold::Fold;
+use crate::session::fold::{Fold, MARKS_KEPT};
 use crate::session::reel::{Reached, Reel};
 use crate::session::source::{Archive, Fed, Feed, Past};
 use crate::session::{Ability, Capabilities, Command, Frame, Mark, Origin, Play, Shift, Span, Status};
@@ -20,8 +20,6 @@ const FRAME_AT_MOST: Duration = Duration::from_millis(33);
 const SLICE: usize = 20_000;
 /// Slowest and fastest replay.
 const SPEEDS: std::ops::RangeInclusive<f64> = 1.0 / 64.0..=64.0;
-/// Marks that are kept.
-const MARKS_KEPT: usize = 1_000;
 /// Warnings that are shown.
 const WARNINGS_KEPT: usize = 16;
 /// Furthest single step, in ticks.
@@ -83,6 +81,7 @@ pub struct Engine {
     anchor: (Duration, MonoNs),
     position: MonoNs,
     target: Option<(MonoNs, MonoNs)>,
+    /// Replay: those of the recording, as far as it has been read, and the user's own.
     marks: Vec<Mark>,
     warnings: Vec<String>,
     number: u64,
@@ -214,7 +213,10 @@ impl Engine {
             speed: self.speed,
             seeking,
             recording,
-            marks: self.marks.clone(),
+            marks: match &self.source {
+                Source::Live { .. } => self.edge.marks().to_vec(),
+                Source::Recording(_) => self.marks.clone(),
+            },
             warnings,
         }
     }
@@ -283,14 +285,7 @@ impl Engine {
                 self.speed = speed.clamp(*SPEEDS.start(), *SPEEDS.end());
             }
             Command::Speed(_) => {}
-            Command::Mark => {
-                let mark = Mark { at: self.here() };
-                if self.marks.len() < MARKS_KEPT
-                    && let Err(place) = self.marks.binary_search_by_key(&mark.at, |m| m.at)
-                {
-                    self.marks.insert(place, mark);
-                }
-            }
+            Command::Mark => self.mark(self.here()),
             Command::RecordStart => self.record(|past| past.record()),
             Command::RecordStop => self.record(|past| past.end_recording()),
             Command::Stop => {
@@ -307,6 +302,27 @@ impl Engine {
             && let Err(problem) = what(past.as_mut())
         {
             self.warn(problem);
+        }
+    }
+
+    /// A mark in a live session is an event of its own, so that recordings have it.
+    fn mark(&mut self, instant: MonoNs) {
+        match &self.source {
+            Source::Live { .. } => {
+                let Some(at) = self.edge.at() else { return };
+                self.take_batch(&[Event { at, what: What::Marked { instant } }]);
+            }
+            Source::Recording(_) => self.note_marks(&[Mark { at: instant }]),
+        }
+    }
+
+    fn note_marks(&mut self, found: &[Mark]) {
+        for mark in found {
+            if self.marks.len() < MARKS_KEPT
+                && let Err(place) = self.marks.binary_search_by_key(&mark.at, |known| known.at)
+            {
+                self.marks.insert(place, *mark);
+            }
         }
     }
 
@@ -562,10 +578,15 @@ impl Engine {
 
     fn scout_on(&mut self) -> Busy {
         let Some(scout) = &mut self.scout else { return Busy::Idle };
-        match scout.advance(MonoNs(u64::MAX), SLICE, Some(&mut self.checkpoints)) {
+        let reached = scout.advance(MonoNs(u64::MAX), SLICE, Some(&mut self.checkpoints));
+        let marks = Arc::clone(scout.fold.marks());
+        self.note_marks(&marks);
+        match reached {
             Reached::Underway => Busy::Busy,
             Reached::Target | Reached::End => {
                 self.scout = None;
+                // Marks and damage were found on the way.
+                self.dirty = Dirty::Asked;
                 Busy::Idle
             }
         }

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::{Event, What};
 use crate::model::Model;
 use crate::model::snapshot::Snapshot;
+use crate::session::Mark;
 use crate::session::recent::{Recent, Tallies};
 use crate::time::{MonoNs, Ns};
+
+/// Marks that are kept.
+pub const MARKS_KEPT: usize = 1_000;
 
 /// The fold of all events up to some instant.
 #[derive(Debug, Clone, Default)]
 pub struct Fold {
     model: Model,
     tallies: Tallies,
+    marks: Arc<Vec<Mark>>,
     at: Option<MonoNs>,
     position: u64,
 }
@@ -30,6 +35,12 @@ impl Fold {
             self.tallies.keep(&self.model.snapshot());
         }
         self.model.apply(event);
+        if let What::Marked { instant } = event.what
+            && self.marks.len() < MARKS_KEPT
+            && let Err(place) = self.marks.binary_search_by_key(&instant, |mark| mark.at)
+        {
+            Arc::make_mut(&mut self.marks).insert(place, Mark { at: instant });
+        }
         self.at = Some(self.at.map_or(event.at, |at| at.max(event.at)));
         self.position = position;
     }
@@ -42,6 +53,11 @@ impl Fold {
     /// The number of events of the capture up to this state.
     pub fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Where marks were set, oldest first.
+    pub fn marks(&self) -> &Arc<Vec<Mark>> {
+        &self.marks
     }
 
     /// What is known by now.

@@ -1,7 +1,7 @@
 //! The process under observation: finding the CPython in it, and reading that from outside.
 //!
 //! [`Target::attach`] looks at a process as a debugger would, but reads only: it finds `_PyRuntime` through the
-//! dynamic linker's own tables in the target's memory, makes out the version, picks the [layout](layout), and
+//! dynamic linker's own tables in the target's memory, makes out the version, picks the layout, and
 //! checks it against what is there before anything is believed. From then on [`Target::interpreters`] and
 //! [`Target::thread_states`] say who may take a GIL, a [`GilProbe`] reads one GIL, and a [`Task`] says where in
 //! the kernel a thread is.

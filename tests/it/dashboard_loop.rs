@@ -310,6 +310,8 @@ fn help_and_readme_name_every_key() {
     }
     assert_eq!(markdown.lines().count(), BINDINGS.len() + 2);
     assert!(Group::ALL.iter().all(|group| BINDINGS.iter().any(|binding| binding.group == *group)));
+    let readme = include_str!("../../README.md");
+    assert!(readme.contains(&markdown), "the README's table of keys should be:\n{markdown}");
 }
 
 /// Bytes for a terminal, kept.

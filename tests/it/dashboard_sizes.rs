@@ -97,11 +97,21 @@ fn assert_harmless(buffer: &Buffer, what: &str) {
 
 #[test]
 fn every_widget_draws_at_every_size_and_stays_in_its_place() {
-    let sizes = sizes();
+    draw_every_widget(&sizes());
+}
+
+#[test]
+#[ignore = "minutes long: cargo test --release --test it -- --ignored really_every_size"]
+fn every_widget_draws_at_really_every_size() {
+    let sizes: Vec<(u16, u16)> = (0..=200).flat_map(|width| (0..=60).map(move |height| (width, height))).collect();
+    draw_every_widget(&sizes);
+}
+
+fn draw_every_widget(sizes: &[(u16, u16)]) {
     for (name, frame, state, session) in &cases() {
         let view = ViewModel::of(frame, state, *session);
         for (widget, draw) in widgets() {
-            for &(width, height) in &sizes {
+            for &(width, height) in sizes {
                 let theme = THEMES[usize::from((width + height) % 2)];
                 let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
                 draw(&view, theme, buffer.area, &mut buffer);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gilscope::event::{Event, What};
-use gilscope::recording::Reader;
 use gilscope::session::{
     Ability, Archive, Busy, CHECKPOINTS_KEPT, Checkpoints, Command, Engine, Events, Fed, Feed, Fold, Frame, Kept,
     Numbered, Origin, Play, Recorded, Session, Shift, Span, Watch,
@@ -303,12 +302,37 @@ fn a_recording_begun_late_has_what_was_before_and_replays_the_same() {
     hand.end();
     // The target's end closes the recording.
     assert_eq!(desk.ask(&[]).status.recording, None);
-    let mut replay = Desk::new(Engine::replay(Box::new(Recorded::new(Reader::open(&path).unwrap()))));
+    let mut replay = Desk::new(Engine::replay(Box::new(Recorded::open(&path).unwrap())));
     let end = replay.ask(&[Command::SeekTo(MonoNs(u64::MAX))]);
     assert_eq!(end.status.warnings, Vec::<String>::new());
     assert!(said(&end) == folded(&events, MonoNs(u64::MAX)));
     let at = events[events.len() / 3].at;
     assert!(said(&replay.ask(&[Command::SeekTo(at)])) == folded(&events, at));
+}
+
+#[test]
+fn a_mark_set_live_is_in_the_recording_from_the_first_frame_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("marked.gscope");
+    let named = path.clone();
+    let events = capture(4);
+    let hand = Hand::default();
+    let kept = Kept::new(8 << 20, Box::new(move || named.clone())).unwrap();
+    let mut desk = Desk::new(Engine::live(Box::new(hand.clone()), Some(Box::new(kept))));
+    let half = events.len() / 2;
+    hand.give(&events[..half]);
+    desk.ask(&[Command::Mark]);
+    desk.ask(&[Command::RecordStart, Command::Mark]);
+    let past = events[half / 2].at;
+    desk.ask(&[Command::SeekTo(past), Command::Mark, Command::Resume]);
+    hand.give(&events[half..]);
+    hand.end();
+    let live: Vec<MonoNs> = desk.ask(&[]).status.marks.iter().map(|mark| mark.at).collect();
+    assert_eq!(live, [past, events[half - 1].at]);
+    let mut replay = Desk::new(Engine::replay(Box::new(Recorded::open(&path).unwrap())));
+    let first = replay.ask(&[Command::Pause]);
+    assert!(first.status.position < past);
+    assert_eq!(first.status.marks.iter().map(|mark| mark.at).collect::<Vec<_>>(), live);
 }
 
 #[test]

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use gilscope::dashboard::console::{Console, Heard};
+use gilscope::dashboard::terminal::Takeover;
 use portable_pty::{CommandBuilder, MasterPty, PtyPair, PtySize, native_pty_system};
 
 use crate::observed::gilscope;
@@ -27,9 +29,13 @@ struct Terminal {
 
 impl Terminal {
     fn open(directory: &Path, arguments: &[&str]) -> Terminal {
+        Terminal::with(Path::new(env!("CARGO_BIN_EXE_gilscope")), directory, arguments)
+    }
+
+    fn with(program: &Path, directory: &Path, arguments: &[&str]) -> Terminal {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).expect("a pty");
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_gilscope"));
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
         command.cwd(directory);
         command.env("TERM", "xterm-256color");
@@ -285,4 +291,48 @@ fn without_a_terminal_there_are_lines_and_a_report() {
     let missing = gilscope().args(["replay", "/nonexistent.gscope"]).output().expect("it runs");
     assert_eq!(missing.status.code(), Some(5));
     assert!(String::from_utf8_lossy(&missing.stderr).contains("/nonexistent.gscope"));
+}
+
+#[test]
+fn a_panic_gives_the_terminal_back_and_is_readable() {
+    for half in ["dashboard::a_panic_here", "dashboard::a_panic_elsewhere"] {
+        let program = std::env::current_exe().expect("this program");
+        let mut terminal = Terminal::with(
+            &program,
+            Path::new("/"),
+            &["--exact", half, "--ignored", "--nocapture", "--test-threads=1"],
+        );
+        let _code = terminal.ended();
+        terminal.until("the panic in words", |screen| screen.contains("it has broken"));
+        assert!(terminal.text().contains("the terminal was taken"), "{half}: {}", terminal.text());
+    }
+}
+
+fn taken() -> Takeover {
+    let takeover = Takeover::begin().expect("a terminal");
+    assert!(is_raw(), "it was not taken");
+    takeover
+}
+
+fn is_raw() -> bool {
+    ratatui::crossterm::terminal::is_raw_mode_enabled().expect("a terminal")
+}
+
+#[test]
+#[ignore = "half of a_panic_gives_the_terminal_back_and_is_readable, run by it in a terminal"]
+fn a_panic_here() {
+    let _takeover = taken();
+    panic!("the terminal was taken, and then it has broken");
+}
+
+#[test]
+#[ignore = "half of a_panic_gives_the_terminal_back_and_is_readable, run by it in a terminal"]
+fn a_panic_elsewhere() {
+    let mut takeover = taken();
+    let _failed = thread::spawn(|| panic!("it has broken")).join();
+    let heard = takeover.next(PATIENCE).expect("a terminal");
+    assert!(is_raw(), "only the loop gives the terminal back");
+    drop(takeover);
+    eprintln!("the terminal was taken: {heard:?}");
+    assert!(matches!(heard, Some(Heard::Broken(_))), "{heard:?}");
 }

@@ -14,7 +14,6 @@ use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::widgets::screen;
-use gilscope::recording::Reader;
 use gilscope::session::{Command, Engine, Frame, Recorded, Session, Watch};
 use gilscope::time::{MonoNs, Ns};
 use ratatui::buffer::{Buffer, Cell};
@@ -40,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds: Option<f64> = arguments.next().map(|it| it.parse()).transpose()?;
     let size = arguments.next().unwrap_or_else(|| "120x36".to_owned());
     let (width, height) = size.split_once('x').ok_or("a size looks like 120x36")?;
-    let session = Session::start(Engine::replay(Box::new(Recorded::new(Reader::open(file.as_ref())?))))?;
+    let session = Session::start(Engine::replay(Box::new(Recorded::open(file.as_ref())?)))?;
     session.send(Command::Pause);
     let range = session.latest().status.range;
     let at = seconds.map_or(range.to, |seconds| range.from + Ns((seconds * 1e9) as u64));
