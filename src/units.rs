@@ -111,6 +111,18 @@ pub fn printable(text: &str, max: usize) -> String {
     out
 }
 
+/// A mean number of threads: `0.98`, `12.3`, `340`; what is above nothing never reads as nothing.
+pub fn mean_count(mean: f64) -> String {
+    match mean {
+        m if !m.is_finite() => "?".to_owned(),
+        m if m <= 0.0 => "0".to_owned(),
+        m if m < 0.005 => "<0.01".to_owned(),
+        m if m < 9.995 => format!("{m:.2}"),
+        m if m < 99.95 => format!("{m:.1}"),
+        m => format!("{m:.0}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

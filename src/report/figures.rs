@@ -92,15 +92,3 @@ pub(super) fn lost_share(thread: &ThreadFigures) -> Option<f64> {
 pub(super) fn most_lost<'a>(threads: impl Iterator<Item = &'a ThreadFigures>) -> Option<&'a ThreadFigures> {
     threads.filter(|thread| thread.lost > Ns::ZERO).max_by_key(|thread| (thread.lost, std::cmp::Reverse(thread.key)))
 }
-
-/// A mean number of threads: `0.98`, `12.3`, `340`; what is above nothing never reads as nothing.
-pub(super) fn mean_count(mean: f64) -> String {
-    match mean {
-        m if !m.is_finite() => "?".to_owned(),
-        m if m <= 0.0 => "0".to_owned(),
-        m if m < 0.005 => "<0.01".to_owned(),
-        m if m < 9.995 => format!("{m:.2}"),
-        m if m < 99.95 => format!("{m:.1}"),
-        m => format!("{m:.0}"),
-    }
-}

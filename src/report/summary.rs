@@ -36,7 +36,7 @@ fn of_gil(snapshot: &Snapshot, process: &ProcessFigures, shared: &SharedGil<'_>)
     let recent = recent(shared.gil, snapshot.at);
     let share =
         |part: Ns| part.share_of(recent.observed).and_then(figures::share).map_or("?".to_owned(), units::percent);
-    let waiters = recent.lost.share_of(recent.observed).map_or("?".to_owned(), figures::mean_count);
+    let waiters = recent.lost.share_of(recent.observed).map_or("?".to_owned(), units::mean_count);
     let handoffs = match recent.observed {
         Ns::ZERO => "?".to_owned(),
         observed => units::rate(recent.handoffs as f64 / observed.as_secs_f64()),

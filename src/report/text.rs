@@ -198,7 +198,7 @@ impl Page<'_> {
             return;
         }
         self.row("load", Style::Plain, &load(gil));
-        let mean = |value| figures::mean(value).map_or("?".to_owned(), figures::mean_count);
+        let mean = |value| figures::mean(value).map_or("?".to_owned(), units::mean_count);
         self.row(
             "contention",
             Style::Plain,

@@ -464,7 +464,7 @@ fn per_time(length: Ns, whole: Ns) -> f64 {
 
 /// `0.98 threads`, `1.00 thread`, `12.3 threads`.
 fn threads(mean: f64) -> String {
-    let number = figures::mean_count(mean);
+    let number = units::mean_count(mean);
     if number == "1.00" { "1.00 thread".to_owned() } else { format!("{number} threads") }
 }
 

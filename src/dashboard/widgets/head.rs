@@ -78,7 +78,7 @@ fn figures(head: &Head, window: Window, theme: Theme, area: Rect, buffer: &mut B
         return;
     };
     let bar = if width >= 100 { 10 } else { 0 };
-    let waiters = gil.waiters.map_or("?".to_owned(), mean_count);
+    let waiters = gil.waiters.map_or("?".to_owned(), units::mean_count);
     let waiters = if bar > 0 { format!("{waiters} (max {})", gil.max_waiters) } else { waiters };
     let alarm = alarm(gil.contention);
     for (label, value, tone) in [
@@ -124,18 +124,6 @@ fn share(share: Option<f64>, bar: usize, theme: Theme) -> String {
     match bar {
         0 => text,
         bar => format!("{text} {}", crate::text::left(&theme.bar(share.unwrap_or(0.0), bar), bar)),
-    }
-}
-
-/// A mean number of threads.
-fn mean_count(mean: f64) -> String {
-    match mean {
-        m if !m.is_finite() => "?".to_owned(),
-        m if m <= 0.0 => "0".to_owned(),
-        m if m < 0.005 => "<0.01".to_owned(),
-        m if m < 9.995 => format!("{m:.2}"),
-        m if m < 99.95 => format!("{m:.1}"),
-        m => format!("{m:.0}"),
     }
 }
 
