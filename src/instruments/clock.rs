@@ -44,14 +44,15 @@ pub fn sleep_until(until: MonoNs) {
 ///
 /// Three requests, each of which may be refused without harm: no timer slack, whose default of 50 us is as long as the
 /// shortest sampling intervals; a short slice, with which an EEVDF scheduler lets a thread that wakes go first (Linux
-/// 6.12, `sched_setattr(2)`; older kernels ignore it); and, where this user may, a nice value that does the same.
-/// Threads that the caller starts do not inherit the last two.
+/// 6.12, `sched_setattr(2)`; older kernels ignore it); and, where this user may and has not made gilscope
+/// nice, a nice value that does the same. Threads that the caller starts do not inherit the last two.
 pub fn punctual() {
     // SAFETY: PR_SET_TIMERSLACK takes one integer and touches no memory.
     let _refused = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000) };
     // SAFETY: getpriority takes integers only; 0 means the calling thread. An error reads as -1, which is harmless.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    let _granted = schedule_as(nice.min(EAGER)) || schedule_as(nice);
+    let eager = if nice > 0 { nice } else { nice.min(EAGER) };
+    let _granted = schedule_as(eager) || schedule_as(nice);
 }
 
 fn schedule_as(nice: i32) -> bool {
