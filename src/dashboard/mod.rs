@@ -5,7 +5,7 @@
 //!   ▲                   ▲
 //!   └── Command ◀── State ◀── Action ◀── key
 //! ```
-//! [`run`] takes terminal, console, clock and session as arguments: tests run the same loop as `gilscope attach`.
+//! [`run()`] takes terminal, console, clock and session as arguments: tests run the same loop as `gilscope attach`.
 //! Views are functions of a [`view::ViewModel`] and a [`theme::Theme`]; they read nothing else. What cannot be read
 //! off a frame cannot be shown, so that live and replay look the same.
 //!
