@@ -41,7 +41,12 @@ impl GilAccount {
                 let waited = thread.standing(self.key)?.standing == Standing::Waiting;
                 let waits = self.standing_at(&step.tick, *key) == Some(Standing::Waiting);
                 let usage = thread.step_at(step.tick.at).filter(|usage| waited && waits && usage.over <= longest)?;
-                let time_outs = (usage.over.0 / self.switch_interval.0.max(1) + 1).min(usage.timeslices);
+                let time_outs_at_least = usage.over.0 / self.switch_interval.0.max(1);
+                // Who took it was woken for it, and once more to ask again: that makes up for a time-out it did not have.
+                if usage.timeslices <= time_outs_at_least {
+                    return None;
+                }
+                let time_outs = (time_outs_at_least + 1).min(usage.timeslices);
                 let explained = Ns(TIME_OUT_ON_CPU.0.saturating_mul(time_outs));
                 let beyond = usage.on_cpu.saturating_sub(explained);
                 (beyond >= TAKE_ON_CPU).then_some((beyond, *key))
