@@ -392,7 +392,10 @@ fn a_signal_that_was_ignored_stays_ignored() {
     let program = [python.program.as_os_str(), OsStr::new("-c"), OsStr::new(code)];
     // nohup(1), and a shell's job in the background.
     let mut child = Child::spawn(&mut in_shell("trap '' HUP INT; exec \"$@\"", &report_on(&["-q"], &program)));
-    assert_eq!(child.ready(PATIENCE), ["1", "2"]);
+    // Whoever runs the tests may have had others ignored; SIGTERM, hardly.
+    let ignored = child.ready(PATIENCE);
+    assert!(ignored.starts_with(&["1".to_owned(), "2".to_owned()]), "{ignored:?}");
+    assert!(!ignored.contains(&"15".to_owned()), "{ignored:?}");
     send("HUP", child.pid());
     send("INT", child.pid());
     thread::sleep(Duration::from_millis(100));

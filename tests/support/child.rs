@@ -3,9 +3,11 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 /// Asks again and again until there is an answer.
 ///
@@ -20,6 +22,20 @@ pub fn eventually<T>(limit: Duration, what: &str, mut ask: impl FnMut() -> Optio
         assert!(Instant::now() < deadline, "waited {limit:?} in vain for {what}");
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Lets children begin with their signals at the default, whoever started the tests: a background job of a shell has
+/// SIGINT and SIGQUIT ignored, and so have all that it starts. What is handled here begins at the default there.
+pub fn unignore_signals() {
+    static DONE: Once = Once::new();
+    DONE.call_once(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let set = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default().trim().to_owned();
+        let ignored = u64::from_str_radix(&set, 16).unwrap_or(0);
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 1) {
+            signal_hook::flag::register(signal, Arc::default()).expect("a handler for it");
+        }
+    });
 }
 
 /// What a child had said when it ended.
@@ -50,6 +66,7 @@ impl Child {
     /// # Panics
     /// If it cannot be started.
     pub fn spawn(command: &mut Command) -> Child {
+        unignore_signals();
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let said = format!("{command:?}");
         let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start {said}: {error}"));

@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::support::child::unignore_signals;
+
 /// Interpreters to test beside those that are found: files, separated by colons.
 pub const EXTRA: &str = "GILSCOPE_TEST_PYTHONS";
 
@@ -113,6 +115,7 @@ impl fmt::Display for Python {
 pub fn pythons() -> &'static [Python] {
     static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
     let found = FOUND.get_or_init(|| {
+        unignore_signals();
         let mut found: Vec<Python> = Vec::new();
         for candidate in candidates("python3") {
             let skip = |why: &str| eprintln!("skipped {}: {why}", candidate.display());
