@@ -30,7 +30,7 @@ const PATIENCE: u64 = 25;
 /// How long a process that replaced itself may take to become a Python again.
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
 /// Share of one core that ticks may use before the interval is lengthened.
-const OWN_SHARE: f64 = 0.08;
+const OWN_SHARE: f64 = 0.12;
 /// Time over which that share is measured.
 const SHARE_WINDOW: Ns = Ns(250_000_000);
 
@@ -279,7 +279,7 @@ impl Run {
         let allowed = OWN_SHARE * (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
         let next = if share > allowed {
             Ns(interval.0.saturating_mul(2))
-        } else if interval > asked && share < allowed / 3.0 {
+        } else if interval > asked && share < allowed * 0.4 {
             Ns(interval.0 / 2).max(asked)
         } else {
             return;

@@ -184,7 +184,7 @@ impl Sampler {
         }
         self.cause = trouble;
         let early = self.cause == Cause::Unexplained
-            && at.since(self.scan.began) >= URGENT_SPACING.max(Ns(self.scan.due.since(self.scan.began).0 / 4));
+            && at.since(self.scan.began) >= URGENT_SPACING.max(Ns(self.scan.due.since(self.scan.began).0 / 2));
         if self.scan.is_due(at) || early {
             match self.target.image() {
                 ImageState::Same => {}

@@ -109,14 +109,29 @@ fn run(buffer: &Buffer, x: u16, y: u16, out: &mut String) -> Result<u16, std::fm
     if !text.trim().is_empty() {
         let weight = if first.modifier.contains(Modifier::BOLD) { r#" font-weight="bold""# } else { "" };
         let faint = if first.modifier.contains(Modifier::DIM) { r#" opacity="0.65""# } else { "" };
-        let text = text.replace('&', "&amp;").replace('<', "&lt;");
-        writeln!(
-            out,
-            r#"<text x="{left:.1}" y="{:.1}" textLength="{wide:.1}" fill="{ink}"{weight}{faint}>{text}</text>"#,
-            top + 13.5
-        )?;
+        writeln!(out, r#"<text fill="{ink}"{weight}{faint}>"#)?;
+        words(&text, left, top + 13.5, out)?;
+        writeln!(out, "</text>")?;
     }
     Ok(length.max(1))
+}
+
+/// Every character at its own place, whatever the width of the viewer's font.
+fn words(text: &str, left: f32, base: f32, out: &mut String) -> std::fmt::Result {
+    let mut column = 0;
+    for word in text.split(' ') {
+        let mut places = String::new();
+        for c in word.chars() {
+            write!(places, "{:.1} ", left + CELL.0 * column as f32)?;
+            column += c.to_string().width();
+        }
+        column += 1;
+        if !word.is_empty() {
+            let word = word.replace('&', "&amp;").replace('<', "&lt;");
+            write!(out, r#"<tspan x="{}" y="{base:.1}">{word}</tspan>"#, places.trim_end())?;
+        }
+    }
+    Ok(())
 }
 
 /// Ink, and paper where it is not the terminal's own.
