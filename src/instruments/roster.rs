@@ -80,11 +80,6 @@ impl Roster {
         }
     }
 
-    /// How many are there.
-    pub fn len(&self) -> usize {
-        self.members.len()
-    }
-
     /// A member.
     pub fn member(&mut self, thread: ThreadKey) -> Option<&mut Member> {
         self.members.get_mut(&thread)

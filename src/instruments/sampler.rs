@@ -146,16 +146,6 @@ impl Sampler {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
     }
 
-    /// How many threads are there.
-    pub fn threads(&self) -> usize {
-        self.roster.len()
-    }
-
-    /// The key of the process image.
-    pub fn process(&self) -> ProcessKey {
-        self.process
-    }
-
     /// Looks once. `None`: it was too late for a look to count.
     pub fn tick(&mut self, when: Punctuality, keys: &mut Keys, events: &mut Vec<Event>) -> Option<Verdict> {
         let at = clock::now();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use super::encoder::Chunk;
 use super::error::RecordingError;
-use super::file::RecordingFile;
 use super::format::{ChunkKind, MAJOR, MINOR, preamble};
 use super::reader::Reader;
 use crate::time::MonoNs;
@@ -80,14 +79,6 @@ impl ChunkRing {
             length += part_len;
         }
         RingSource { parts, length, at: 0 }
-    }
-
-    /// Writes what is held into a file just made. The chunks that the encoder makes afterwards may be appended to it.
-    ///
-    /// # Errors
-    /// As [`RecordingFile::append`].
-    pub fn save(&self, file: &mut RecordingFile) -> Result<(), RecordingError> {
-        self.chunks().try_for_each(|chunk| file.append(chunk))
     }
 
     /// What is held now, oldest first, and before it where the recording comes from.
