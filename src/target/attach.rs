@@ -305,6 +305,7 @@ fn no_runtime(pid: Pid, origin: Origin, none: NoRuntime) -> Setback {
         NoRuntime::NotPython => now_or_later(AttachError::NotPython { pid, program: program() }),
         NoRuntime::Foreign => now_or_later(AttachError::Bits32(pid)),
         NoRuntime::Hidden => Setback::Final(AttachError::RuntimeHidden(pid)),
+        NoRuntime::OtherLibc => Setback::Final(AttachError::OtherLibc(pid)),
         NoRuntime::Python2 => now_or_later(AttachError::Python2(pid)),
         NoRuntime::Other(implementation) => now_or_later(AttachError::OtherImplementation { pid, implementation }),
         NoRuntime::UnknownVersion(version) => Setback::Final(AttachError::UnknownVersion { pid, version }),

@@ -6,8 +6,17 @@ use crate::target::error::ReadError;
 use crate::target::layout::Machine;
 use crate::target::memory::Memory;
 
-/// Most of the C library that is searched for its banner.
+/// Most of a module that is searched for what tells its C library.
 const MAX_SCAN: u64 = 8 << 20;
+/// Of `tid` in musl's `struct pthread` (src/internal/pthread_impl.h).
+const MUSL_TID_OFFSET: u64 = match Machine::HERE {
+    Machine::X86_64 => 48,
+    Machine::Aarch64 => 32,
+};
+/// What every program with musl's `strerror` holds (src/errno/__strerror.h); glibc says "Success".
+const OF_MUSL: &[u8] = b"No error information\0";
+/// What every program with glibc's `malloc` holds, also a static one: the names of its tunables, since 2.26.
+const OF_GLIBC: &[u8] = b"glibc.malloc.";
 
 /// The target's C library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +33,6 @@ pub(crate) struct Libc {
 pub(crate) enum LibcKind {
     Glibc,
     Musl,
-    Unknown,
 }
 
 impl std::fmt::Display for Libc {
@@ -33,30 +41,39 @@ impl std::fmt::Display for Libc {
             (LibcKind::Glibc, Some(minor)) => write!(f, "glibc 2.{minor}"),
             (LibcKind::Glibc, None) => f.write_str("glibc"),
             (LibcKind::Musl, _) => f.write_str("musl"),
-            (LibcKind::Unknown, _) => f.write_str("unknown"),
         }
     }
 }
 
-/// Finds the C library among the modules.
-pub(crate) fn detect(memory: &Memory, modules: &[Module]) -> Result<Libc, ReadError> {
+/// Finds the C library among the modules; `None` if there is none, or not one of these.
+pub(crate) fn detect(memory: &Memory, modules: &[Module]) -> Result<Option<Libc>, ReadError> {
     if let Some((module, _)) = elf::find(memory, modules, "gnu_get_libc_version")? {
-        return Ok(Libc {
-            kind: LibcKind::Glibc,
-            minor: glibc_minor(memory, module)?,
-            tid_offset: published_tid_offset(memory, modules)?.unwrap_or(match Machine::HERE {
-                Machine::X86_64 => 720,
-                Machine::Aarch64 => 208,
-            }),
-        });
+        let minor = constants(memory, module)?.iter().find_map(|bytes| minor_in_banner(bytes));
+        return Ok(Some(Libc { kind: LibcKind::Glibc, minor, tid_offset: glibc_tid_offset(memory, modules)? }));
     }
-    let musl = modules.iter().any(|it| it.name.starts_with("ld-musl-") || it.name.starts_with("libc.musl-"));
-    // `struct pthread` in musl's src/internal/pthread_impl.h.
-    let tid_offset = match Machine::HERE {
-        Machine::X86_64 => 48,
-        Machine::Aarch64 => 32,
-    };
-    Ok(Libc { kind: if musl { LibcKind::Musl } else { LibcKind::Unknown }, minor: None, tid_offset })
+    // Alpine's musl is called ld-musl-x86_64.so.1, Debian's libc.so, and a static one has no name at all.
+    let (likely, others): (Vec<&Module>, Vec<&Module>) =
+        modules.iter().partition(|it| it.name.starts_with("ld-musl-") || it.name.starts_with("libc."));
+    for module in likely.into_iter().chain(others) {
+        for bytes in constants(memory, module)? {
+            let holds = |words: &[u8]| memchr::memmem::find(&bytes, words).is_some();
+            if holds(OF_MUSL) {
+                return Ok(Some(Libc { kind: LibcKind::Musl, minor: None, tid_offset: MUSL_TID_OFFSET }));
+            }
+            if holds(OF_GLIBC) {
+                let tid_offset = glibc_tid_offset(memory, modules)?;
+                return Ok(Some(Libc { kind: LibcKind::Glibc, minor: minor_in_banner(&bytes), tid_offset }));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn glibc_tid_offset(memory: &Memory, modules: &[Module]) -> Result<u64, ReadError> {
+    Ok(published_tid_offset(memory, modules)?.unwrap_or(match Machine::HERE {
+        Machine::X86_64 => 720,
+        Machine::Aarch64 => 208,
+    }))
 }
 
 /// What glibc publishes for debuggers (nptl_db/structs.def): bits, count, offset.
@@ -70,33 +87,30 @@ fn published_tid_offset(memory: &Memory, modules: &[Module]) -> Result<Option<u6
     })
 }
 
-/// The version in glibc's banner, which lies among its constants.
-fn glibc_minor(memory: &Memory, module: &Module) -> Result<Option<u16>, ReadError> {
+/// The segments of a module that may hold constants.
+fn constants(memory: &Memory, module: &Module) -> Result<Vec<Vec<u8>>, ReadError> {
+    let mut found = Vec::new();
     // Older linkers put constants into the code segment.
     for access in [SegmentAccess::ReadOnly, SegmentAccess::Code] {
         for segment in module.segments().iter().filter(|it| it.access == access) {
             let mut bytes = vec![0u8; segment.length.min(MAX_SCAN) as usize];
             match memory.read(segment.start, &mut bytes) {
-                Ok(()) => {
-                    if let Some(minor) = minor_in_banner(&bytes) {
-                        return Ok(Some(minor));
-                    }
-                }
+                Ok(()) => found.push(bytes),
                 Err(ReadError::Fault { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// `GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.`
 fn minor_in_banner(bytes: &[u8]) -> Option<u16> {
     const BANNER: &[u8] = b"GNU C Library (";
     const VERSION: &[u8] = b"release version 2.";
-    let at = bytes.windows(BANNER.len()).position(|it| it == BANNER)?;
+    let at = memchr::memmem::find(bytes, BANNER)?;
     let banner = bytes.get(at..bytes.len().min(at + 256))?;
-    let at = banner.windows(VERSION.len()).position(|it| it == VERSION)? + VERSION.len();
+    let at = memchr::memmem::find(banner, VERSION)? + VERSION.len();
     let digits: String =
         banner.get(at..)?.iter().take_while(|it| it.is_ascii_digit()).take(4).map(|it| char::from(*it)).collect();
     digits.parse().ok()
@@ -110,6 +124,23 @@ pub(crate) fn tid_address(pthread: Address, libc: &Libc) -> Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Pid;
+    use crate::target::elf::Segment;
+
+    /// What a static program with these constants runs on.
+    fn detected(constants: &[u8]) -> Option<LibcKind> {
+        let memory = Memory::open(Pid(std::process::id())).unwrap();
+        let start = Address(constants.as_ptr().addr() as u64);
+        let segment = Segment { start, length: constants.len() as u64, access: SegmentAccess::ReadOnly };
+        detect(&memory, &[Module::without_symbols(vec![segment])]).unwrap().map(|libc| libc.kind)
+    }
+
+    #[test]
+    fn a_static_program_shows_its_c_library() {
+        assert_eq!(detected(b"..\0No error information\0Illegal byte sequence\0"), Some(LibcKind::Musl));
+        assert_eq!(detected(b"..glibc.malloc.mxfast\0"), Some(LibcKind::Glibc));
+        assert_eq!(detected(b"Success\0"), None);
+    }
 
     #[test]
     fn banners() {

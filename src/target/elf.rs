@@ -210,6 +210,12 @@ fn tables(memory: &Memory, bias: u64, dynamic: Address, length: u64) -> Result<O
 }
 
 impl Module {
+    /// One that exports nothing.
+    #[cfg(test)]
+    pub fn without_symbols(segments: Vec<Segment>) -> Module {
+        Module { name: String::new(), bias: 0, segments, tables: None }
+    }
+
     /// The segments in memory.
     pub fn segments(&self) -> &[Segment] {
         &self.segments

@@ -95,6 +95,9 @@ pub enum AttachError {
     /// A CPython without the symbol that everything starts from.
     #[error("process {} runs a CPython that hides its `_PyRuntime`", .0.0)]
     RuntimeHidden(Pid),
+    /// On a C library whose waiters gilscope could not tell.
+    #[error("process {} runs a CPython on a C library that is neither glibc nor musl", .0.0)]
+    OtherLibc(Pid),
     /// Too old, too new, or unknown.
     #[error("process {} runs Python {version}; gilscope knows 3.7.4 to 3.15", pid.0)]
     UnknownVersion {
@@ -161,6 +164,7 @@ impl AttachError {
             | AttachError::OtherImplementation { .. }
             | AttachError::Bits32(_)
             | AttachError::RuntimeHidden(_)
+            | AttachError::OtherLibc(_)
             | AttachError::UnknownVersion { .. }
             | AttachError::Prerelease { .. }
             | AttachError::LayoutMismatch { .. } => Kind::Unsupported,
@@ -178,7 +182,7 @@ impl AttachError {
                 Some(format!("if a Python runs below it, find it with: pgrep -P {} -a", pid.0))
             }
             AttachError::StillStarting(pid) => Some(format!("try again: gilscope attach {}", pid.0)),
-            AttachError::RuntimeHidden(_) => Some(
+            AttachError::RuntimeHidden(_) | AttachError::OtherLibc(_) => Some(
                 "run the program with an ordinary CPython 3.7.4 to 3.15, from python.org or a distribution".to_owned(),
             ),
             AttachError::Python2(_)

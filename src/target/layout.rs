@@ -145,7 +145,7 @@ impl Machine {
     /// `sizeof(pthread_mutex_t)`.
     fn mutex_size(self, libc: LibcKind) -> u64 {
         match (self, libc) {
-            (Machine::Aarch64, LibcKind::Glibc | LibcKind::Unknown) => 48,
+            (Machine::Aarch64, LibcKind::Glibc) => 48,
             _ => 40,
         }
     }

@@ -30,6 +30,8 @@ pub(crate) enum NoRuntime {
     NotYet,
     /// A CPython, or so it seems, without `_PyRuntime`.
     Hidden,
+    /// Neither on glibc nor on musl.
+    OtherLibc,
     /// Python 2.
     Python2,
     /// Not CPython.
@@ -55,7 +57,11 @@ impl From<ReadError> for NoRuntime {
 impl Runtime {
     /// Finds the CPython among a process's modules.
     pub fn find(memory: &Memory, modules: &Modules, hurry: Hurry) -> Result<Runtime, NoRuntime> {
-        let Some((module, symbol)) = elf::find(memory, &modules.native, "_PyRuntime")? else {
+        let found = match elf::find(memory, &modules.native, "_PyRuntime")? {
+            None => version::find_by_cookie(memory, &modules.native)?,
+            found => found,
+        };
+        let Some((module, symbol)) = found else {
             return Err(without_runtime(memory, modules, hurry)?);
         };
         let detected = match version::detect(memory, module, symbol, hurry) {
@@ -65,7 +71,12 @@ impl Runtime {
             Err(NoVersion::Prerelease(version)) => return Err(NoRuntime::Prerelease(version)),
             Err(NoVersion::Read(error)) => return Err(NoRuntime::Read(error)),
         };
-        let libc = c_library::detect(memory, &modules.native)?;
+        let libc = match (c_library::detect(memory, &modules.native)?, hurry) {
+            (Some(libc), _) => libc,
+            // Right after exec(2), the libraries are not there yet.
+            (None, Hurry::CanWait) => return Err(NoRuntime::NotYet),
+            (None, Hurry::LastChance) => return Err(NoRuntime::OtherLibc),
+        };
         let mismatch = |what| NoRuntime::Layout(detected.version.to_string(), what);
         let layout = match layout::of(memory, symbol.address, &detected, Machine::HERE, libc.kind) {
             Ok(layout) => layout,

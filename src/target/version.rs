@@ -9,6 +9,8 @@ use crate::target::memory::Memory;
 const COOKIE: [u8; 8] = *b"xdebugpy";
 /// Most of a module's data that is searched for the version string.
 const MAX_SCAN: u64 = 64 << 20;
+/// Most of a segment that is searched for the cookie.
+const MAX_COOKIE_SCAN: u64 = 16 << 20;
 /// `Py_GetVersion` cuts each of its three parts at 80 bytes.
 const MAX_VERSION_STRING: usize = 256;
 
@@ -77,6 +79,37 @@ pub(crate) fn detect(memory: &Memory, module: &Module, runtime: Symbol, hurry: H
         },
     };
     Ok(Detected { version, flavour: Flavour::WithGil })
+}
+
+/// Finds the `_PyRuntime` of a CPython that exports no symbols, a fully static one say: by what 3.13 and later begin
+/// it with. Its size is what it says of itself.
+pub(crate) fn find_by_cookie<'a>(
+    memory: &Memory,
+    modules: &'a [Module],
+) -> Result<Option<(&'a Module, Symbol)>, ReadError> {
+    for module in modules {
+        for segment in module.segments().iter().filter(|it| it.access == SegmentAccess::Data) {
+            let mut bytes = vec![0u8; segment.length.min(MAX_COOKIE_SCAN) as usize];
+            match memory.read(segment.start, &mut bytes) {
+                Ok(()) => {}
+                Err(ReadError::Fault { .. }) => continue,
+                Err(error) => return Err(error),
+            }
+            for at in memchr::memmem::find_iter(&bytes, &COOKIE) {
+                let word = |offset: usize| {
+                    let bytes = bytes.get(at + offset..)?.first_chunk::<8>()?;
+                    Some(u64::from_le_bytes(*bytes))
+                };
+                let is_python_3 = word(8).is_some_and(|version| version >> 24 == 3);
+                if let Some(size) = word(24).filter(|_| is_python_3 && segment.start.0.wrapping_add(at as u64) % 8 == 0)
+                {
+                    let address = Address(segment.start.0.wrapping_add(at as u64));
+                    return Ok(Some((module, Symbol { address, size })));
+                }
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Takes `PY_VERSION_HEX` apart (patchlevel.h).
@@ -174,6 +207,30 @@ pub(crate) fn minor_in_name(name: &str) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Pid;
+    use crate::target::elf::Segment;
+
+    /// Where a `_PyRuntime` is found that lies in our own memory behind `words`.
+    fn found_by_cookie(words: &[u64]) -> Option<(u64, u64)> {
+        let memory = Memory::open(Pid(std::process::id())).unwrap();
+        let start = Address(words.as_ptr().addr() as u64);
+        let data = Segment { start, length: size_of_val(words) as u64, access: SegmentAccess::Data };
+        let nothing = Segment { start: Address(4096), length: 4096, access: SegmentAccess::Data };
+        let modules = [Module::without_symbols(vec![nothing, data])];
+        let found = find_by_cookie(&memory, &modules).unwrap();
+        found.map(|(_, symbol)| ((symbol.address.0 - start.0) / 8, symbol.size))
+    }
+
+    #[test]
+    fn a_runtime_without_symbols_is_found_by_its_cookie() {
+        let cookie = u64::from_le_bytes(COOKIE);
+        assert_eq!(found_by_cookie(&[7, cookie, 5, cookie, 0x30d_05f0, 0, 283_408]), Some((3, 283_408)));
+        assert_eq!(found_by_cookie(&[cookie, 0x20d_05f0, 0, 283_408]), None, "not Python 3");
+        assert_eq!(found_by_cookie(&[0, cookie, 0x30d_05f0, 0]), None, "cut off");
+        let shifted = [cookie << 8, cookie >> 56 | 0x30d_05f0 << 8, 0x30d_05f0 >> 56, 283_408 << 8, 0];
+        assert_eq!(found_by_cookie(&shifted), None, "not aligned");
+        assert_eq!(found_by_cookie(&[0; 8]), None);
+    }
 
     #[test]
     fn what_py_get_version_composes_is_found_in_either_form() {

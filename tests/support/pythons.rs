@@ -30,6 +30,10 @@ name = implementation.name if implementation else ('cpython' if 'PyPy' not in sy
 variables = sysconfig.get_config_vars()
 include = sysconfig.get_paths()['include']
 has_headers = os.path.exists(os.path.join(include, 'Python.h'))
+try:
+    import ctypes
+except ImportError:
+    ctypes = None
 for answer in (
     name,
     '%d.%d.%d' % sys.version_info[:3],
@@ -41,6 +45,7 @@ for answer in (
     os.readlink('/proc/self/exe'),
     include if has_headers else '',
     variables.get('EXT_SUFFIX') or variables.get('SO') or '',
+    int(ctypes is not None),
 ):
     sys.stdout.write('%s\n' % (answer,))
 ";
@@ -62,6 +67,8 @@ pub struct Python {
     pub include: Option<PathBuf>,
     /// How a C extension's file name ends (`EXT_SUFFIX`).
     pub ext_suffix: String,
+    /// Whether `ctypes` can be imported.
+    pub ctypes: bool,
 }
 
 impl Python {
@@ -223,7 +230,8 @@ fn ask(candidate: &Path) -> Result<Python, String> {
         return Err(format!("{status}: {}", complaint.lines().next().unwrap_or("no word on stderr")));
     }
     let lines: Vec<&str> = answer.lines().collect();
-    let [name, version, level, pointer, free_threaded, debug, executable, image, include, ext_suffix] = lines[..]
+    let [name, version, level, pointer, free_threaded, debug, executable, image, include, ext_suffix, ctypes] =
+        lines[..]
     else {
         return Err(format!("it answered {answer:?}"));
     };
@@ -252,5 +260,6 @@ fn ask(candidate: &Path) -> Result<Python, String> {
         debug: debug == "1",
         include: Some(PathBuf::from(include)).filter(|include| !include.as_os_str().is_empty()),
         ext_suffix: ext_suffix.to_owned(),
+        ctypes: ctypes == "1",
     })
 }
