@@ -290,16 +290,21 @@ impl Roster {
         if self.unswept.is_empty() { Swept::All } else { Swept::Some }
     }
 
-    /// Reads one thread's totals and tells them if there is news.
-    pub fn tell_usage(&mut self, thread: ThreadKey, told: Told, at: MonoNs, events: &mut Vec<Event>) {
-        let Some(member) = self.members.get_mut(&thread) else { return };
-        let Some(task) = member.task.as_mut() else { return };
+    /// Reads one thread's totals and tells them if there is news. How often it was given a core so far.
+    pub fn tell_usage(&mut self, thread: ThreadKey, told: Told, at: MonoNs, events: &mut Vec<Event>) -> Option<u64> {
+        let member = self.members.get_mut(&thread)?;
+        let task = member.task.as_mut()?;
         match task.schedstat() {
-            Ok(usage) if member.has_news(&usage, told) => member.tell(thread, usage, at, events),
-            Ok(_) => {}
+            Ok(usage) => {
+                if member.has_news(&usage, told) {
+                    member.tell(thread, usage, at, events);
+                }
+                return Some(usage.timeslices);
+            }
             Err(TaskError::Gone) => self.ended(thread, at, events),
             Err(_) => self.failed_reads += 1,
         }
+        None
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::event::{Address, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
+use crate::event::{Address, Cpu, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
 use crate::instruments::roster::{Roster, StateKey, Told};
 use crate::target::{Blocked, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState};
 use crate::time::{MonoNs, Ns};
@@ -30,6 +30,15 @@ pub struct Watch {
     /// Where the search among the others goes on.
     cursor: usize,
     placed_at: MonoNs,
+    core: Option<Core>,
+}
+
+/// The core that a thread was on after it had been given one so many times.
+#[derive(Debug, Clone, Copy)]
+struct Core {
+    of: ThreadKey,
+    timeslices: u64,
+    cpu: Cpu,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +89,7 @@ impl Watch {
             candidates: Vec::new(),
             cursor: 0,
             placed_at: MonoNs(0),
+            core: None,
         }
     }
 
@@ -340,18 +350,26 @@ impl Watch {
             return None;
         }
         self.placed_at = at;
+        let timeslices = roster.tell_usage(thread, Told::IfDelayed, at, events);
         let task = roster.member(thread)?.task.as_mut()?;
-        let placement = match task.stat() {
-            Ok(stat) if stat.state == TaskState::Running => Placement::OnOrQueued(stat.cpu),
-            Ok(stat) => Placement::Asleep(stat.cpu),
-            Err(TaskError::Gone) => return None,
+        // A task changes its core only by being given another: until then `syscall` tells the rest, for a quarter of
+        // what `stat` costs.
+        let known = self.core.filter(|core| core.of == thread && timeslices == Some(core.timeslices));
+        let found = match known {
+            Some(Core { cpu, .. }) => task.blocked().map(|blocked| (blocked == Blocked::Running, cpu)),
+            None => task.stat().map(|stat| (stat.state == TaskState::Running, stat.cpu)),
+        };
+        match found {
+            Ok((wants_core, cpu)) => {
+                self.core = timeslices.map(|timeslices| Core { of: thread, timeslices, cpu });
+                Some(if wants_core { Placement::OnOrQueued(cpu) } else { Placement::Asleep(cpu) })
+            }
+            Err(TaskError::Gone) => None,
             Err(_) => {
                 roster.failed_reads += 1;
-                Placement::Unknown
+                Some(Placement::Unknown)
             }
-        };
-        roster.tell_usage(thread, Told::IfDelayed, at, events);
-        Some(placement)
+        }
     }
 
     fn bring_forward(&mut self, thread: ThreadKey) {
