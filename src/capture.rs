@@ -126,6 +126,7 @@ struct Run {
     health_told: MonoNs,
     dropped: u64,
     share_from: (MonoNs, Ns),
+    cpu_before: Ns,
     reads_before: (u64, u64),
 }
 
@@ -152,6 +153,7 @@ impl Run {
             health_told: now,
             dropped: 0,
             share_from: (now, clock::thread_cpu()),
+            cpu_before: clock::process_cpu(),
             reads_before: (0, 0),
         }
     }
@@ -300,7 +302,7 @@ impl Run {
     }
 
     fn tell_health(&mut self, now: MonoNs) {
-        self.health.own_cpu = clock::process_cpu();
+        self.health.own_cpu = clock::process_cpu().saturating_sub(self.cpu_before);
         self.health.dropped_events = self.dropped;
         self.health_told = now;
         self.batch.push(Event { at: now, what: What::Health(self.health) });

@@ -447,6 +447,6 @@ pub struct Health {
     pub torn_reads: u64,
     /// Events that the bounded queue had no room for.
     pub dropped_events: u64,
-    /// CPU time that gilscope itself has used.
+    /// CPU time that gilscope itself has used since the capture began: finding the target is not in it.
     pub own_cpu: Ns,
 }

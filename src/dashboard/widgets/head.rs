@@ -77,7 +77,7 @@ fn figures(head: &Head, window: Window, theme: Theme, area: Rect, buffer: &mut B
         line.draw(area, buffer);
         return;
     };
-    let bar = if width >= 100 { 10 } else { 0 };
+    let bar = if width >= 112 { 10 } else { 0 };
     let waiters = gil.waiters.map_or("?".to_owned(), units::mean_count);
     let waiters = if bar > 0 { format!("{waiters} (max {})", gil.max_waiters) } else { waiters };
     let alarm = alarm(gil.contention);
