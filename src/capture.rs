@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, What};
+use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, ThreadKey, What};
 use crate::instruments::clock;
 use crate::instruments::schedule::Schedule;
-use crate::instruments::{Keys, Punctuality, Sampler, Verdict};
+use crate::instruments::{Found, Keys, Punctuality, Release, Sampler, Switches, Verdict};
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
 
@@ -31,6 +31,8 @@ const PATIENCE: u64 = 25;
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
 /// Share of one core that ticks may use before the interval is lengthened.
 const OWN_SHARE: f64 = 0.12;
+/// With more threads than these, switch records are taken by the batch, not at every tick.
+const MANY_THREADS: usize = 64;
 /// Time over which that share is measured.
 const SHARE_WINDOW: Ns = Ns(250_000_000);
 
@@ -41,8 +43,22 @@ pub struct Options {
     pub interval: Ns,
     /// How long, by the wall clock; `None`: until the target ends or it is stopped.
     pub duration: Option<Ns>,
+    /// Which instruments look.
+    pub precision: Precision,
     /// gilscope's version.
     pub tool_version: String,
+}
+
+/// Which instruments look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Precision {
+    /// The sampler alone.
+    Sampled,
+    /// The sampler and the kernel's switch records.
+    Fused {
+        /// What the records may cost the target: a share of its time.
+        budget: f64,
+    },
 }
 
 /// A capture that runs.
@@ -122,6 +138,9 @@ struct Run {
     started: MonoNs,
     batch: Vec<Event>,
     batch_since: MonoNs,
+    /// Events in their order, on their way out.
+    ready: Vec<Event>,
+    switches: Option<Switches>,
     health: Health,
     health_told: MonoNs,
     dropped: u64,
@@ -142,6 +161,10 @@ impl Run {
         let now = clock::now();
         Run {
             schedule: Schedule::new(now, options.interval, now.0),
+            switches: match options.precision {
+                Precision::Sampled => None,
+                Precision::Fused { budget } => Some(Switches::new(budget)),
+            },
             options,
             stop,
             sender,
@@ -149,6 +172,7 @@ impl Run {
             started: now,
             batch: Vec::new(),
             batch_since: now,
+            ready: Vec::new(),
             health: Health::default(),
             health_told: now,
             dropped: 0,
@@ -181,7 +205,10 @@ impl Run {
         CaptureInfo {
             tool_version: self.options.tool_version.clone(),
             start_unix_ns: clock::unix_now(),
-            mode: Mode::Sampled,
+            mode: match self.options.precision {
+                Precision::Sampled => Mode::Sampled,
+                Precision::Fused { .. } => Mode::Fused,
+            },
             interval: self.schedule.interval(),
             host: read("/proc/sys/kernel/hostname"),
             kernel: read("/proc/sys/kernel/osrelease"),
@@ -214,6 +241,7 @@ impl Run {
                 return Over::Ended(Ending::LostSight { reason: error.to_string() });
             }
         };
+        self.follow_switches(0);
         let mut looked = clock::now();
         loop {
             let now = clock::now();
@@ -232,7 +260,11 @@ impl Run {
             let late = now.since(due.at) > self.schedule.tolerance()
                 && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE));
             let when = if late { Punctuality::Late } else { Punctuality::OnTime };
-            let Some(verdict) = sampler.tick(when, &mut self.keys, &mut self.batch) else {
+            let told = self.batch.len();
+            let asleep = self.fell_asleep(&mut sampler);
+            let verdict = sampler.tick(when, &asleep, &mut self.keys, &mut self.batch);
+            self.follow_switches(told);
+            let Some(verdict) = verdict else {
                 self.health.late += 1;
                 continue;
             };
@@ -252,6 +284,24 @@ impl Run {
                 return Over::Ended(ending);
             }
         }
+    }
+
+    /// Who has gone to sleep since the look before.
+    fn fell_asleep(&mut self, sampler: &mut Sampler) -> Vec<ThreadKey> {
+        let Some(switches) = &mut self.switches else { return Vec::new() };
+        if switches.followed() <= MANY_THREADS && switches.drain() == Found::Birth {
+            sampler.expect_a_birth();
+        }
+        switches.fell_asleep()
+    }
+
+    /// Follows the switches of threads that were told of in the batch from `told` on.
+    fn follow_switches(&mut self, told: usize) {
+        let Some(switches) = &mut self.switches else { return };
+        let mut begun = Vec::new();
+        switches.follow(self.batch.get(told..).unwrap_or_default(), &mut begun);
+        switches.govern(clock::now(), &mut begun);
+        self.batch.append(&mut begun);
     }
 
     fn sleep_until(&self, due: MonoNs) {
@@ -309,14 +359,26 @@ impl Run {
     }
 
     fn flush(&mut self, how: Flush) {
-        self.batch_since = clock::now();
-        let batch = std::mem::take(&mut self.batch);
+        let now = clock::now();
+        self.batch_since = now;
+        match &mut self.switches {
+            None => self.ready.append(&mut self.batch),
+            Some(switches) => {
+                switches.drain();
+                let until = match how {
+                    Flush::Try => Release::BehindHorizon(now),
+                    Flush::Wait => Release::All,
+                };
+                self.ready.append(&mut switches.release(&mut self.batch, until));
+            }
+        }
+        let batch = std::mem::take(&mut self.ready);
         let refused = match how {
             Flush::Wait => self.sender.send(batch).is_err(),
             Flush::Try => match self.sender.try_send(batch) {
                 Ok(()) => false,
                 Err(TrySendError::Full(batch)) => {
-                    self.batch = batch;
+                    self.ready = batch;
                     false
                 }
                 Err(TrySendError::Disconnected(_)) => true,
@@ -325,13 +387,24 @@ impl Run {
         if refused {
             self.stop.request();
         }
-        if self.batch.len() > BACKLOG {
-            let before = self.batch.len();
-            self.batch
-                .retain(|event| !matches!(event.what, What::GilSample(_) | What::Relation { .. } | What::Usage { .. }));
-            self.dropped += (before - self.batch.len()) as u64;
+        if self.ready.len() > BACKLOG {
+            let before = self.ready.len();
+            self.ready.retain(|event| !is_observation(&event.what));
+            self.dropped += (before - self.ready.len()) as u64;
         }
     }
+}
+
+/// Whether later events keep their meaning without it.
+fn is_observation(what: &What) -> bool {
+    matches!(
+        what,
+        What::GilSample(_)
+            | What::Relation { .. }
+            | What::Usage { .. }
+            | What::SwitchedIn { .. }
+            | What::SwitchedOut { .. }
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

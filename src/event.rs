@@ -178,6 +178,32 @@ pub enum What {
         /// The totals.
         usage: Usage,
     },
+    /// From here on every context switch of the thread is told, as the kernel recorded it.
+    SwitchesBegin {
+        /// Which thread.
+        thread: ThreadKey,
+    },
+    /// Some switches of the thread between the last one told and here were not told, nor will those to come be.
+    SwitchesEnd {
+        /// Which thread.
+        thread: ThreadKey,
+        /// Why.
+        why: SwitchesEnd,
+    },
+    /// The thread got a core, to the microsecond.
+    SwitchedIn {
+        /// Which thread.
+        thread: ThreadKey,
+        /// The core it got.
+        cpu: Cpu,
+    },
+    /// The thread left its core, to the microsecond.
+    SwitchedOut {
+        /// Which thread.
+        thread: ThreadKey,
+        /// Whether it wanted to.
+        how: Departure,
+    },
     /// The sampler's interval from here on: it adapts to what a tick costs, and says so.
     RateChanged {
         /// Mean time between two ticks.
@@ -192,6 +218,31 @@ pub enum What {
         /// Which.
         instant: MonoNs,
     },
+}
+
+/// How a thread left its core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Departure {
+    /// It went to sleep.
+    Asleep,
+    /// Somebody else was given the core; it wants it back.
+    Preempted,
+}
+
+/// Why switches are no longer told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SwitchesEnd {
+    /// The ring had no room for them.
+    Lost {
+        /// How many records are missing.
+        records: u64,
+    },
+    /// There were so many that they cost the target more than its budget.
+    TooCostly,
+    /// The kernel gives no more: the limit for locked memory, or for open files, is reached.
+    Refused,
 }
 
 /// Longest thread name and command-line argument that is taken from a target, in bytes.
@@ -220,6 +271,8 @@ pub struct CaptureInfo {
 pub enum Mode {
     /// Memory and `/proc` are read at intervals; durations are known to the interval.
     Sampled,
+    /// Beside that, the kernel's switch records: waits are known to the microsecond.
+    Fused,
 }
 
 /// What is known of a process image.

@@ -211,6 +211,9 @@ pub struct Common {
     /// Looks a second, such as 1000 or 10k; lengthened, and said so, where they would cost too much
     #[arg(short, long, value_name = "HZ", default_value = "1k", value_parser = rate::parse_rate)]
     pub rate: Ns,
+    /// What observing may cost the program, in per cent of its time
+    #[arg(long, value_name = "PCT", default_value = "2", value_parser = rate::parse_overhead)]
+    pub max_overhead: f64,
     /// The precision to observe with
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub mode: ModeArg,
@@ -241,6 +244,8 @@ pub enum ModeArg {
     Auto,
     /// Memory and /proc at intervals: durations to the interval, no cost to the target's threads
     Sampled,
+    /// Beside that the kernel's switch records: waits to the microsecond
+    Fused,
 }
 
 /// When to colour.

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::capture::{Capture, Options, Stop};
-use crate::cli::Common;
+use crate::capture::{Capture, Options, Precision, Stop};
+use crate::cli::{Common, ModeArg};
 use crate::error::{Failure, Status};
-use crate::event::{Event, Origin, Pid};
-use crate::instruments::clock;
+use crate::event::{Event, Origin, Pid, Tid};
+use crate::instruments::{Switches, clock};
 use crate::model::Model;
 use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target};
@@ -143,6 +143,51 @@ pub fn failure(error: &AttachError) -> Failure {
     }
 }
 
+/// How to capture `pid`: as precisely as was asked for, or, where that is left to gilscope, as is permitted.
+///
+/// # Errors
+/// If what was asked for may not be had.
+pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Options, Failure> {
+    let fused = Precision::Fused { budget: common.max_overhead };
+    let precision = match common.mode {
+        ModeArg::Sampled => Precision::Sampled,
+        ModeArg::Auto | ModeArg::Fused => match (Switches::try_on(Tid(pid.0)), common.mode) {
+            (Ok(()), _) => fused,
+            (Err(error), ModeArg::Fused) => return Err(no_switch_records(pid, &error)),
+            (Err(error), _) => {
+                common.say(&format!(
+                    "waits are known to {} only, not to the microsecond: {}",
+                    common.rate,
+                    no_switch_records(pid, &error).what
+                ));
+                Precision::Sampled
+            }
+        },
+    };
+    Ok(Options { interval: common.rate, duration, precision, tool_version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+fn no_switch_records(pid: Pid, error: &std::io::Error) -> Failure {
+    let refused = |why: &str, next: &str| {
+        Failure::new(Status::NotPermitted, format!("the kernel's switch records are refused: {why}")).next(next)
+    };
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    let paranoid = paranoid.trim();
+    match error.raw_os_error() {
+        Some(libc::ESRCH) => Failure::new(Status::NoSuchProcess, format!("process {} is gone", pid.0)),
+        Some(libc::ENOSYS) => refused("this kernel has no performance events", "do without: --mode sampled"),
+        Some(libc::EACCES | libc::EPERM) if paranoid.parse::<i32>().is_ok_and(|level| level > 2) => refused(
+            &format!("kernel.perf_event_paranoid is {paranoid}"),
+            "permit it until the next start of the machine: sudo sysctl kernel.perf_event_paranoid=2",
+        ),
+        Some(libc::EACCES | libc::EPERM) => refused(
+            &format!("perf_event_open(2) says \"{error}\", as in a container with a seccomp profile"),
+            "run it as the target's user, or in a container with: --security-opt seccomp=unconfined",
+        ),
+        _ => refused(&error.to_string(), "do without: --mode sampled"),
+    }
+}
+
 /// What an observation tells meanwhile.
 #[derive(Debug)]
 pub enum Told<'a> {
@@ -171,7 +216,7 @@ pub fn observe(
         info.libc,
         1_000_000_000 / common.rate.0.max(1)
     ));
-    let options = Options { interval: common.rate, duration, tool_version: env!("CARGO_PKG_VERSION").to_owned() };
+    let options = options(info.pid, common, duration)?;
     let capture = Capture::start(target, options, stop)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))?;
     let mut model = Model::new();

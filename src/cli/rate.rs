@@ -20,6 +20,15 @@ pub fn parse_rate(text: &str) -> Result<Ns, String> {
     Ok(Ns((1e9 / rate).round() as u64))
 }
 
+/// A share such as `2`, `0.5` or `5%`, as a number from 0 to 1.
+pub fn parse_overhead(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err(format!("`{text}` is not a share of the program's time: type 2 or 0.5, at most 100")),
+    }
+}
+
 /// A duration such as `10`, `0.5`, `10s`, `500ms`, `5m` or `2h`.
 pub fn parse_duration(text: &str) -> Result<Ns, String> {
     let lower = text.trim().to_ascii_lowercase();

@@ -3,9 +3,9 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, Options, Stop};
+use crate::capture::{Capture, Stop};
 use crate::cli::feed::LiveFeed;
-use crate::cli::observe::stop_on_signals;
+use crate::cli::observe::{options, stop_on_signals};
 use crate::cli::record::default_name;
 use crate::cli::report::Destination;
 use crate::cli::{Common, Format, When, print, report};
@@ -37,8 +37,8 @@ pub fn start_live(
     file: Option<RecordingFile>,
 ) -> Result<Session, Failure> {
     let refused = |error| Failure::new(Status::Internal, format!("cannot start a thread to observe with: {error}"));
-    let options = Options { interval: common.rate, duration, tool_version: env!("CARGO_PKG_VERSION").to_owned() };
     let pid = target.info().pid;
+    let options = options(pid, common, duration)?;
     let mut kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
         .map_err(|error| Failure::new(Status::Internal, error))?;
     if let Some(file) = file {

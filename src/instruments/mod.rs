@@ -10,10 +10,13 @@ pub mod clock;
 mod family;
 mod keys;
 mod names;
+mod perf;
 mod roster;
 mod sampler;
 pub mod schedule;
+mod switches;
 mod watch;
 
 pub use keys::Keys;
 pub use sampler::{Punctuality, Sampler, Verdict};
+pub use switches::{Found, Release, Switches};

@@ -146,8 +146,15 @@ impl Sampler {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
     }
 
-    /// Looks once. `None`: it was too late for a look to count.
-    pub fn tick(&mut self, when: Punctuality, keys: &mut Keys, events: &mut Vec<Event>) -> Option<Verdict> {
+    /// Looks once. `asleep` are threads that have gone to sleep since the look before, as far as that is known: they are
+    /// asked where they sleep. `None`: it was too late for a look to count.
+    pub fn tick(
+        &mut self,
+        when: Punctuality,
+        asleep: &[ThreadKey],
+        keys: &mut Keys,
+        events: &mut Vec<Event>,
+    ) -> Option<Verdict> {
         let at = clock::now();
         let mut trouble = Cause::None;
         let mut readings = Vec::with_capacity(self.watches.len());
@@ -164,7 +171,7 @@ impl Sampler {
         }
         for (index, reading) in readings.into_iter().enumerate() {
             match reading {
-                Ok(reading) => trouble = trouble.or(self.tell(index, reading, keys, at, events)),
+                Ok(reading) => trouble = trouble.or(self.tell(index, reading, asleep, keys, at, events)),
                 Err(ReadError::Torn) => self.reads.torn += 1,
                 Err(_) => {
                     self.reads.failed += 1;
@@ -194,6 +201,11 @@ impl Sampler {
         Some(Verdict::GoesOn)
     }
 
+    /// A task was born, as another instrument has seen: who is there is looked up at the next tick.
+    pub fn expect_a_birth(&mut self) {
+        self.scan.due = self.scan.due.min(self.scan.began + URGENT_SPACING);
+    }
+
     /// Takes the totals a last time: the observation ends here.
     pub fn finish(&mut self, events: &mut Vec<Event>) {
         (self.sweep.due, self.switches.due, self.sweeping) = (MonoNs(0), MonoNs(0), Swept::All);
@@ -209,13 +221,14 @@ impl Sampler {
         &mut self,
         index: usize,
         reading: GilReading,
+        asleep: &[ThreadKey],
         keys: &mut Keys,
         at: MonoNs,
         events: &mut Vec<Event>,
     ) -> Cause {
         let holder = self.holder(&reading, keys, at, events);
         let memory = self.target.memory();
-        let found = self.watches[index].tell(reading, holder, memory, &mut self.roster, at, events);
+        let found = self.watches[index].tell(reading, holder, asleep, memory, &mut self.roster, at, events);
         match (found, holder, holder_state(&reading)) {
             (Found::Fewer, _, _) | (_, None, Some(_)) => Cause::Unexplained,
             _ => Cause::None,

@@ -58,6 +58,8 @@ enum Stand {
     Mutex,
     /// Counted by the condition variable, but not asleep on it: it was woken, or its time-out is just over.
     Woken,
+    /// Awake and no longer counted, but nobody has taken the GIL since it waited: it is about to.
+    Taking,
     /// In `drop_gil` after a forced drop.
     SwitchCond,
 }
@@ -65,7 +67,7 @@ enum Stand {
 impl Stand {
     fn relation(self) -> Relation {
         match self {
-            Stand::Cond | Stand::Mutex | Stand::Woken => Relation::Waiting,
+            Stand::Cond | Stand::Mutex | Stand::Woken | Stand::Taking => Relation::Waiting,
             Stand::SwitchCond => Relation::HandingOver,
         }
     }
@@ -107,11 +109,14 @@ impl Watch {
         self.probe.read(memory)
     }
 
-    /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names.
+    /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names, and `asleep` are
+    /// threads known to have gone to sleep lately.
+    #[expect(clippy::too_many_arguments, reason = "a tick's whole context")]
     pub fn tell(
         &mut self,
         reading: GilReading,
         holder: Option<ThreadKey>,
+        asleep: &[ThreadKey],
         memory: &Memory,
         roster: &mut Roster,
         at: MonoNs,
@@ -127,10 +132,16 @@ impl Watch {
         if let Some(thread) = holder {
             self.bring_forward(thread);
         }
-        let found = match self.is_unchanged(&reading, holder) {
+        let asleep: Vec<ThreadKey> = asleep
+            .iter()
+            .copied()
+            .filter(|thread| self.candidates.contains(thread) && self.stands.get(thread) != Some(&Stand::Cond))
+            .take(SEARCH)
+            .collect();
+        let found = match self.is_unchanged(&reading, holder) && asleep.is_empty() {
             true => Found::All,
             false => {
-                let (stands, found) = self.identify(&reading, holder, memory, roster);
+                let (stands, found) = self.identify(&reading, holder, &asleep, memory, roster);
                 self.tell_relations(stands, &reading, roster, at, events);
                 found
             }
@@ -181,6 +192,7 @@ impl Watch {
         &mut self,
         reading: &GilReading,
         holder: Option<ThreadKey>,
+        asleep: &[ThreadKey],
         memory: &Memory,
         roster: &mut Roster,
     ) -> (Stands, Found) {
@@ -203,6 +215,10 @@ impl Watch {
             }
             match self.stand_of(thread, nodes.as_deref(), roster) {
                 Asked::Stands(stand) => drop(stands.insert(thread, stand)),
+                Asked::Runs if stand != Stand::SwitchCond && handoffs == 0 && before != Some(thread) => {
+                    stands.insert(thread, Stand::Taking);
+                    running.push(thread);
+                }
                 Asked::Runs if stand.is_counted() || stand == Stand::Mutex => running.push(thread),
                 Asked::Runs | Asked::Elsewhere => {}
             }
@@ -211,6 +227,14 @@ impl Watch {
             && let Asked::Stands(stand) = self.stand_of(thread, nodes.as_deref(), roster)
         {
             stands.insert(thread, stand);
+        }
+        for thread in asleep {
+            if Some(*thread) != holder
+                && !stands.contains_key(thread)
+                && let Asked::Stands(stand) = self.stand_of(*thread, nodes.as_deref(), roster)
+            {
+                stands.insert(*thread, stand);
+            }
         }
         let found = self.complete(&mut stands, running, reading, holder, nodes.as_deref(), roster);
         (stands, found)

@@ -6,14 +6,17 @@
 //!
 //! A tick costs by what changed at it, not by how many threads wait.
 
+mod brief;
 mod takers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Relation, ThreadKey};
-use crate::model::intervals::{Edge, Grain, Intervals, Open};
+use crate::model::gil::brief::Brief;
+use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
 use crate::model::lanes::{Holding, Lanes, Stretch};
+use crate::model::runs::Spell;
 use crate::model::snapshot::{GilFigures, GilNow};
 use crate::model::thread::{Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
@@ -43,6 +46,8 @@ pub struct GilAccount {
     found: MonoNs,
     ended: Option<MonoNs>,
     last: Option<Tick>,
+    /// The tick before that.
+    before_last: MonoNs,
     /// Relations other than `Apart` in force at the last tick, the holder's included.
     relations: BTreeMap<ThreadKey, Relation>,
     /// What changes at the tick that is being gathered.
@@ -140,6 +145,15 @@ impl Tick {
     }
 }
 
+/// Threads of which a tick tells more.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen<'a> {
+    /// Their kernel totals were read at it.
+    pub read: &'a [ThreadKey],
+    /// They have got a core since the tick before.
+    pub woken: &'a [ThreadKey],
+}
+
 /// Two ticks that are bridged, and what counts happened between them.
 #[derive(Debug, Clone, Copy)]
 struct Step {
@@ -150,8 +164,9 @@ struct Step {
 }
 
 impl Step {
-    fn edge(&self) -> MonoNs {
-        self.last.at.midpoint(self.tick.at)
+    /// Where something changed between the two, for all that the ticks tell.
+    fn edge(&self) -> Moment {
+        Moment { at: self.last.at.midpoint(self.tick.at), sharpness: Sharpness::Tick }
     }
 }
 
@@ -161,6 +176,19 @@ struct Move {
     thread: ThreadKey,
     from: Option<Standing>,
     to: Option<Standing>,
+    /// Between two waits: the spell in which it took the GIL and lost it again.
+    between: Option<Spell>,
+}
+
+/// What switches tell about a move beside the thread's own.
+#[derive(Debug, Clone, Copy)]
+struct Hint {
+    /// When the GIL was handed over, if that was once.
+    handed: Option<Moment>,
+    /// Before it the GIL was not let go of.
+    released: MonoNs,
+    /// What the thread did between the ticks.
+    brief: Option<Brief>,
 }
 
 impl GilAccount {
@@ -173,6 +201,7 @@ impl GilAccount {
             found,
             ended: None,
             last: None,
+            before_last: found,
             relations: BTreeMap::new(),
             changes: BTreeMap::new(),
             waiting: 0,
@@ -233,15 +262,14 @@ impl GilAccount {
         }
     }
 
-    /// Closes a tick. `read` are the threads whose kernel totals were read at it, and `mine` tells whether a thread
-    /// takes this GIL.
+    /// Closes a tick. `mine` tells whether a thread takes this GIL.
     pub fn tick(
         &mut self,
         at: MonoNs,
         sample: GilSample,
         interval: Ns,
         threads: &mut Threads,
-        read: &[ThreadKey],
+        seen: Seen<'_>,
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) {
         if self.ended.is_some() {
@@ -259,7 +287,7 @@ impl GilAccount {
                 touched.sort_unstable();
                 touched.dedup();
                 let step = Step { last, tick, handoffs, interval };
-                self.follow(&step, &touched, read, threads);
+                self.follow(&step, &touched, seen, threads);
                 tick.waiters = self.count_waiters(&tick.sample);
                 self.integrate(&Step { tick, ..step }, threads);
             }
@@ -279,6 +307,7 @@ impl GilAccount {
             holder => holder,
         };
         self.max_waiters = self.max_waiters.max(tick.waiters);
+        self.before_last = self.last.map_or(at, |last| last.at);
         self.last = Some(tick);
     }
 
@@ -372,7 +401,9 @@ impl GilAccount {
     }
 
     /// Moves every thread concerned from how it stood to how it stands.
-    fn follow(&mut self, step: &Step, touched: &[ThreadKey], read: &[ThreadKey], threads: &mut Threads) {
+    fn follow(&mut self, step: &Step, touched: &[ThreadKey], seen: Seen<'_>, threads: &mut Threads) {
+        let read = seen.read;
+        let brief = self.brief_waits(step, seen.woken, threads);
         if step.handoffs == 1
             && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
             && from != to
@@ -386,46 +417,127 @@ impl GilAccount {
                 thread,
                 from: threads.get(&thread).and_then(|t| t.standing(self.key)).map(|stand| stand.standing),
                 to: self.standing_at(&step.tick, thread),
+                between: None,
             })
             .collect();
-        for thread in self.takers_unseen(step, &moves, read, threads) {
+        let hint = Hint { handed: None, released: MonoNs(0), brief: None };
+        for (thread, between) in self.takers_unseen(step, &moves, read, threads) {
             let waiting = Some(Standing::Waiting);
-            self.restand(step, Move { thread, from: waiting, to: waiting }, threads);
+            self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
         }
+        for (thread, brief) in &brief {
+            if let (Brief::Waited(sleep), Some(account)) = (brief, threads.get_mut(thread)) {
+                let open = Open {
+                    start: sleep.from,
+                    edge: Edge::Seen,
+                    sharpness: Sharpness::Switch,
+                    first: step.last.at,
+                    switch_number: step.last.sample.switch_number,
+                };
+                let end = Moment { at: sleep.until, sharpness: Sharpness::Switch };
+                end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
+            }
+        }
+        let released = self.released(step, threads);
+        // Where one thread woke up to take it, the one before had let go of it.
+        let takes: Vec<Option<Moment>> = moves
+            .iter()
+            .map(|moved| threads.get(&moved.thread).and_then(|t| self.wait_ends(moved, released, step, t)))
+            .collect();
+        let took = |moved: &Move| match brief.get(&moved.thread)? {
+            Brief::Waited(sleep) if moved.to == Some(Standing::Holding) => {
+                Some(Moment { at: sleep.until, sharpness: Sharpness::Switch })
+            }
+            Brief::Waited(_) | Brief::Waits(_) => None,
+        };
+        let takes = takes.iter().flatten().copied().chain(moves.iter().filter_map(took));
+        let handed = takes.take(1).find(|_| step.handoffs == 1);
         for moved in moves {
             let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
             if moved.from != moved.to || retaken {
-                self.restand(step, moved, threads);
+                let hint = Hint { handed, released, brief: brief.get(&moved.thread).copied() };
+                self.restand(step, moved, hint, threads);
             }
         }
     }
 
+    /// Before it the GIL was not let go of, with one handoff between the ticks.
+    fn released(&self, step: &Step, threads: &Threads) -> MonoNs {
+        let dropper = step.last.holder().filter(|_| step.handoffs == 1).and_then(|holder| threads.get(&holder));
+        let first = dropper.and_then(|thread| thread.runs.first_to_end(step.last.at, step.tick.at)?.to);
+        first.map_or(MonoNs(0), |first| MonoNs(first.0.saturating_sub(brief::RELEASE_AFTER_WAKING.0)))
+    }
+
+    /// When the wait of `moved` ended, as its switches tell.
+    fn wait_ends(&self, moved: &Move, released: MonoNs, step: &Step, account: &ThreadAccount) -> Option<Moment> {
+        let stand = account.standing(self.key).filter(|stand| stand.standing == Standing::Waiting)?;
+        let at = match moved.between {
+            Some(spell) => spell.from,
+            None if moved.to == Some(Standing::Waiting) => return None,
+            None => account.runs.wait_ended(stand.open.start, step.last.at, released, step.tick.at)?,
+        };
+        Some(Moment { at, sharpness: Sharpness::Switch })
+    }
+
+    /// When what `moved` goes into began, as its switches tell, after `ended`.
+    fn standing_begins(
+        &self,
+        step: &Step,
+        moved: &Move,
+        hint: Hint,
+        ended: Moment,
+        account: &ThreadAccount,
+    ) -> Option<Moment> {
+        let at = match (moved.to?, moved.between, hint.brief) {
+            (Standing::Waiting, Some(spell), _) => spell.to?,
+            (Standing::Waiting, None, Some(Brief::Waits(since))) => since,
+            (Standing::Waiting, None, _) => {
+                account.runs.wait_began(step.last.at, step.tick.at, self.switch_interval)?
+            }
+            (Standing::Holding, _, Some(Brief::Waited(sleep))) => sleep.until,
+            // Whoever waited holds from the instant at which it woke up.
+            (Standing::Holding, ..) if moved.from == Some(Standing::Waiting) => return Some(ended),
+            (Standing::Holding | Standing::HandingOver | Standing::Unseen, ..) => return None,
+        };
+        Some(Moment { at: at.max(account.settled), sharpness: Sharpness::Switch })
+    }
+
     /// Ends what a thread was in, and begins what it is in.
-    fn restand(&mut self, step: &Step, moved: Move, threads: &mut Threads) {
+    fn restand(&mut self, step: &Step, moved: Move, hint: Hint, threads: &mut Threads) {
         let Some(account) = threads.get_mut(&moved.thread) else { return };
-        let edge = step.edge();
+        let ends = match moved.from {
+            Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, step, account),
+            Some(Standing::Holding) => hint.handed,
+            Some(Standing::HandingOver | Standing::Unseen) | None => None,
+        };
+        let ends = ends.unwrap_or_else(|| step.edge());
         // Where one side could not be read, that something began or ended there was not seen.
         let blind = |here: &Tick, other: Option<Standing>, standing: Standing| {
             other == Some(Standing::Unseen) || (standing == Standing::Holding && here.sample.hold == Hold::ByUnknown)
         };
-        if let Some(stand) = account.finish(self.key, edge) {
+        if let Some(stand) = account.finish(self.key, ends.at) {
             let unseen = blind(&step.tick, moved.to, stand.standing);
             match stand.standing {
                 Standing::Waiting => {
                     self.waiting = self.waiting.saturating_sub(1);
                     let rounds = step.last.sample.switch_number.checked_sub(stand.open.switch_number);
                     account.rounds_lost = account.rounds_lost.saturating_add(rounds.unwrap_or(0));
-                    end_interval([&mut account.waits, &mut self.waits], stand.open, step, unseen);
+                    end_interval([&mut account.waits, &mut self.waits], stand.open, ends, step, unseen);
                 }
-                Standing::Holding => end_interval([&mut account.holds, &mut self.holds], stand.open, step, unseen),
+                Standing::Holding => {
+                    end_interval([&mut account.holds, &mut self.holds], stand.open, ends, step, unseen);
+                }
                 Standing::HandingOver | Standing::Unseen => {}
             }
         }
         if let Some(standing) = moved.to {
             let seen = !blind(&step.last, moved.from, standing);
+            let begins = self.standing_begins(step, &moved, hint, ends, account);
+            let begins = begins.unwrap_or(Moment { at: step.edge().at.max(account.settled), ..step.edge() });
             let open = Open {
-                start: edge,
+                start: begins.at,
                 edge: if seen { Edge::Seen } else { Edge::Cut },
+                sharpness: begins.sharpness,
                 first: step.tick.at,
                 switch_number: step.tick.sample.switch_number,
             };
@@ -485,7 +597,13 @@ impl GilAccount {
     /// Everything there is at `tick` began before it, unseen.
     fn begin_all(&mut self, tick: &Tick, threads: &mut Threads) {
         let concerned: Vec<ThreadKey> = self.relations.keys().copied().chain(tick.holder()).collect();
-        let open = Open { start: tick.at, edge: Edge::Cut, first: tick.at, switch_number: tick.sample.switch_number };
+        let open = Open {
+            start: tick.at,
+            edge: Edge::Cut,
+            sharpness: Sharpness::Tick,
+            first: tick.at,
+            switch_number: tick.sample.switch_number,
+        };
         self.waiting = 0;
         for thread in concerned {
             let standing = self.standing_at(tick, thread);
@@ -571,11 +689,11 @@ impl GilAccount {
     }
 }
 
-fn end_interval(sums: [&mut Intervals; 2], open: Open, step: &Step, unseen: bool) {
+fn end_interval(sums: [&mut Intervals; 2], open: Open, end: Moment, step: &Step, unseen: bool) {
     for sum in sums {
         match unseen {
-            true => sum.cut(open, step.edge()),
-            false => sum.close(open, step.edge(), step.last.at, step.interval),
+            true => sum.cut(open, end.at),
+            false => sum.close(open, end, step.last.at, step.interval),
         }
     }
 }

@@ -11,6 +11,11 @@ use crate::time::{MonoNs, Ns};
 const LOWEST: u64 = 1_000;
 /// Longest duration that they tell apart, about 12 days; longer ones count as this long.
 const HIGHEST: u64 = 1 << 50;
+/// Below it, a duration between two switches is not known: the edges lie some tens of microseconds from what they
+/// stand for.
+pub const SHARP: Ns = Ns(100_000);
+/// An interval in so many may be known to ticks only among those that are known to switches.
+const MOSTLY: u64 = 50;
 /// How finely durations are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grain {
@@ -38,6 +43,24 @@ pub enum Edge {
     Cut,
 }
 
+/// How well an instant is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharpness {
+    /// It lies somewhere between two ticks.
+    Tick,
+    /// The kernel recorded it.
+    Switch,
+}
+
+/// When something began or ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: MonoNs,
+    /// How well that is known.
+    pub sharpness: Sharpness,
+}
+
 /// An interval that has begun and not yet ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Open {
@@ -45,6 +68,8 @@ pub struct Open {
     pub start: MonoNs,
     /// Whether it was seen to begin.
     pub edge: Edge,
+    /// How well its beginning is known.
+    pub sharpness: Sharpness,
     /// The first tick at which it was seen.
     pub first: MonoNs,
     /// CPython's handoff count at its first tick.
@@ -59,12 +84,14 @@ pub struct Intervals {
     total: Ns,
     censored: u64,
     below_resolution: u64,
+    /// Whole ones of which an edge is known to a tick only.
+    blurred: u64,
 }
 
 impl Intervals {
     /// None so far.
     pub fn new(grain: Grain) -> Intervals {
-        Intervals { grain, histogram: None, total: Ns::ZERO, censored: 0, below_resolution: 0 }
+        Intervals { grain, histogram: None, total: Ns::ZERO, censored: 0, below_resolution: 0, blurred: 0 }
     }
 
     /// Sum of all that have ended, cut ones included.
@@ -73,14 +100,19 @@ impl Intervals {
     }
 
     /// The interval `open` was seen to end at `end`, and going on at the tick `last` before.
-    pub fn close(&mut self, open: Open, end: MonoNs, last: MonoNs, resolution: Ns) {
-        let length = end.since(open.start);
+    pub fn close(&mut self, open: Open, end: Moment, last: MonoNs, resolution: Ns) {
+        let length = end.at.since(open.start);
+        let is_sharp = open.sharpness == Sharpness::Switch && end.sharpness == Sharpness::Switch;
         match open.edge {
-            Edge::Cut => self.cut(open, end),
+            Edge::Cut => self.cut(open, end.at),
+            Edge::Seen if is_sharp => self.whole(length, length, SHARP.min(resolution)),
             // What a single tick fell into may have been as short as can be: in the sum it counts by its chance to
             // be hit, but it has no length to show.
-            Edge::Seen if last <= open.first => self.whole(length, length.min(Ns(resolution.0 / 2)), resolution),
-            Edge::Seen => self.whole(length, length, resolution),
+            Edge::Seen => {
+                self.blurred += 1;
+                let shown = if last <= open.first { length.min(Ns(resolution.0 / 2)) } else { length };
+                self.whole(length, shown, resolution);
+            }
         }
     }
 
@@ -110,9 +142,11 @@ impl Intervals {
 
     /// What was collected, with `open` intervals counted as cut at the instant beside each.
     pub fn distribution(&self, open: &[(Open, MonoNs)], resolution: Ns) -> Distribution {
+        let whole = self.histogram.as_ref().map_or(0, |histogram| histogram.len());
+        let is_sharp = whole > 0 && self.blurred.saturating_mul(MOSTLY) <= whole;
         Distribution {
-            source: Source::Sampled,
-            resolution,
+            source: if is_sharp { Source::Fused } else { Source::Sampled },
+            resolution: if is_sharp { SHARP.min(resolution) } else { resolution },
             histogram: self.histogram.clone(),
             total: self.total + open.iter().map(|(open, now)| now.since(open.start)).sum(),
             censored: self.censored + open.len() as u64,
@@ -126,14 +160,35 @@ mod tests {
     use super::*;
 
     fn open(start: u64, edge: Edge) -> Open {
-        Open { start: MonoNs(start), edge, first: MonoNs(start), switch_number: 0 }
+        Open { start: MonoNs(start), edge, sharpness: Sharpness::Tick, first: MonoNs(start), switch_number: 0 }
+    }
+
+    fn tick(at: u64) -> Moment {
+        Moment { at: MonoNs(at), sharpness: Sharpness::Tick }
+    }
+
+    #[test]
+    fn between_two_switches_a_length_is_known_and_one_blurred_edge_spoils_it() {
+        let mut waits = Intervals::new(Grain::Fine);
+        let sharp = |start, end| {
+            let open = Open { sharpness: Sharpness::Switch, ..open(start, Edge::Seen) };
+            (open, Moment { at: MonoNs(end), sharpness: Sharpness::Switch })
+        };
+        for (open, end) in [sharp(0, 300_000), sharp(10_000_000, 10_060_000)] {
+            waits.close(open, end, open.first, Ns::MILLISECOND);
+        }
+        let d = waits.distribution(&[], Ns::MILLISECOND);
+        assert_eq!((d.source, d.resolution, d.below_resolution), (Source::Fused, SHARP, 1));
+        assert!(matches!(d.max(), Some(crate::model::snapshot::Length::Known(Ns(300_000..=300_500)))), "{:?}", d.max());
+        waits.close(open(0, Edge::Seen), tick(5_000_000), MonoNs(4_000_000), Ns::MILLISECOND);
+        assert_eq!(waits.distribution(&[], Ns::MILLISECOND).source, Source::Sampled);
     }
 
     #[test]
     fn cut_intervals_are_in_the_total_and_in_no_percentile() {
         let mut waits = Intervals::new(Grain::Fine);
-        waits.close(open(0, Edge::Seen), MonoNs(5_000_000), MonoNs(4_000_000), Ns::MILLISECOND);
-        waits.close(open(0, Edge::Cut), MonoNs(900_000_000), MonoNs(899_000_000), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Seen), tick(5_000_000), MonoNs(4_000_000), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Cut), tick(900_000_000), MonoNs(899_000_000), Ns::MILLISECOND);
         let d = waits.distribution(&[(open(0, Edge::Seen), MonoNs(1_000_000))], Ns::MILLISECOND);
         assert_eq!((d.count(), d.censored, d.total), (1, 2, Ns(906_000_000)));
         let max = d.max();
@@ -146,7 +201,7 @@ mod tests {
     #[test]
     fn a_length_below_the_resolution_is_counted_and_not_invented() {
         let mut waits = Intervals::new(Grain::Fine);
-        waits.close(open(0, Edge::Seen), MonoNs(300_000), MonoNs(200_000), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Seen), tick(300_000), MonoNs(200_000), Ns::MILLISECOND);
         let d = waits.distribution(&[], Ns::MILLISECOND);
         assert_eq!(d.below_resolution, 1);
         assert_eq!(d.quantile(0.5), Some(crate::model::snapshot::Length::Below(Ns::MILLISECOND)));
@@ -155,7 +210,7 @@ mod tests {
     #[test]
     fn what_one_tick_fell_into_has_no_length_but_counts_in_the_sum() {
         let mut waits = Intervals::new(Grain::Coarse);
-        waits.close(open(0, Edge::Seen), MonoNs(1_700_000), MonoNs(0), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Seen), tick(1_700_000), MonoNs(0), Ns::MILLISECOND);
         let d = waits.distribution(&[], Ns::MILLISECOND);
         assert_eq!((d.count(), d.below_resolution, d.total), (1, 1, Ns(1_700_000)));
         assert_eq!(d.max(), Some(crate::model::snapshot::Length::Below(Ns::MILLISECOND)));
@@ -164,7 +219,7 @@ mod tests {
     #[test]
     fn days_fit() {
         let mut waits = Intervals::new(Grain::Fine);
-        waits.close(open(0, Edge::Seen), MonoNs(86_400_000_000_000), MonoNs(1), Ns::MILLISECOND);
+        waits.close(open(0, Edge::Seen), tick(86_400_000_000_000), MonoNs(1), Ns::MILLISECOND);
         assert_eq!(waits.distribution(&[], Ns::MILLISECOND).count(), 1);
     }
 }

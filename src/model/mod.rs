@@ -7,6 +7,7 @@
 mod gil;
 mod intervals;
 pub mod lanes;
+mod runs;
 pub mod snapshot;
 mod thread;
 pub mod timeline;
@@ -15,12 +16,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{
-    CaptureInfo, Cpu, Ending, Event, GilKey, Health, InterpreterId, Pid, ProcessInfo, ProcessKey, RateReason,
-    ThreadKey, What,
+    CaptureInfo, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, Pid, ProcessInfo, ProcessKey, RateReason,
+    SwitchesEnd, ThreadKey, What,
 };
-use crate::model::gil::{GilAccount, Threads};
+use crate::model::gil::{GilAccount, Seen, Threads};
+use crate::model::runs::Runs;
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, ThreadFigures, ThreadState,
+    CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, Source, SwitchFigures, ThreadFigures,
+    ThreadState,
 };
 use crate::model::thread::ThreadAccount;
 use crate::time::{MonoNs, Ns};
@@ -50,6 +53,10 @@ pub struct Model {
     threads: Threads,
     /// Threads whose totals were read at this instant.
     read: Vec<ThreadKey>,
+    /// Threads that have got a core since the newest tick.
+    woken: Vec<ThreadKey>,
+    /// When that was.
+    ticked: MonoNs,
 }
 
 #[derive(Debug, Clone)]
@@ -64,8 +71,25 @@ struct ProcessAccount {
     /// Ended threads that are still kept one by one.
     ended_threads: usize,
     folded_threads: u64,
+    switches: SwitchFigures,
+    /// When they were given up last.
+    given_up: MonoNs,
     /// Per core: time that ended threads which are no longer kept had held a GIL there.
     folded_held: BTreeMap<Cpu, Ns>,
+}
+
+impl ProcessAccount {
+    fn switches_end(&mut self, why: SwitchesEnd, at: MonoNs) {
+        match why {
+            SwitchesEnd::Lost { records } => self.switches.lost = self.switches.lost.saturating_add(records),
+            // It is told of each thread.
+            SwitchesEnd::TooCostly if self.given_up != at => {
+                self.given_up = at;
+                self.switches.given_up += 1;
+            }
+            SwitchesEnd::TooCostly | SwitchesEnd::Refused => {}
+        }
+    }
 }
 
 impl Default for Model {
@@ -81,6 +105,8 @@ impl Default for Model {
             gils: BTreeMap::new(),
             threads: Threads::new(),
             read: Vec::new(),
+            woken: Vec::new(),
+            ticked: MonoNs(0),
         }
     }
 }
@@ -97,6 +123,9 @@ impl Model {
         let at = event.at.max(self.now);
         if at > self.now {
             self.read.clear();
+            if self.ticked == self.now {
+                self.woken.clear();
+            }
         }
         self.now = at;
         match &event.what {
@@ -123,6 +152,8 @@ impl Model {
                     ended_interpreters: BTreeSet::new(),
                     ended_threads: 0,
                     folded_threads: 0,
+                    switches: SwitchFigures::default(),
+                    given_up: MonoNs(0),
                     folded_held: BTreeMap::new(),
                 });
             }
@@ -184,7 +215,9 @@ impl Model {
                                 interpreters.and_then(|all| all.get(i)).is_some_and(|gil| *gil == Some(sample.gil))
                             })
                     };
-                    account.tick(at, *sample, self.interval, &mut self.threads, &self.read, &takes_it);
+                    let seen = Seen { read: &self.read, woken: &self.woken };
+                    account.tick(at, *sample, self.interval, &mut self.threads, seen, &takes_it);
+                    self.ticked = at;
                 }
             }
             What::Relation { thread, gil, relation } => {
@@ -205,10 +238,36 @@ impl Model {
                 self.interval_reason = *reason;
             }
             What::Health(health) => self.health = *health,
+            What::SwitchesBegin { thread } => self.runs(*thread, |runs, _| runs.begin(at)),
+            What::SwitchesEnd { thread, why } => self.runs(*thread, |runs, process| {
+                runs.end();
+                process.switches_end(*why, at);
+            }),
+            What::SwitchedIn { thread, .. } => {
+                if self.woken.len() < KEYS_KEPT && self.woken.last() != Some(thread) {
+                    self.woken.push(*thread);
+                }
+                self.runs(*thread, |runs, process| {
+                    process.switches.records += 1;
+                    runs.switched_in(at);
+                });
+            }
+            What::SwitchedOut { thread, how } => self.runs(*thread, |runs, process| {
+                process.switches.records += 1;
+                runs.switched_out(at, *how);
+            }),
             // For whoever looks at the time line; no figure depends on it.
             What::Marked { .. } => {}
             What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),
             What::ProcessFound { .. } | What::GilFound { .. } | What::ThreadFound { .. } => {}
+        }
+    }
+
+    fn runs(&mut self, thread: ThreadKey, note: impl FnOnce(&mut Runs, &mut ProcessAccount)) {
+        if let Some(account) = self.threads.get_mut(&thread).filter(|account| account.end.is_none())
+            && let Some(process) = self.processes.get_mut(&account.info.process)
+        {
+            note(&mut account.runs, process);
         }
     }
 
@@ -296,6 +355,8 @@ impl Model {
             whole += gil_account.observed(now);
             gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution)));
         }
+        let waits = gils.values().map(|gil: &Arc<snapshot::GilFigures>| &gil.waits);
+        let edges = waits.filter(|waits| waits.source == Source::Fused).map(|waits| waits.resolution).max();
         let coverage = match gils.is_empty() {
             true => 1.0,
             false => whole.bridged.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
@@ -320,13 +381,18 @@ impl Model {
                 start: account.start,
                 duration,
                 coverage,
-                resolution,
+                resolution: edges.unwrap_or(resolution),
                 interval: self.interval,
                 interval_reason: self.interval_reason,
                 samples: whole.samples,
                 health: self.health,
                 handoffs_seen: whole.handoffs_seen,
                 handoffs_counted: whole.handoffs_counted,
+                switches: self.info.as_ref().filter(|info| info.mode == Mode::Fused).map(|_| {
+                    let there = || self.threads.values().filter(|t| t.info.process == key && t.end.is_none());
+                    let followed = there().filter(|thread| thread.runs.told_since().is_some()).count();
+                    SwitchFigures { followed, threads: there().count(), ..account.switches }
+                }),
             },
             interpreters: account
                 .interpreters

@@ -73,6 +73,23 @@ pub struct CaptureFigures {
     pub handoffs_seen: u64,
     /// Handoffs by CPython's own count.
     pub handoffs_counted: u64,
+    /// What the kernel's switch records came to; `None`: they were not asked for.
+    pub switches: Option<SwitchFigures>,
+}
+
+/// What the kernel's switch records came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SwitchFigures {
+    /// Threads whose switches are told at present.
+    pub followed: usize,
+    /// Threads that are there.
+    pub threads: usize,
+    /// Records so far.
+    pub records: u64,
+    /// Records that are missing.
+    pub lost: u64,
+    /// How often they were given up, of all threads, because they cost too much.
+    pub given_up: u64,
 }
 
 /// One interpreter and the GIL it uses.
@@ -278,6 +295,8 @@ pub enum ThreadState {
 pub enum Source {
     /// From samples: durations to the resolution.
     Sampled,
+    /// From the kernel's switch records, whose meaning samples tell.
+    Fused,
 }
 
 /// A distribution of durations.

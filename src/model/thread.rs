@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Cpu, GilKey, InterpreterId, Placement, Role, Switches, ThreadInfo, ThreadKey, Usage};
 use crate::model::intervals::{Grain, Intervals, Open};
+use crate::model::runs::Runs;
 use crate::model::snapshot::{StateTimes, ThreadCore, ThreadFigures, ThreadState};
 use crate::time::{MonoNs, Ns};
 
@@ -95,6 +96,10 @@ pub struct ThreadAccount {
     switches: Option<(Switches, Switches)>,
     cpu: Option<Cpu>,
     held_on: BTreeMap<Cpu, Ns>,
+    /// Its runs on a core, where its switches are told.
+    pub runs: Runs,
+    /// Before it, nothing can begin any more: its last standing ended there.
+    pub settled: MonoNs,
 }
 
 /// What the kernel's totals say about time in which nobody looked: it belongs to no state.
@@ -148,6 +153,8 @@ impl ThreadAccount {
             switches: None,
             cpu: None,
             held_on: BTreeMap::new(),
+            runs: Runs::default(),
+            settled: start,
         }
     }
 
@@ -232,6 +239,7 @@ impl ThreadAccount {
     pub fn finish(&mut self, gil: GilKey, end: MonoNs) -> Option<Stand> {
         let index = self.stands.iter().position(|stand| stand.gil == gil)?;
         let stand = self.stands.swap_remove(index);
+        self.settled = self.settled.max(end);
         let length = end.since(stand.open.start);
         match stand.standing {
             Standing::HandingOver => self.handing_over += length,

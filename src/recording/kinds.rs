@@ -28,11 +28,14 @@ pub enum Class {
     Usage,
     /// The instrument about itself: rate and health.
     Instrument,
+    /// Context switches.
+    Switch,
 }
 
 impl Class {
     /// All classes, in the order of their counters in a chunk's header.
-    pub const ALL: [Class; 5] = [Class::Definition, Class::GilSample, Class::Relation, Class::Usage, Class::Instrument];
+    pub const ALL: [Class; 6] =
+        [Class::Definition, Class::GilSample, Class::Relation, Class::Usage, Class::Instrument, Class::Switch];
 
     /// Which of the header's counters is this class's.
     pub const fn slot(self) -> usize {
@@ -42,6 +45,7 @@ impl Class {
             Class::Relation => 2,
             Class::Usage => 3,
             Class::Instrument => 4,
+            Class::Switch => 5,
         }
     }
 }
@@ -67,6 +71,9 @@ pub const fn class(what: &What) -> Class {
         What::Relation { .. } => Class::Relation,
         What::Usage { .. } => Class::Usage,
         What::RateChanged { .. } | What::Health(_) => Class::Instrument,
+        What::SwitchesBegin { .. } | What::SwitchesEnd { .. } | What::SwitchedIn { .. } | What::SwitchedOut { .. } => {
+            Class::Switch
+        }
     }
 }
 
@@ -110,5 +117,9 @@ kinds! {
     14 => RateChanged { interval: interval, reason: reason };
     15 => Health { 0: totals };
     16 => Marked { instant: instant };
+    17 => SwitchesBegin { thread: thread };
+    18 => SwitchesEnd { thread: thread, why: why };
+    19 => SwitchedIn { thread: thread, cpu: cpu };
+    20 => SwitchedOut { thread: thread, how: how };
     compact { GilSample, Relation, Usage }
 }

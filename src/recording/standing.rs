@@ -38,6 +38,10 @@ struct ThreadStanding {
     found: Option<Stamped>,
     named: Option<Stamped>,
     usage: Option<Stamped>,
+    /// Whether its switches are told.
+    switches: Option<Stamped>,
+    /// The last of them.
+    switched: Option<Stamped>,
     joined: Vec<(InterpreterId, Stamped)>,
     relations: Vec<(GilKey, Stamped)>,
 }
@@ -134,6 +138,16 @@ impl Standing {
                     standing.usage = stamped();
                 }
             }
+            What::SwitchesBegin { thread } | What::SwitchesEnd { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    (standing.switches, standing.switched) = (stamped(), None);
+                }
+            }
+            What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.switched = stamped();
+                }
+            }
         }
     }
 
@@ -149,7 +163,8 @@ impl Standing {
             all.extend([&gil.found, &gil.interval, &gil.sample].into_iter().flatten());
         }
         for thread in self.threads.values() {
-            all.extend([&thread.found, &thread.named, &thread.usage].into_iter().flatten());
+            let sorts = [&thread.found, &thread.named, &thread.usage, &thread.switches, &thread.switched];
+            all.extend(sorts.into_iter().flatten());
             all.extend(thread.joined.iter().map(|(_, stamped)| stamped));
             all.extend(thread.relations.iter().map(|(_, stamped)| stamped));
         }

@@ -3,8 +3,8 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, Cpu, Ending, GilKey, Health, InterpreterId, Mode, Origin, Pid, ProcessInfo,
-    ProcessKey, PythonVersion, RateReason, Role, ThreadInfo, ThreadKey, Tid,
+    Address, Build, CaptureInfo, Cpu, Departure, Ending, GilKey, Health, InterpreterId, Mode, Origin, Pid, ProcessInfo,
+    ProcessKey, PythonVersion, RateReason, Role, SwitchesEnd, ThreadInfo, ThreadKey, Tid,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -289,9 +289,11 @@ fields!(PythonVersion { major, minor, patch });
 fields!(ThreadInfo { process, tid, name, role, started });
 fields!(Health { ticks, late, failed_reads, torn_reads, dropped_events, own_cpu });
 
-cases!(Mode { 0 => Sampled {} });
+cases!(Mode { 0 => Sampled {}, 1 => Fused {} });
 cases!(Build { 0 => Default {}, 1 => FreeThreaded {}, 2 => Debug {} });
 cases!(Origin { 0 => Attached {}, 1 => Launched {} });
+cases!(Departure { 0 => Asleep {}, 1 => Preempted {} });
+cases!(SwitchesEnd { 0 => Lost { records }, 1 => TooCostly {}, 2 => Refused {} });
 cases!(Role { 0 => Main {}, 1 => Python {}, 2 => Native {} });
 cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {} });
 cases!(Ending { 0 => Exited {}, 1 => Execed { path }, 2 => Finalized {}, 3 => LostSight { reason } });

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, MAX_NAME, Role};
+use crate::event::{Ending, MAX_NAME, Mode, Role};
 use crate::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, GilFigures, InterpreterFigures, Length, ProcessFigures, Snapshot,
     Source, StateTimes, ThreadCore, ThreadFigures,
@@ -148,14 +148,17 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
         start_monotonic_ns: capture.start.0,
         duration_ns: capture.duration.0,
         mode: info.map(|info| info.mode),
-        instruments: vec!["memory", "proc"],
+        instruments: match info.map(|info| info.mode) {
+            Some(Mode::Fused) => vec!["memory", "proc", "switches"],
+            Some(Mode::Sampled) | None => vec!["memory", "proc"],
+        },
         coverage: figures::share(capture.coverage),
         resolution_ns: capture.resolution.0,
         samples: capture.samples,
         late_samples: health.late,
         failed_reads: health.failed_reads,
         torn_reads: health.torn_reads,
-        lost_records: 0,
+        lost_records: capture.switches.map_or(0, |switches| switches.lost),
         dropped_events: health.dropped_events,
         resyncs: 0,
         windows: 0,
@@ -276,6 +279,7 @@ fn durations(from: &Distribution) -> document::Durations {
         resolution_ns: from.resolution.0,
         source: match from.source {
             Source::Sampled => "sampled",
+            Source::Fused => "fused",
         },
         buckets: buckets(from),
     }

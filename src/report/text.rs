@@ -1,7 +1,9 @@
 //! The report for people: the answer first, then the figures behind it, last how far they can be trusted.
 
 use crate::event::{Build, Mode, RateReason};
-use crate::model::snapshot::{CaptureFigures, Distribution, GilFigures, Length, ProcessFigures, Snapshot};
+use crate::model::snapshot::{
+    CaptureFigures, Distribution, GilFigures, Length, ProcessFigures, Snapshot, SwitchFigures,
+};
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
 use crate::report::paint::{self, Color, Line, Style};
@@ -285,6 +287,7 @@ impl Page<'_> {
         let capture = &self.process.capture;
         self.heading("How this was observed", "");
         let mode = match self.snapshot.info.as_ref().map(|info| info.mode) {
+            Some(Mode::Fused) => "fused: memory and /proc are read, the kernel records switches; never stopped",
             Some(Mode::Sampled) => "sampled: memory and /proc are read, the program is never stopped",
             None => "?",
         };
@@ -293,7 +296,10 @@ impl Page<'_> {
         }
         let asked = self.snapshot.info.as_ref().map(|info| info.interval);
         self.row("samples", Style::Plain, &samples(capture, asked));
-        let resolution = format!("shorter than {} is not known", capture.resolution);
+        let resolution = match capture.resolution < capture.interval {
+            true => format!("waits are known from {} on, all else from {}", capture.resolution, capture.interval),
+            false => format!("shorter than {} is not known", capture.resolution),
+        };
         self.row("coverage", Style::Plain, &[percent(Some(capture.coverage)), resolution]);
         let health = &capture.health;
         let (late, failed, torn) =
@@ -307,6 +313,9 @@ impl Page<'_> {
         if !figures::gils(self.process).is_empty() {
             self.row("handoffs", Style::Plain, &handoffs_observed(capture));
         }
+        if let Some(switches) = &capture.switches {
+            self.row("switches", Style::Plain, &switches_observed(switches));
+        }
         let first = self.snapshot.processes.iter().map(|p| p.capture.start).min().unwrap_or(capture.start);
         let own = match health.own_cpu.share_of(self.snapshot.at.since(first)) {
             Some(share) => format!("{} of a core", units::percent(share)),
@@ -314,6 +323,20 @@ impl Page<'_> {
         };
         self.row("own CPU", Style::Plain, &[own]);
     }
+}
+
+fn switches_observed(switches: &SwitchFigures) -> Vec<String> {
+    let mut parts = vec![
+        format!("{} records", units::count(switches.records)),
+        format!("for {} of {} threads", switches.followed, switches.threads),
+    ];
+    if switches.lost > 0 {
+        parts.push(format!("{} lost", units::count(switches.lost)));
+    }
+    if switches.given_up > 0 {
+        parts.push(format!("given up {}x: too costly", switches.given_up));
+    }
+    parts
 }
 
 fn percent(share: Option<f64>) -> String {

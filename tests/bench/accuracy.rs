@@ -1,6 +1,7 @@
 //! gilscope's figures beside the truth, as a table.
 //!
-//! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--python 3.11] [--scenario convoy]`
+//! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--mode sampled] [--python 3.11]
+//! [--scenario convoy]`
 //!
 //! Truth is what the threads of `tests/truth` stamped themselves. For each figure the table has the truth's median
 //! over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
@@ -30,14 +31,18 @@ struct Options {
     seconds: f64,
     runs: usize,
     rate: String,
+    mode: String,
     minors: BTreeSet<u8>,
     scenarios: Vec<String>,
 }
 
 fn main() {
     let options = options();
-    println!("| Python | scenario | load | contention | asleep | worst thread's wait share | wait total | handoffs |");
-    println!("|---|---|---|---|---|---|---|---|");
+    println!(
+        "| Python | scenario | load | contention | asleep | worst thread's wait share | wait total | handoffs \
+         | waits over 100 us | all waits | p50 | p90 | p99 |"
+    );
+    println!("|{}", "---|".repeat(13));
     for python in pythons_with_gil().into_iter().filter(|p| options.minors.contains(&p.minor())) {
         for scenario in &options.scenarios {
             let runs: Vec<Run> = (0..options.runs).filter_map(|_| run(python, scenario, &options)).collect();
@@ -63,7 +68,18 @@ struct Run {
     wait_total: Pair,
     /// (`switch_number`'s own count from first to last stamp, gilscope's).
     handoffs: Pair,
+    /// Waits over 100 us: how many.
+    waits: Pair,
+    /// The sum of all waits of all threads.
+    waited: Pair,
+    /// Percentiles of the waits over 20 us.
+    percentiles: [Pair; 3],
 }
+
+/// Shorter waits are not contended: the GIL was free, and the stamps are that far apart.
+const CONTENDED: u64 = 20_000;
+/// From here on single waits are compared.
+const LONG: u64 = 100_000;
 
 fn run(python: &Python, name: &str, options: &Options) -> Option<Run> {
     let scenario = Scenario::start(python, name, &[])?;
@@ -74,7 +90,7 @@ fn run(python: &Python, name: &str, options: &Options) -> Option<Run> {
             "-f",
             "json",
             "--mode",
-            "sampled",
+            &options.mode,
             "-r",
             &options.rate,
             "-d",
@@ -99,6 +115,15 @@ fn compare(truth: &Truth, process: &Value) -> Run {
     let share = |value: &Value| value.as_f64().expect("a share");
     let bytecode = figures.threads.iter().any(|thread| thread.kind == Kind::Bytecode);
     let interval = capture["interval_ns"].as_f64().expect("an interval");
+    let mut truly: Vec<u64> =
+        figures.threads.iter().filter(|t| t.kind != Kind::Bytecode).flat_map(|t| t.waits.iter().copied()).collect();
+    truly.retain(|wait| *wait >= CONTENDED);
+    truly.sort_unstable();
+    let waits = &gil["waits"];
+    let number = |name: &str| waits[name].as_f64();
+    let is_known = |name: &str| (!truly.is_empty()).then(|| number(name)).flatten();
+    let long = truly.iter().filter(|wait| **wait >= LONG).count() as f64;
+    let seen_long = number("count").zip(number("below_resolution")).map(|(all, below)| all - below);
     let mut wait_share: Pair = None;
     let mut wait_total: Pair = None;
     for thread in figures.threads.iter().filter(|thread| thread.kind != Kind::Bytecode) {
@@ -125,6 +150,10 @@ fn compare(truth: &Truth, process: &Value) -> Run {
         wait_share,
         wait_total,
         handoffs: figures.handoffs.map(|count| (count as f64, share(&gil["handoffs"]))),
+        waits: seen_long.map(|seen| (long, seen)),
+        waited: number("total_ns").map(|seen| (figures.threads.iter().map(|t| t.wait_total as f64).sum(), seen)),
+        percentiles: [(0.5, "p50_ns"), (0.9, "p90_ns"), (0.99, "p99_ns")]
+            .map(|(share, name)| Some((percentile(&truly, share) as f64, is_known(name)?))),
     }
 }
 
@@ -141,8 +170,9 @@ fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
     let relative = |pick: fn(&Run) -> Pair, unit: fn(f64) -> String| {
         cell(runs, pick, unit, |a, b| format!("{:+.2} %", (b - a) / a * 100.0), |a, b| (b - a) / a)
     };
+    let length = |ns: f64| format!("{:.0} us", ns / 1e3);
     println!(
-        "| {} | {scenario} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {scenario} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         version(python),
         points(|run| run.load),
         points(|run| run.contention),
@@ -150,6 +180,11 @@ fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
         points(|run| run.wait_share),
         relative(|run| run.wait_total, |ns| format!("{:.2} s", ns / 1e9)),
         relative(|run| run.handoffs, |count| format!("{count:.0}")),
+        relative(|run| run.waits, |count| format!("{count:.0}")),
+        relative(|run| run.waited, |ns| format!("{:.2} s", ns / 1e9)),
+        relative(|run| run.percentiles[0], length),
+        relative(|run| run.percentiles[1], length),
+        relative(|run| run.percentiles[2], length),
     );
 }
 
@@ -174,8 +209,14 @@ fn version(python: &Python) -> String {
 }
 
 fn options() -> Options {
-    let mut options =
-        Options { seconds: 30.0, runs: 5, rate: "1k".to_owned(), minors: BTreeSet::new(), scenarios: Vec::new() };
+    let mut options = Options {
+        seconds: 30.0,
+        runs: 5,
+        rate: "1k".to_owned(),
+        mode: "auto".to_owned(),
+        minors: BTreeSet::new(),
+        scenarios: Vec::new(),
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().unwrap_or_else(|| panic!("{argument} wants a value"));
@@ -183,6 +224,7 @@ fn options() -> Options {
             "--seconds" => options.seconds = value().parse().expect("seconds"),
             "--runs" => options.runs = value().parse().expect("a number of runs"),
             "--rate" => options.rate = value(),
+            "--mode" => options.mode = value(),
             "--python" => {
                 let minor = value().split('.').nth(1).and_then(|m| m.parse().ok()).expect("a version such as 3.11");
                 options.minors.insert(minor);

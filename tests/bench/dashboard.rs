@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gilscope::capture::{Capture, Options, Stop};
+use gilscope::capture::{Capture, Options, Precision, Stop};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
@@ -104,7 +104,8 @@ impl Feed for Live {
 fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
     let target = Target::attach(Pid(target.id()), Ns::SECOND, Origin::Attached).expect("it can be observed");
     let stop = Stop::default();
-    let options = Options { interval: Ns::MILLISECOND, duration: None, tool_version: "bench".to_owned() };
+    let precision = Precision::Sampled;
+    let options = Options { interval: Ns::MILLISECOND, duration: None, precision, tool_version: "bench".to_owned() };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");
     let engine = Engine::live(Box::new(Live(capture, stop)), None);
     let session = Session::start(engine).expect("it starts");

@@ -286,6 +286,7 @@ impl Scene {
                 },
                 handoffs_seen: counted * 9 / 10,
                 handoffs_counted: counted,
+                switches: None,
             },
             interpreters,
             cores: cores(&threads),

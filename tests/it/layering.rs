@@ -50,6 +50,8 @@ const COMING: &[&str] = &[];
 /// Where `unsafe` is: only where the kernel is spoken to.
 const SPEAK_TO_THE_KERNEL: &[&str] = &[
     "instruments/clock.rs",
+    "instruments/perf/open.rs",
+    "instruments/perf/ring.rs",
     "launch.rs",
     "signals.rs",
     "target/clock.rs",

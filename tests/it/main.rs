@@ -14,3 +14,4 @@ mod report_verdict;
 mod sampling;
 mod session;
 mod simulator;
+mod switches;

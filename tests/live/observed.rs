@@ -37,8 +37,8 @@ fn parse(ended: &Ended) -> Value {
 }
 
 /// A scenario observed: gilscope's process entry, and the truth within its capture.
-struct Observed {
-    process: Value,
+pub struct Observed {
+    pub process: Value,
     stamps: Truth,
     window: Range<u64>,
 }
@@ -54,7 +54,7 @@ fn observe(python: &Python, scenario: &str, arguments: &[&str], seconds: f64) ->
 }
 
 /// Runs a check on every interpreter that has a GIL and headers; at least one must be there.
-fn on_each(scenario: &str, seconds: f64, check: impl Fn(&Observed, &TruthFigures)) {
+pub fn on_each(scenario: &str, seconds: f64, check: impl Fn(&Observed, &TruthFigures)) {
     let _alone = alone();
     let mut checked = 0;
     for python in pythons_with_gil() {

@@ -2,6 +2,7 @@
 
 use super::{GilAccount, Move, Step, Threads};
 use crate::event::ThreadKey;
+use crate::model::runs::Spell;
 use crate::model::thread::Standing;
 use crate::time::Ns;
 
@@ -24,7 +25,7 @@ impl GilAccount {
         moves: &[Move],
         read: &[ThreadKey],
         threads: &Threads,
-    ) -> Vec<ThreadKey> {
+    ) -> Vec<(ThreadKey, Option<Spell>)> {
         let left_a_wait = |moved: &&Move| {
             moved.from == Some(Standing::Waiting) && matches!(moved.to, None | Some(Standing::HandingOver))
         };
@@ -34,8 +35,27 @@ impl GilAccount {
             return Vec::new();
         }
         let longest = step.tick.at.since(step.last.at) + Ns::SECOND;
+        let waits_on = |key: &ThreadKey| {
+            let thread = threads.get(key)?;
+            let waited = thread.standing(self.key)?.standing == Standing::Waiting;
+            let waits = self.standing_at(&step.tick, *key) == Some(Standing::Waiting);
+            (waited && waits).then_some(thread)
+        };
+        let mut spells: Vec<(Ns, ThreadKey, Spell)> = self
+            .relations
+            .keys()
+            .filter_map(|key| {
+                let spell = waits_on(key)?.runs.take_between(step.last.at, step.tick.at)?;
+                Some((spell.on_core, *key, spell))
+            })
+            .collect();
+        spells.sort_unstable_by_key(|(on_core, key, _)| std::cmp::Reverse((*on_core, *key)));
+        let told = |key: &ThreadKey| {
+            threads.get(key).and_then(|t| t.runs.told_since()).is_some_and(|since| since <= step.last.at)
+        };
         let mut ran: Vec<(Ns, ThreadKey)> = read
             .iter()
+            .filter(|key| !told(key))
             .filter_map(|key| {
                 let thread = threads.get(key)?;
                 let waited = thread.standing(self.key)?.standing == Standing::Waiting;
@@ -54,6 +74,7 @@ impl GilAccount {
             .collect();
         ran.sort_unstable_by(|a, b| b.cmp(a));
         ran.dedup();
-        ran.into_iter().take(unseen).map(|(_, thread)| thread).collect()
+        let spells = spells.into_iter().map(|(_, thread, spell)| (thread, Some(spell)));
+        spells.chain(ran.into_iter().map(|(_, thread)| (thread, None))).take(unseen).collect()
     }
 }

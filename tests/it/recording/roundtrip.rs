@@ -116,7 +116,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn capture() -> impl Strategy<Value = Box<CaptureInfo>> {
     (name(), number(), ns(), name(), name()).prop_map(|(tool_version, start_unix_ns, interval, host, kernel)| {
-        Box::new(CaptureInfo { tool_version, start_unix_ns, mode: Mode::Sampled, interval, host, kernel })
+        Box::new(CaptureInfo { tool_version, start_unix_ns, mode: Mode::Fused, interval, host, kernel })
     })
 }
 
@@ -166,9 +166,19 @@ fn what() -> impl Strategy<Value = What> {
         (ns(), reason).prop_map(|(interval, reason)| What::RateChanged { interval, reason }),
         health().prop_map(What::Health),
     ];
+    let departure = prop_oneof![Just(Departure::Asleep), Just(Departure::Preempted)];
+    let lost = number().prop_map(|records| SwitchesEnd::Lost { records });
+    let why = prop_oneof![lost, Just(SwitchesEnd::TooCostly), Just(SwitchesEnd::Refused)];
+    let switches = prop_oneof![
+        thread().prop_map(|thread| What::SwitchesBegin { thread }),
+        (thread(), why).prop_map(|(thread, why)| What::SwitchesEnd { thread, why }),
+        (thread(), cpu()).prop_map(|(thread, cpu)| What::SwitchedIn { thread, cpu }),
+        (thread(), departure).prop_map(|(thread, how)| What::SwitchedOut { thread, how }),
+    ];
     prop_oneof![
         2 => rare,
         2 => rare_too,
+        2 => switches,
         3 => sample().prop_map(What::GilSample),
         3 => (thread(), gil(), relation).prop_map(|(thread, gil, relation)| What::Relation { thread, gil, relation }),
         3 => (thread(), usage()).prop_map(|(thread, usage)| What::Usage { thread, usage }),

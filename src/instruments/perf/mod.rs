@@ -1,0 +1,11 @@
+//! The kernel's performance events, as far as gilscope uses them: opening them, and reading their rings.
+//!
+//! Facts are from perf_event_open(2), include/uapi/linux/perf_event.h and kernel/events/core.c.
+
+mod open;
+mod record;
+mod ring;
+
+pub use open::switch_records;
+pub use record::{Record, Way};
+pub use ring::Ring;

@@ -1,0 +1,130 @@
+//! Records of a ring, taken apart. Pure.
+
+use perf_event_open_sys::bindings as sys;
+
+use crate::event::{Cpu, Tid};
+use crate::time::MonoNs;
+
+/// What a record says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Record {
+    /// The task got a core, or left it.
+    Switch {
+        /// When.
+        at: MonoNs,
+        /// The core.
+        cpu: Cpu,
+        /// Which of the two.
+        way: Way,
+    },
+    /// The task made another one, which may be a process.
+    Forked {
+        /// Its process, as the kernel numbers it outside all namespaces but that of whoever opened the event.
+        process: u32,
+        /// Its task.
+        tid: Tid,
+    },
+    /// Records that the ring had no room for.
+    Lost {
+        /// How many.
+        records: u64,
+    },
+    /// Any other.
+    Other,
+}
+
+/// Which way a switch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// It got a core.
+    In,
+    /// It went to sleep.
+    OutAsleep,
+    /// It was put off its core and wants it back.
+    OutPreempted,
+}
+
+/// Length of `struct perf_event_header`.
+pub const HEADER: usize = 8;
+
+/// The length of the record that begins with `header`, header included; `None` if it makes no sense.
+pub fn length(header: [u8; HEADER]) -> Option<usize> {
+    let [.., low, high] = header;
+    Some(usize::from(u16::from_le_bytes([low, high]))).filter(|length| *length >= HEADER && length % 8 == 0)
+}
+
+/// Takes a whole record apart. Its tail is `sample_id` with time and core, as [`switch_records`] asks for.
+///
+/// [`switch_records`]: super::switch_records
+pub fn parse(record: &[u8]) -> Record {
+    let u32_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+    let u64_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+    let misc = record.get(4..6).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+    let parsed = match u32_at(0) {
+        Some(sys::PERF_RECORD_SWITCH) => u64_at(HEADER).zip(u32_at(HEADER + 8)).map(|(time, cpu)| Record::Switch {
+            at: MonoNs(time),
+            cpu: Cpu(u16::try_from(cpu).unwrap_or(u16::MAX)),
+            way: way(misc),
+        }),
+        // pid, ppid, tid, ptid, time.
+        Some(sys::PERF_RECORD_FORK) => {
+            u32_at(HEADER).zip(u32_at(HEADER + 8)).map(|(process, tid)| Record::Forked { process, tid: Tid(tid) })
+        }
+        // id, lost.
+        Some(sys::PERF_RECORD_LOST) => u64_at(HEADER + 8).map(|records| Record::Lost { records }),
+        _ => None,
+    };
+    parsed.unwrap_or(Record::Other)
+}
+
+/// A task that is put off its core is marked since Linux 4.17; before, it looks like one that went to sleep.
+fn way(misc: u16) -> Way {
+    let has = |bit: u32| u32::from(misc) & bit != 0;
+    match (has(sys::PERF_RECORD_MISC_SWITCH_OUT), has(sys::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT)) {
+        (false, _) => Way::In,
+        (true, false) => Way::OutAsleep,
+        (true, true) => Way::OutPreempted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn bytes(kind: u32, misc: u16, words: &[u64]) -> Vec<u8> {
+        let length = (HEADER + 8 * words.len()) as u16;
+        let mut bytes = kind.to_le_bytes().to_vec();
+        bytes.extend(misc.to_le_bytes());
+        bytes.extend(length.to_le_bytes());
+        words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn each_kind() {
+        let switch = |misc, way| (bytes(14, misc, &[77, 3]), Record::Switch { at: MonoNs(77), cpu: Cpu(3), way });
+        for (bytes, record) in [
+            switch(0, Way::In),
+            switch(1 << 13, Way::OutAsleep),
+            switch(1 << 13 | 1 << 14, Way::OutPreempted),
+            (bytes(7, 0, &[10 | 9 << 32, 12 | 11 << 32, 77]), Record::Forked { process: 10, tid: Tid(12) }),
+            (bytes(2, 0, &[1, 40]), Record::Lost { records: 40 }),
+            (bytes(4, 0, &[1, 2, 3]), Record::Other),
+            (bytes(14, 0, &[]), Record::Other),
+        ] {
+            assert_eq!(parse(&bytes), record);
+            assert_eq!(length(*bytes.first_chunk().unwrap()), Some(bytes.len()));
+        }
+        assert_eq!(length([0; 8]), None);
+        assert_eq!(length([0, 0, 0, 0, 0, 0, 9, 0]), None);
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes: Vec<u8>) {
+            parse(&bytes);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The kernel's record of every context switch of the target's threads: edges to the microsecond.
+//!
+//! Each thread has a ring of its own. The rings are emptied at every look, and what they held is told behind a
+//! horizon: a record is published a little after the instant it speaks of, so that of the newest ones some may be
+//! missing.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+
+use crate::event::{Departure, Event, SwitchesEnd, ThreadKey, Tid, What};
+use crate::instruments::clock;
+use crate::instruments::perf::{self, Record, Ring, Way};
+use crate::time::{MonoNs, Ns};
+
+/// Pages for the records of one thread, by how many threads there are: an ordinary user has about 128 pages a core
+/// (`perf_event_mlock_kb`), a page holds 170 records.
+const PAGES: [(usize, usize); 3] = [(8, 8), (24, 4), (48, 2)];
+/// Behind this age all records of an instant are taken to be published: far longer than the kernel takes, also where
+/// a virtual machine is put off its core meanwhile.
+const HORIZON: Ns = Ns(2_000_000);
+/// What a record costs the target, until that was measured.
+const ASSUMED_COST: Ns = Ns(1_000);
+/// Time over which the cost is counted.
+const WINDOW: Ns = Ns(200_000_000);
+/// For how long the records are left alone after they were too dear; each time twice as long.
+const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
+
+/// Follows the switches of all threads that are there.
+#[derive(Debug)]
+pub struct Switches {
+    rings: HashMap<ThreadKey, Ring>,
+    tids: HashMap<ThreadKey, Tid>,
+    /// Told by the rings, but not behind the horizon yet.
+    pending: Vec<Event>,
+    /// Who went to sleep since somebody asked where the sleepers sleep.
+    asleep: BTreeSet<ThreadKey>,
+    /// Share of the target's time that the records may cost.
+    budget: f64,
+    window: (MonoNs, u64),
+    state: State,
+    /// For how long nobody is followed the next time that it is too dear.
+    pause: Ns,
+}
+
+/// Since when threads are followed, or until when they are not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Following(MonoNs),
+    Pausing(MonoNs),
+}
+
+/// What was found while the rings were emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing but switches.
+    Switches,
+    /// A task was born.
+    Birth,
+}
+
+impl Switches {
+    /// Whether this user may have switch records of the target, whose main thread `tid` is.
+    ///
+    /// # Errors
+    /// As [`perf::switch_records`] and [`Ring::map`].
+    pub fn try_on(tid: Tid) -> io::Result<()> {
+        Ring::map(perf::switch_records(tid)?, 1).map(drop)
+    }
+
+    /// Nobody is followed yet. The records may cost the target `budget`, a share of its time.
+    pub fn new(budget: f64) -> Switches {
+        let now = clock::now();
+        Switches {
+            rings: HashMap::new(),
+            tids: HashMap::new(),
+            pending: Vec::new(),
+            asleep: BTreeSet::new(),
+            budget,
+            window: (now, 0),
+            state: State::Following(now),
+            pause: PAUSES.0,
+        }
+    }
+
+    /// How many threads are followed.
+    pub fn followed(&self) -> usize {
+        self.rings.len()
+    }
+
+    /// Follows whom `told` says that came into view, and lets go of whom it says that ended.
+    pub fn follow(&mut self, told: &[Event], events: &mut Vec<Event>) {
+        for event in told {
+            match &event.what {
+                What::ThreadFound { thread, info } => {
+                    if let Some(tid) = info.tid {
+                        self.tids.insert(*thread, tid);
+                        if matches!(self.state, State::Following(_)) {
+                            self.open(*thread, tid, events);
+                        }
+                    }
+                }
+                What::ThreadEnded { thread } => {
+                    self.tids.remove(thread);
+                    self.rings.remove(thread);
+                }
+                What::ProcessEnded { .. } => {
+                    self.tids.clear();
+                    self.rings.clear();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn open(&mut self, thread: ThreadKey, tid: Tid, events: &mut Vec<Event>) {
+        let pages = PAGES.iter().find(|(threads, _)| self.tids.len() <= *threads).map_or(1, |(_, pages)| *pages);
+        match perf::switch_records(tid).and_then(|event| Ring::map(event, pages)) {
+            Ok(ring) => {
+                self.rings.insert(thread, ring);
+                events.push(Event { at: clock::now(), what: What::SwitchesBegin { thread } });
+            }
+            // It ended: no refusal.
+            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+            Err(_) => {
+                let what = What::SwitchesEnd { thread, why: SwitchesEnd::Refused };
+                events.push(Event { at: clock::now(), what });
+            }
+        }
+    }
+
+    /// Empties the rings. What they told comes with [`Switches::release`].
+    pub fn drain(&mut self) -> Found {
+        let mut found = Found::Switches;
+        for (&thread, ring) in &mut self.rings {
+            let (pending, asleep, records) = (&mut self.pending, &mut self.asleep, &mut self.window.1);
+            ring.drain(|record| match record {
+                Record::Switch { at, cpu, way } => {
+                    *records += 1;
+                    match way {
+                        Way::OutAsleep => drop(asleep.insert(thread)),
+                        Way::In | Way::OutPreempted => drop(asleep.remove(&thread)),
+                    }
+                    let what = match way {
+                        Way::In => What::SwitchedIn { thread, cpu },
+                        Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
+                        Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
+                    };
+                    pending.push(Event { at, what });
+                }
+                Record::Lost { records } => {
+                    // From here on it is followed again; what came before has a hole.
+                    let at = pending.last().map_or(MonoNs(0), |event| event.at);
+                    let why = SwitchesEnd::Lost { records };
+                    pending.push(Event { at, what: What::SwitchesEnd { thread, why } });
+                    pending.push(Event { at, what: What::SwitchesBegin { thread } });
+                }
+                Record::Forked { .. } => found = Found::Birth,
+                Record::Other => {}
+            });
+        }
+        found
+    }
+
+    /// Who has gone to sleep since this was asked last, and still sleeps by the newest records.
+    pub fn fell_asleep(&mut self) -> Vec<ThreadKey> {
+        std::mem::take(&mut self.asleep).into_iter().collect()
+    }
+
+    /// Keeps to the budget: where the records cost the target more than their share, nobody is followed for a while.
+    pub fn govern(&mut self, now: MonoNs, events: &mut Vec<Event>) {
+        let (since, records) = self.window;
+        let length = now.since(since);
+        if length < WINDOW {
+            return;
+        }
+        self.window = (now, 0);
+        let cost = Ns(ASSUMED_COST.0.saturating_mul(records));
+        let share = cost.share_of(length).unwrap_or(0.0);
+        match self.state {
+            State::Following(since) if share > self.budget => {
+                let _last = self.drain();
+                self.rings.clear();
+                for thread in self.tids.keys() {
+                    let what = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::TooCostly };
+                    events.push(Event { at: now, what });
+                }
+                if now.since(since) > PAUSES.1 {
+                    self.pause = PAUSES.0;
+                }
+                self.state = State::Pausing(now + self.pause);
+                self.pause = Ns(self.pause.0 * 2).min(PAUSES.1);
+            }
+            State::Pausing(until) if now >= until => {
+                self.state = State::Following(now);
+                let tids: Vec<(ThreadKey, Tid)> = self.tids.iter().map(|(thread, tid)| (*thread, *tid)).collect();
+                for (thread, tid) in tids {
+                    self.open(thread, tid, events);
+                }
+            }
+            State::Following(_) | State::Pausing(_) => {}
+        }
+    }
+
+    /// Puts what the rings told in its place among `events`, and keeps back all that is not behind the horizon.
+    pub fn release(&mut self, events: &mut Vec<Event>, until: Release) -> Vec<Event> {
+        let mut all = std::mem::take(&mut self.pending);
+        all.append(events);
+        all.sort_by_key(|event| event.at);
+        let behind = match until {
+            Release::BehindHorizon(now) => {
+                let horizon = MonoNs(now.0.saturating_sub(HORIZON.0));
+                all.partition_point(|event| event.at < horizon)
+            }
+            Release::All => all.len(),
+        };
+        self.pending = all.split_off(behind);
+        all
+    }
+}
+
+/// How much to let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// What is certain to be complete, when the rings were emptied last at this instant.
+    BehindHorizon(MonoNs),
+    /// All: nothing more will come.
+    All,
+}

@@ -1,0 +1,341 @@
+//! One thread's runs on a core, as the kernel recorded them, and what they say about the edges of its waits.
+//!
+//! A thread that asks for the GIL and does not get it goes to sleep within some microseconds; it wakes up to take it,
+//! to find that another was faster, or because its time-out is over, after which it asks for the GIL to be dropped
+//! and sleeps on. So a wait is a chain of sleeps. The runs between them are as short as those pieces of `take_gil`
+//! are; a run in which the GIL was taken goes on through the eval loop at least.
+
+use std::collections::VecDeque;
+
+use crate::event::Departure;
+use crate::time::{MonoNs, Ns};
+
+/// Runs that are remembered: those between two ticks, and the time-outs of a long wait before them.
+const REMEMBERED: usize = 48;
+/// The longest run that a time-out, or a lost race, explains: 2 to 12 us were seen, with the switches around it. A take
+/// with even an empty hold takes 20 us and more, since whoever takes the GIL also wakes whoever dropped it.
+const TIME_OUT_RUN: Ns = Ns(15_000);
+/// The longest run that waking up and asking for the GIL explains: 7 to 20 us were seen.
+const ASKING_RUN: Ns = Ns(25_000);
+/// A run this long is work of the thread's own.
+const LONG_RUN: Ns = Ns(200_000);
+/// A sleep this much shorter than the switch interval did not end by its time-out.
+const EARLY: Ns = Ns(200_000);
+
+/// The runs of one thread.
+#[derive(Debug, Clone, Default)]
+pub struct Runs {
+    told: Told,
+    recent: VecDeque<Run>,
+    current: Current,
+}
+
+/// Whether its switches are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Told {
+    /// They are not.
+    #[default]
+    No,
+    /// They are, all of them, since then.
+    Since(MonoNs),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Current {
+    #[default]
+    Unknown,
+    On(MonoNs),
+    Off,
+}
+
+/// A time on a core.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Run {
+    from: MonoNs,
+    to: MonoNs,
+    how: Departure,
+}
+
+/// A run, or several between which the thread was kept off its core although it wanted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spell {
+    /// When it woke up.
+    pub from: MonoNs,
+    /// When it went to sleep; `None`: it has not yet.
+    pub to: Option<MonoNs>,
+    /// Time on a core in it.
+    pub on_core: Ns,
+}
+
+/// A time asleep, from falling asleep to waking up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sleep {
+    /// When it fell asleep.
+    pub from: MonoNs,
+    /// When it woke up.
+    pub until: MonoNs,
+    /// Time on a core in the spell before it.
+    pub before: Ns,
+}
+
+impl Sleep {
+    /// Whether the spell before it was as short as asking for the GIL is, or so long that it held something else. In
+    /// between, the GIL may have been taken and let go of before the sleep.
+    pub fn may_follow_asking(&self) -> bool {
+        self.before <= ASKING_RUN || self.before >= LONG_RUN
+    }
+}
+
+impl Spell {
+    /// Whether more was done in it than a time-out does.
+    pub fn is_a_take(&self) -> bool {
+        self.on_core > TIME_OUT_RUN
+    }
+}
+
+impl Runs {
+    /// From here on its switches are told.
+    pub fn begin(&mut self, at: MonoNs) {
+        if self.told == Told::No {
+            self.forget();
+            self.told = Told::Since(at);
+        }
+    }
+
+    /// Its switches are no longer told.
+    pub fn end(&mut self) {
+        self.forget();
+        self.told = Told::No;
+    }
+
+    fn forget(&mut self) {
+        self.recent.clear();
+        self.current = Current::Unknown;
+    }
+
+    /// Since when its switches have been told; `None`: they are not.
+    pub fn told_since(&self) -> Option<MonoNs> {
+        match self.told {
+            Told::Since(since) => Some(since),
+            Told::No => None,
+        }
+    }
+
+    /// It got a core.
+    pub fn switched_in(&mut self, at: MonoNs) {
+        if self.told == Told::No {
+            return;
+        }
+        if let Current::On(_) = self.current {
+            // It never left: a record is missing.
+            self.recent.clear();
+        }
+        self.current = Current::On(at);
+    }
+
+    /// It left its core.
+    pub fn switched_out(&mut self, at: MonoNs, how: Departure) {
+        let Told::Since(since) = self.told else { return };
+        let from = match self.current {
+            Current::On(from) => from,
+            // It was on a core when its switches began to be told.
+            Current::Unknown => since,
+            Current::Off => {
+                self.recent.clear();
+                at
+            }
+        };
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Run { from, to: at, how });
+        self.current = Current::Off;
+    }
+
+    /// The spells that go on at or after `since`, the newest first, as of `now`.
+    fn spells(&self, now: MonoNs) -> impl Iterator<Item = Spell> + '_ {
+        let mut open = match self.current {
+            Current::On(from) => Some(Spell { from, to: None, on_core: now.since(from) }),
+            Current::Off | Current::Unknown => None,
+        };
+        let mut runs = self.recent.iter().rev();
+        let mut over = false;
+        std::iter::from_fn(move || {
+            loop {
+                let Some(run) = runs.next() else {
+                    if over {
+                        return None;
+                    }
+                    over = true;
+                    return open.take();
+                };
+                let length = run.to.since(run.from);
+                match (&mut open, run.how) {
+                    // It wanted its core back: the same spell.
+                    (Some(spell), Departure::Preempted) => {
+                        (spell.from, spell.on_core) = (run.from, spell.on_core + length);
+                    }
+                    (_, how) => {
+                        let to = (how == Departure::Asleep).then_some(run.to);
+                        if let Some(done) = open.replace(Spell { from: run.from, to, on_core: length }) {
+                            return Some(done);
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// When the wait began in whose last sleep the thread is at `tick`, with time-outs every `interval`. At `last` it
+    /// did not wait. `None`: where it was at `tick` is not known.
+    pub fn wait_began(&self, last: MonoNs, tick: MonoNs, interval: Ns) -> Option<MonoNs> {
+        match self.current {
+            Current::Unknown => return None,
+            // It went to sleep between the tick and the look at where it sleeps.
+            Current::On(_) => return Some(tick),
+            Current::Off => {}
+        }
+        let mut spells = self.spells(tick);
+        let mut newer = spells.next()?;
+        let mut began = newer.to.filter(|to| *to <= tick)?;
+        for spell in spells {
+            let Some(slept) = spell.to else { break };
+            let timed_out = newer.from.since(slept) + EARLY >= interval;
+            if newer.is_a_take() || !timed_out || slept < last {
+                break;
+            }
+            (began, newer) = (slept, spell);
+        }
+        Some(began)
+    }
+
+    /// When the wait ended that began at `began` and went on at `last`, for a thread that no longer waits at `tick`:
+    /// when it woke up to take the GIL, which was not let go of before `released`.
+    pub fn wait_ended(&self, began: MonoNs, last: MonoNs, released: MonoNs, tick: MonoNs) -> Option<MonoNs> {
+        let mut woke: Option<Spell> = None;
+        for spell in self.spells(tick) {
+            if spell.from <= began || spell.to.is_some_and(|to| to < last) {
+                break;
+            }
+            if woke.is_none_or(|newer| spell.is_a_take() && (spell.from >= released || newer.from < released)) {
+                woke = Some(spell);
+            }
+        }
+        woke.map(|spell| spell.from)
+    }
+
+    /// Its sleeps that began and ended between two instants, the newest first, each with the spell that it ended in.
+    pub fn sleeps(&self, after: MonoNs, until: MonoNs) -> impl Iterator<Item = (Sleep, Spell)> + '_ {
+        let mut newer: Option<Spell> = None;
+        self.spells(until).take_while(move |spell| spell.to.is_none_or(|to| to > after)).filter_map(move |spell| {
+            let newer = newer.replace(spell)?;
+            spell.to.map(|from| (Sleep { from, until: newer.from, before: spell.on_core }, newer))
+        })
+    }
+
+    /// Its first spell that ended between two instants, by falling asleep.
+    pub fn first_to_end(&self, after: MonoNs, until: MonoNs) -> Option<Spell> {
+        self.spells(until)
+            .take_while(|spell| spell.to.is_none_or(|to| to > after))
+            .filter(|spell| spell.to.is_some())
+            .last()
+    }
+
+    /// The longest spell between two ticks at both of which the thread waits, if the GIL can have been taken in it.
+    pub fn take_between(&self, last: MonoNs, tick: MonoNs) -> Option<Spell> {
+        let within = self.spells(tick).take_while(|spell| spell.from > last);
+        within.filter(|spell| spell.to.is_some() && spell.is_a_take()).max_by_key(|spell| spell.on_core)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Ns = Ns(5_000_000);
+
+    /// Runs from (wakes, sleeps) in microseconds; a negative end means that it was preempted there.
+    fn runs(of: &[(u64, i64)]) -> Runs {
+        let mut runs = Runs::default();
+        runs.begin(MonoNs(0));
+        for (from, to) in of {
+            runs.switched_in(MonoNs(from * 1_000));
+            match to {
+                0 => {}
+                to if *to < 0 => runs.switched_out(MonoNs(to.unsigned_abs() * 1_000), Departure::Preempted),
+                to => runs.switched_out(MonoNs(to.unsigned_abs() * 1_000), Departure::Asleep),
+            }
+        }
+        runs
+    }
+
+    fn us(at: u64) -> MonoNs {
+        MonoNs(at * 1_000)
+    }
+
+    #[test]
+    fn a_wait_begins_with_the_sleep_that_a_tick_falls_into() {
+        // Asleep for something else until 9,000, then asks and sleeps at 9,012.
+        let runs = runs(&[(100, 200), (9_000, 9_012)]);
+        assert_eq!(runs.wait_began(us(8_500), us(9_500), INTERVAL), Some(us(9_012)));
+    }
+
+    #[test]
+    fn time_outs_are_part_of_the_wait_and_sleeps_that_ended_early_are_not() {
+        let timed_out = runs(&[(0, 1_000), (6_060, 6_066), (11_120, 11_125)]);
+        assert_eq!(timed_out.wait_began(us(0), us(12_000), INTERVAL), Some(us(1_000)));
+        let other = timed_out.wait_began(us(6_000), us(12_000), INTERVAL);
+        assert_eq!(other, Some(us(6_066)), "it did not wait at 6,000");
+        let forced = runs(&[(0, 9_000), (9_041, 9_046)]);
+        assert_eq!(forced.wait_began(us(0), us(9_500), INTERVAL), Some(us(9_046)), "41 us in switch_cond are no wait");
+        let took = runs(&[(0, 1_000), (6_060, 6_160)]);
+        assert_eq!(took.wait_began(us(0), us(7_000), INTERVAL), Some(us(6_160)), "100 us are more than a time-out");
+        let awake = runs(&[(0, 1_000), (1_100, 0)]);
+        assert_eq!(awake.wait_began(us(0), us(1_200), INTERVAL), Some(us(1_200)), "about to sleep");
+    }
+
+    #[test]
+    fn a_wait_ends_when_the_taker_woke_up() {
+        // A time-out at 369, then woken at 400 and running on.
+        let taker = runs(&[(0, 300), (369, 380), (400, 0)]);
+        assert_eq!(taker.wait_ended(us(300), us(350), us(0), us(1_000)), Some(us(400)));
+        // Put off its core twice on the way: it woke up at 557.
+        let pushed = runs(&[(0, 337), (557, -562), (569, -573), (579, 610)]);
+        assert_eq!(pushed.wait_ended(us(337), us(501), us(0), us(1_309)), Some(us(557)));
+        // Its time-out took long, for the mutex was held: the GIL was let go of at 238.
+        let slow = runs(&[(0, 9), (100, 154), (268, 0)]);
+        assert_eq!(slow.wait_ended(us(9), us(50), us(238), us(1_000)), Some(us(268)));
+        // It was just awake when the last tick came.
+        let awake = runs(&[(0, 300), (995, 0)]);
+        assert_eq!(awake.wait_ended(us(300), us(1_000), us(0), us(2_000)), Some(us(995)));
+        assert_eq!(runs(&[(0, 300)]).wait_ended(us(300), us(400), us(0), us(500)), None);
+    }
+
+    #[test]
+    fn a_take_between_two_ticks_is_longer_than_a_time_out() {
+        let between = runs(&[(0, 100), (5_100, 5_106), (5_300, 5_340), (5_400, 5_405)]);
+        let take = between.take_between(us(5_000), us(6_000)).unwrap();
+        assert_eq!((take.from, take.to), (us(5_300), Some(us(5_340))));
+        assert_eq!(between.take_between(us(5_350), us(6_000)), None);
+    }
+
+    #[test]
+    fn sleeps_between_two_ticks() {
+        let runs = runs(&[(0, 100), (300, 340), (400, 405), (900, 0)]);
+        let sleeps: Vec<_> = runs.sleeps(us(200), us(1_000)).map(|(sleep, _)| sleep).collect();
+        let sleep = |from, until, before: u64| Sleep { from: us(from), until: us(until), before: Ns(before * 1_000) };
+        assert_eq!(sleeps, [sleep(405, 900, 5), sleep(340, 400, 40)]);
+        let asked: Vec<bool> = sleeps.iter().map(Sleep::may_follow_asking).collect();
+        assert_eq!(asked, [true, false]);
+    }
+
+    #[test]
+    fn a_missing_record_is_noticed() {
+        let mut runs = runs(&[(0, 100), (200, 300)]);
+        runs.switched_out(us(400), Departure::Asleep);
+        assert_eq!(runs.wait_began(us(0), us(500), INTERVAL), Some(us(400)));
+        assert_eq!(runs.recent.len(), 1, "what came before is not trusted");
+        runs.end();
+        assert_eq!((runs.wait_began(us(0), us(500), INTERVAL), runs.told_since()), (None, None));
+    }
+}

@@ -1,0 +1,211 @@
+//! The kernel's switch records of a simulated GIL, and what the model makes of them beside samples: waits that are right
+//! one by one, where samples alone give shares.
+
+use gilscope::event::{Cpu, Departure, Event, SwitchesEnd, ThreadKey, What};
+use gilscope::model::Model;
+use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
+use gilscope::time::{MonoNs, Ns};
+
+use crate::sampling::{ORIGIN, Sampling};
+use crate::simulator::{Script, State, Step, Truth, World};
+
+/// From waking up to being asleep on the GIL, or to having taken it.
+const ASK: u64 = 8_000;
+/// What a time-out or a lost race costs.
+const BLIP: u64 = 5_000;
+
+/// A time on a core, in virtual time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    from: u64,
+    to: u64,
+    how: Departure2,
+}
+
+/// [`Departure`], with an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Departure2 {
+    Asleep,
+    Preempted,
+}
+
+fn runs(truth: &Truth, thread: usize) -> Vec<Run> {
+    let changes = &truth.states[thread];
+    let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([truth.end]);
+    let mut runs: Vec<Run> =
+        truth.blips[thread].iter().map(|at| Run { from: *at, to: at + BLIP, how: Departure2::Asleep }).collect();
+    let mut before = State::Gone;
+    for ((from, state), to) in changes.iter().zip(ends) {
+        let how = match state {
+            State::HoldingQueued | State::Runnable => Departure2::Preempted,
+            _ => Departure2::Asleep,
+        };
+        if state.on_core() {
+            // Whoever was woken is on a core a little before it has the GIL.
+            let from = if before == State::Waiting { from - ASK } else { *from };
+            runs.push(Run { from, to, how: Departure2::Asleep });
+        } else if let Some(last) = runs.last_mut().filter(|last| last.to == *from) {
+            last.how = how;
+        }
+        if *state == State::Waiting && !before.on_core() {
+            runs.push(Run { from: from.saturating_sub(ASK), to: *from, how: Departure2::Asleep });
+        }
+        before = *state;
+    }
+    runs.sort_unstable();
+    let mut joined: Vec<Run> = Vec::new();
+    for run in runs {
+        match joined.last_mut() {
+            Some(last) if run.from <= last.to => (last.to, last.how) = (last.to.max(run.to), run.how),
+            _ => joined.push(run),
+        }
+    }
+    joined
+}
+
+/// The sampler's events of `truth`, and the kernel's records of its switches, in the order of time.
+fn fused(sampling: &Sampling, truth: &Truth) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut told_from = vec![u64::MAX; truth.states.len()];
+    for event in sampling.look(truth) {
+        let found = match &event.what {
+            What::ThreadFound { thread, .. } => Some(*thread),
+            _ => None,
+        };
+        let at = event.at;
+        events.push(event);
+        if let Some(thread) = found {
+            told_from[thread.0 as usize] = at.0 - ORIGIN;
+            events.push(Event { at, what: What::SwitchesBegin { thread } });
+        }
+    }
+    for (n, from) in told_from.iter().enumerate() {
+        let thread = ThreadKey(n as u32);
+        for run in runs(truth, n).into_iter().filter(|run| run.from > *from && run.to < truth.end) {
+            let how = match run.how {
+                Departure2::Asleep => Departure::Asleep,
+                Departure2::Preempted => Departure::Preempted,
+            };
+            let at = |at: u64| MonoNs(ORIGIN + at);
+            events.push(Event { at: at(run.from), what: What::SwitchedIn { thread, cpu: Cpu(n as u16 % 2) } });
+            events.push(Event { at: at(run.to), what: What::SwitchedOut { thread, how } });
+        }
+    }
+    // What comes at the same time comes in the order in which it was told, and the end comes last.
+    events.sort_by_key(|event| (event.at, event.what == What::CaptureEnded));
+    events
+}
+
+fn snapshot(events: &[Event]) -> Snapshot {
+    let mut model = Model::new();
+    events.iter().for_each(|event| model.apply(event));
+    model.snapshot()
+}
+
+fn waits(snapshot: &Snapshot) -> &Distribution {
+    &snapshot.processes[0].interpreters[0].gil.as_deref().unwrap().waits
+}
+
+fn ms(n: u64) -> Ns {
+    Ns::from_millis(n)
+}
+
+/// The regimes that waits come from.
+fn worlds() -> Vec<(&'static str, Truth)> {
+    let io = |sleep: u64| Script::new(&[Step::Bytecode(Ns::from_micros(30)), Step::Sleep(Ns::from_micros(sleep))]);
+    let hog = || Script::new(&[Step::Bytecode(Ns::SECOND)]);
+    let play = |seed, scripts: &[Script]| World::play(seed, ms(20_000), scripts);
+    vec![
+        ("one hog beside I/O", play(1, &[hog(), io(2_000)])),
+        ("two hogs beside I/O", play(2, &[hog(), hog(), io(3_000)])),
+        ("four hogs beside I/O", play(3, &[hog(), hog(), hog(), hog(), io(7_000)])),
+        ("holds of 5 ms", play(4, &vec![Script::new(&[Step::HoldInC(ms(5)), Step::Sleep(ms(4))]); 3])),
+        (
+            "holds of 1 to 50 ms",
+            play(
+                5,
+                &[
+                    Script::new(&[Step::HoldInC(ms(1)), Step::Sleep(ms(2))]),
+                    Script::new(&[Step::HoldInC(ms(10)), Step::Sleep(ms(9))]),
+                    Script::new(&[Step::HoldInC(ms(50)), Step::Sleep(ms(70))]),
+                ],
+            ),
+        ),
+        (
+            "a holder asleep",
+            play(6, &[Script::new(&[Step::HoldAsleep(ms(80)), Step::Sleep(ms(20))]), io(500), io(800)]),
+        ),
+    ]
+}
+
+#[test]
+fn waits_are_right_one_by_one() {
+    for (name, truth) in worlds() {
+        let snapshot = snapshot(&fused(&Sampling::at(Ns::MILLISECOND, 7), &truth));
+        let seen = waits(&snapshot);
+        let mut real: Vec<u64> =
+            truth.waits.iter().filter(|wait| wait.to < truth.end).map(|wait| wait.length()).collect();
+        real.sort_unstable();
+        let long = real.iter().filter(|wait| **wait >= 100_000).count() as f64;
+        let counted = (seen.count() - seen.below_resolution) as f64;
+        assert_eq!(seen.source, Source::Fused, "{name}");
+        // An edge is a wake-up, which comes some microseconds before the take; between two ticks a wait may stay unseen.
+        assert!((counted - long).abs() <= (long * 0.03).max(2.0), "{name}: {counted} waits, in truth {long}");
+        real.retain(|wait| *wait >= 100_000);
+        let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+        let off = (seen.total.0 as f64 - total as f64) / total as f64;
+        assert!(off.abs() <= 0.01, "{name}: the total is off by {off}");
+        for share in [0.5, 0.9, 0.99] {
+            // Shorter ones are not all seen, nor meant to be: percentiles of the others.
+            let of_all = (seen.below_resolution as f64 + counted * share) / seen.count() as f64;
+            let Some(Length::Known(Ns(ns))) = seen.quantile(of_all) else { panic!("{name}: no percentile") };
+            // A percentile between two humps moves far with a single wait more or less: a hundredth of them may differ.
+            let at = |share: f64| real[((real.len() - 1) as f64 * share.clamp(0.0, 1.0)).round() as usize];
+            let (low, high) = (at(share - 0.01), at(share + 0.01));
+            let right = (low - low / 50).saturating_sub(20_000)..=high + high / 50 + 20_000;
+            assert!(right.contains(&ns), "{name}: p{share} is {ns}, in truth {low} to {high}");
+        }
+    }
+}
+
+#[test]
+fn a_hog_beside_a_sleeper_does_not_wait() {
+    let scripts =
+        [Script::new(&[Step::Bytecode(Ns::SECOND)]), Script::new(&[Step::Sleep(ms(3)), Step::Native(Ns(40_000))])];
+    let truth = World::play(8, ms(5_000), &scripts);
+    let snapshot = snapshot(&fused(&Sampling::at(Ns::MILLISECOND, 9), &truth));
+    // It asks once, when it is born.
+    let born: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+    let seen = waits(&snapshot);
+    assert!(seen.count() + seen.censored <= 1 && seen.total.0 <= born, "{} {:?}", seen.count(), seen.total);
+}
+
+/// Where records are missing the samples stay, and no wait is made up from halves.
+#[test]
+fn lost_records_cost_precision_and_nothing_else() {
+    let (_, truth) = worlds().swap_remove(1);
+    let sampling = Sampling::at(Ns::MILLISECOND, 7);
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut events: Vec<Event> = Vec::new();
+    for event in fused(&sampling, &truth) {
+        let of = match event.what {
+            What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } => Some(thread),
+            _ => None,
+        };
+        match of.filter(|_| random.u32(0..20) == 0) {
+            Some(thread) => {
+                let end = What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records: 1 } };
+                events.push(Event { at: event.at, what: end });
+                events.push(Event { at: event.at, what: What::SwitchesBegin { thread } });
+            }
+            None => events.push(event),
+        }
+    }
+    let snapshot = snapshot(&events);
+    let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+    let off = (waits(&snapshot).total.0 as f64 - total as f64) / total as f64;
+    assert!(off.abs() <= 0.03, "the total is off by {off}");
+    let longest = truth.waits.iter().map(|wait| wait.length()).max().unwrap();
+    let Some(Length::Known(Ns(seen))) = waits(&snapshot).max() else { panic!("no longest wait") };
+    assert!(seen <= longest + 2_000_000, "{seen}, in truth at most {longest}");
+}
