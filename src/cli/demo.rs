@@ -1,6 +1,7 @@
-//! `gilscope demo`: a workload of known habits, and what gilscope sees in it.
+//! `gilscope demo`: a workload of known habits under the dashboard, or, without a terminal, what gilscope sees in it.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::process::{Child, Command, Stdio};
 
 use clap::builder::PossibleValuesParser;
@@ -69,9 +70,11 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
         .iter()
         .find(|workload| workload.name == args.name)
         .ok_or_else(|| Failure::new(Status::Usage, format!("there is no workload `{}`", args.name)))?;
-    if args.live {
-        return live(workload, args);
-    }
+    let format = match args.format {
+        None if std::io::stdout().is_terminal() => return live(workload, args),
+        None => Format::Text,
+        Some(format) => format,
+    };
     let stop = Stop::default();
     stop_on_signals(&stop)?;
     let duration = args.duration.unwrap_or(DEFAULT_DURATION);
@@ -80,13 +83,13 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let pid = running.pid();
     let target = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let model = observe(target, &args.common, Some(duration), stop, |told| match told {
-        Told::Second(model) if args.format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
+        Told::Second(model) if format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
         Told::Second(_) | Told::Events(_) => Ok(()),
     })?;
-    if args.format == Format::Text {
+    if format == Format::Text {
         print("\n")?;
     }
-    report::write(&model.snapshot(), args.format, &args.common, report::Destination::Stdout)?;
+    report::write(&model.snapshot(), format, &args.common, report::Destination::Stdout)?;
     Ok(Status::Ok as u8)
 }
 

@@ -189,18 +189,15 @@ pub struct DemoArgs {
     /// Which workload
     #[arg(value_name = "NAME", default_value = demo::DEFAULT, value_parser = demo::names())]
     pub name: String,
-    /// How long, in seconds of the wall clock [default: 5, with --live until you quit]
+    /// How long, in seconds of the wall clock [default: until you quit the dashboard; 5 for a report]
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,
-    /// Show it in the dashboard
-    #[arg(short, long, conflicts_with = "format")]
-    pub live: bool,
     /// The interpreter to run it with
     #[arg(long, value_name = "PYTHON", default_value = "python3")]
     pub python: OsString,
-    /// The report's format
-    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
-    pub format: Format,
+    /// Print a report in this format, also on a terminal
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<Format>,
     #[command(flatten)]
     common: Common,
 }

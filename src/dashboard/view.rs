@@ -8,7 +8,7 @@ use crate::dashboard::rows::{Row, Sort, place, rows};
 use crate::dashboard::state::{Focus, Panel, State, Whose, Window};
 use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
 use crate::model::lanes::Lanes;
-use crate::model::snapshot::{Distribution, GilFigures, ProcessFigures};
+use crate::model::snapshot::{Distribution, GilFigures, ProcessFigures, SwitchFigures};
 use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
@@ -131,6 +131,8 @@ pub struct Looks {
     pub dropped: u64,
     /// Share of a core that gilscope itself has used in the window.
     pub own_cpu: Option<f64>,
+    /// What the kernel's switch records came to; `None`: they were not asked for.
+    pub switches: Option<SwitchFigures>,
 }
 
 /// The thread table.
@@ -351,6 +353,7 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
             failed: capture.health.failed_reads,
             dropped: capture.health.dropped_events,
             own_cpu: own_cpu.share_of(over).filter(|_| own_cpu > Ns::ZERO),
+            switches: capture.switches,
         }),
         notices,
     }

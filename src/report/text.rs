@@ -297,7 +297,7 @@ impl Page<'_> {
         let asked = self.snapshot.info.as_ref().map(|info| info.interval);
         self.row("samples", Style::Plain, &samples(capture, asked));
         let resolution = match capture.resolution < capture.interval {
-            true => format!("waits are known from {} on, all else from {}", capture.resolution, capture.interval),
+            true => format!("waits known from {}, the rest from {}", capture.resolution, capture.interval),
             false => format!("shorter than {} is not known", capture.resolution),
         };
         self.row("coverage", Style::Plain, &[percent(Some(capture.coverage)), resolution]);

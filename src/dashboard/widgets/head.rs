@@ -148,9 +148,16 @@ fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, area: Rect, buff
     let costly = looks.reason == RateReason::TooCostly;
     let slow = costly || looks.rate.is_none_or(|rate| rate < asked * 0.8);
     let warn_if = |troubled: bool| if troubled { Tone::Warn } else { Tone::Faint };
-    let mut pieces = vec![(format!("sampled, {rate}"), warn_if(slow))];
+    let mode = match looks.switches {
+        Some(switches) if switches.followed > 0 => "fused",
+        Some(_) | None => "sampled",
+    };
+    let mut pieces = vec![(format!("{mode}, {rate}"), warn_if(slow))];
     if costly {
         pieces.push((format!("slowed to {asked:.0} by cost"), Tone::Warn));
+    }
+    if let Some(switches) = looks.switches.filter(|switches| switches.followed < switches.threads) {
+        pieces.push((format!("switches of {}/{}", switches.followed, switches.threads), Tone::Warn));
     }
     pieces.push((format!("covered {}", units::percent(looks.coverage)), warn_if(looks.coverage < 0.95)));
     let late = looks.late.map_or("?".to_owned(), units::percent);
