@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, ThreadKey, What};
+use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, What};
 use crate::instruments::clock;
 use crate::instruments::schedule::Schedule;
-use crate::instruments::{Found, Keys, Punctuality, Release, Sampler, Switches, Verdict};
+use crate::instruments::{Found, Keys, Moves, Punctuality, Release, Sampler, Switches, Verdict};
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
 
@@ -31,8 +31,6 @@ const PATIENCE: u64 = 25;
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
 /// Share of one core that ticks may use before the interval is lengthened.
 const OWN_SHARE: f64 = 0.12;
-/// With more threads than these, switch records are taken by the batch, not at every tick.
-const MANY_THREADS: usize = 64;
 /// Time over which that share is measured.
 const SHARE_WINDOW: Ns = Ns(250_000_000);
 
@@ -261,8 +259,16 @@ impl Run {
                 && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE));
             let when = if late { Punctuality::Late } else { Punctuality::OnTime };
             let told = self.batch.len();
-            let asleep = self.fell_asleep(&mut sampler);
-            let verdict = sampler.tick(when, &asleep, &mut self.keys, &mut self.batch);
+            let moves = match &mut self.switches {
+                Some(switches) => {
+                    if switches.drain() == Found::Birth {
+                        sampler.expect_a_birth();
+                    }
+                    switches.moves()
+                }
+                None => Moves::default(),
+            };
+            let verdict = sampler.tick(when, &moves, &mut self.keys, &mut self.batch);
             self.follow_switches(told);
             let Some(verdict) = verdict else {
                 self.health.late += 1;
@@ -284,15 +290,6 @@ impl Run {
                 return Over::Ended(ending);
             }
         }
-    }
-
-    /// Who has gone to sleep since the look before.
-    fn fell_asleep(&mut self, sampler: &mut Sampler) -> Vec<ThreadKey> {
-        let Some(switches) = &mut self.switches else { return Vec::new() };
-        if switches.followed() <= MANY_THREADS && switches.drain() == Found::Birth {
-            sampler.expect_a_birth();
-        }
-        switches.fell_asleep()
     }
 
     /// Follows the switches of threads that were told of in the batch from `told` on.

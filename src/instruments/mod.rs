@@ -19,4 +19,4 @@ mod watch;
 
 pub use keys::Keys;
 pub use sampler::{Punctuality, Sampler, Verdict};
-pub use switches::{Found, Release, Switches};
+pub use switches::{Found, Moves, Release, Switches};

@@ -8,6 +8,7 @@ use crate::instruments::clock;
 use crate::instruments::family;
 use crate::instruments::keys::Keys;
 use crate::instruments::roster::{Depth, Roster, Swept};
+use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::target::{Finalization, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState};
 use crate::time::{MonoNs, Ns};
@@ -146,12 +147,11 @@ impl Sampler {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
     }
 
-    /// Looks once. `asleep` are threads that have gone to sleep since the look before, as far as that is known: they are
-    /// asked where they sleep. `None`: it was too late for a look to count.
+    /// Looks once. `moves` is what the threads did since the look before, as far as that is known. `None`: it was too late for a look to count.
     pub fn tick(
         &mut self,
         when: Punctuality,
-        asleep: &[ThreadKey],
+        moves: &Moves<'_>,
         keys: &mut Keys,
         events: &mut Vec<Event>,
     ) -> Option<Verdict> {
@@ -171,7 +171,7 @@ impl Sampler {
         }
         for (index, reading) in readings.into_iter().enumerate() {
             match reading {
-                Ok(reading) => trouble = trouble.or(self.tell(index, reading, asleep, keys, at, events)),
+                Ok(reading) => trouble = trouble.or(self.tell(index, reading, moves, keys, at, events)),
                 Err(ReadError::Torn) => self.reads.torn += 1,
                 Err(_) => {
                     self.reads.failed += 1;
@@ -221,14 +221,14 @@ impl Sampler {
         &mut self,
         index: usize,
         reading: GilReading,
-        asleep: &[ThreadKey],
+        moves: &Moves<'_>,
         keys: &mut Keys,
         at: MonoNs,
         events: &mut Vec<Event>,
     ) -> Cause {
         let holder = self.holder(&reading, keys, at, events);
         let memory = self.target.memory();
-        let found = self.watches[index].tell(reading, holder, asleep, memory, &mut self.roster, at, events);
+        let found = self.watches[index].tell(reading, holder, moves, memory, &mut self.roster, at, events);
         match (found, holder, holder_state(&reading)) {
             (Found::Fewer, _, _) | (_, None, Some(_)) => Cause::Unexplained,
             _ => Cause::None,

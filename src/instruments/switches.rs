@@ -4,7 +4,7 @@
 //! horizon: a record is published a little after the instant it speaks of, so that of the newest ones some may be
 //! missing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use crate::event::{Departure, Event, SwitchesEnd, ThreadKey, Tid, What};
@@ -33,8 +33,8 @@ pub struct Switches {
     tids: HashMap<ThreadKey, Tid>,
     /// Told by the rings, but not behind the horizon yet.
     pending: Vec<Event>,
-    /// Who went to sleep since somebody asked where the sleepers sleep.
-    asleep: BTreeSet<ThreadKey>,
+    /// Who switched, or came to be followed, since this was asked last; and whether it sleeps by the newest record.
+    moved: BTreeMap<ThreadKey, Now>,
     /// Share of the target's time that the records may cost.
     budget: f64,
     window: (MonoNs, u64),
@@ -75,17 +75,12 @@ impl Switches {
             rings: HashMap::new(),
             tids: HashMap::new(),
             pending: Vec::new(),
-            asleep: BTreeSet::new(),
+            moved: BTreeMap::new(),
             budget,
             window: (now, 0),
             state: State::Following(now),
             pause: PAUSES.0,
         }
-    }
-
-    /// How many threads are followed.
-    pub fn followed(&self) -> usize {
-        self.rings.len()
     }
 
     /// Follows whom `told` says that came into view, and lets go of whom it says that ended.
@@ -118,6 +113,7 @@ impl Switches {
         match perf::switch_records(tid).and_then(|event| Ring::map(event, pages)) {
             Ok(ring) => {
                 self.rings.insert(thread, ring);
+                self.moved.insert(thread, Now::Awake);
                 events.push(Event { at: clock::now(), what: What::SwitchesBegin { thread } });
             }
             // It ended: no refusal.
@@ -133,14 +129,12 @@ impl Switches {
     pub fn drain(&mut self) -> Found {
         let mut found = Found::Switches;
         for (&thread, ring) in &mut self.rings {
-            let (pending, asleep, records) = (&mut self.pending, &mut self.asleep, &mut self.window.1);
+            let (pending, moved, records) = (&mut self.pending, &mut self.moved, &mut self.window.1);
             ring.drain(|record| match record {
                 Record::Switch { at, cpu, way } => {
                     *records += 1;
-                    match way {
-                        Way::OutAsleep => drop(asleep.insert(thread)),
-                        Way::In | Way::OutPreempted => drop(asleep.remove(&thread)),
-                    }
+                    let now = if way == Way::OutAsleep { Now::Asleep } else { Now::Awake };
+                    moved.insert(thread, now);
                     let what = match way {
                         Way::In => What::SwitchedIn { thread, cpu },
                         Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
@@ -149,6 +143,7 @@ impl Switches {
                     pending.push(Event { at, what });
                 }
                 Record::Lost { records } => {
+                    moved.insert(thread, Now::Awake);
                     // From here on it is followed again; what came before has a hole.
                     let at = pending.last().map_or(MonoNs(0), |event| event.at);
                     let why = SwitchesEnd::Lost { records };
@@ -162,9 +157,9 @@ impl Switches {
         found
     }
 
-    /// Who has gone to sleep since this was asked last, and still sleeps by the newest records.
-    pub fn fell_asleep(&mut self) -> Vec<ThreadKey> {
-        std::mem::take(&mut self.asleep).into_iter().collect()
+    /// What the threads did since this was asked last.
+    pub fn moves(&mut self) -> Moves<'_> {
+        Moves { followed: Some(&self.rings), moved: std::mem::take(&mut self.moved) }
     }
 
     /// Keeps to the budget: where the records cost the target more than their share, nobody is followed for a while.
@@ -216,6 +211,37 @@ impl Switches {
         };
         self.pending = all.split_off(behind);
         all
+    }
+}
+
+/// What a thread did last, by its records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Now {
+    Asleep,
+    Awake,
+}
+
+/// What the threads did between two looks, as far as their switches are recorded.
+#[derive(Debug, Default)]
+pub struct Moves<'a> {
+    followed: Option<&'a HashMap<ThreadKey, Ring>>,
+    moved: BTreeMap<ThreadKey, Now>,
+}
+
+impl Moves<'_> {
+    /// Whether a thread is known not to have moved: it is where it was at the look before.
+    pub fn stayed(&self, thread: ThreadKey) -> bool {
+        self.is_followed(thread) && !self.moved.contains_key(&thread)
+    }
+
+    /// Whether all its switches are recorded.
+    pub fn is_followed(&self, thread: ThreadKey) -> bool {
+        self.followed.is_some_and(|followed| followed.contains_key(&thread))
+    }
+
+    /// Who has fallen asleep, and sleeps.
+    pub fn fell_asleep(&self) -> impl Iterator<Item = ThreadKey> + '_ {
+        self.moved.iter().filter(|(_, now)| **now == Now::Asleep).map(|(thread, _)| *thread)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::event::{Address, Cpu, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
 use crate::instruments::roster::{Roster, StateKey, Told};
+use crate::instruments::switches::Moves;
 use crate::target::{Blocked, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState};
 use crate::time::{MonoNs, Ns};
 
@@ -109,14 +110,14 @@ impl Watch {
         self.probe.read(memory)
     }
 
-    /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names, and `asleep` are
-    /// threads known to have gone to sleep lately.
+    /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names, and `moves` is
+    /// what the threads did since the last tick.
     #[expect(clippy::too_many_arguments, reason = "a tick's whole context")]
     pub fn tell(
         &mut self,
         reading: GilReading,
         holder: Option<ThreadKey>,
-        asleep: &[ThreadKey],
+        moves: &Moves<'_>,
         memory: &Memory,
         roster: &mut Roster,
         at: MonoNs,
@@ -132,17 +133,16 @@ impl Watch {
         if let Some(thread) = holder {
             self.bring_forward(thread);
         }
-        let asleep: Vec<ThreadKey> = asleep
-            .iter()
-            .copied()
+        let asleep: Vec<ThreadKey> = moves
+            .fell_asleep()
             .filter(|thread| self.candidates.contains(thread) && self.stands.get(thread) != Some(&Stand::Cond))
             .take(SEARCH)
             .collect();
         let found = match self.is_unchanged(&reading, holder) && asleep.is_empty() {
             true => Found::All,
             false => {
-                let (stands, found) = self.identify(&reading, holder, &asleep, memory, roster);
-                self.tell_relations(stands, &reading, roster, at, events);
+                let (stands, found) = self.identify(&reading, holder, moves, &asleep, memory, roster);
+                self.tell_relations(stands, &reading, moves, roster, at, events);
                 found
             }
         };
@@ -192,6 +192,7 @@ impl Watch {
         &mut self,
         reading: &GilReading,
         holder: Option<ThreadKey>,
+        moves: &Moves<'_>,
         asleep: &[ThreadKey],
         memory: &Memory,
         roster: &mut Roster,
@@ -209,7 +210,8 @@ impl Watch {
             // A sleeper on the condition variable leaves it only by taking the GIL, which counts as a handoff. With
             // one handoff, the one that left is the holder.
             let proven = stand == Stand::Cond && handoffs <= 1 && reading.waiters.is_some_and(|w| w > 0);
-            if proven {
+            let sleeps_on = matches!(stand, Stand::Cond | Stand::Mutex | Stand::SwitchCond) && moves.stayed(thread);
+            if proven || sleeps_on {
                 stands.insert(thread, stand);
                 continue;
             }
@@ -333,6 +335,7 @@ impl Watch {
         &mut self,
         stands: Stands,
         reading: &GilReading,
+        moves: &Moves<'_>,
         roster: &mut Roster,
         at: MonoNs,
         events: &mut Vec<Event>,
@@ -348,8 +351,9 @@ impl Watch {
         for (thread, stand) in &stands {
             let was = self.stands.get(thread).map(|stand| stand.relation());
             let is = stand.relation();
-            // Whoever waits at both ticks may have taken the GIL between them: its core time tells.
-            if is == Relation::Waiting && (was != Some(is) || hidden > 0) {
+            // Whoever waits at both ticks may have taken the GIL between them: its core time tells, or its switches.
+            let may_have_taken = hidden > 0 && !moves.is_followed(*thread);
+            if is == Relation::Waiting && (was != Some(is) || may_have_taken) {
                 roster.tell_usage(*thread, Told::IfMoved, at, events);
             }
             if was != Some(is) {
