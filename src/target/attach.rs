@@ -66,13 +66,21 @@ fn look(pid: Pid, origin: Origin, hurry: Hurry) -> Result<Target, Setback> {
     let directory = File::open(format!("/proc/{}", pid.0)).map_err(|error| no_proc(pid, error))?;
     is_a_live_process(pid)?;
     let memory = Memory::open(pid).map_err(|error| no_proc(pid, error))?;
-    let maps = maps::of_process(pid).map_err(|error| no_proc(pid, error))?;
-    if maps.is_empty() {
-        return Err(Setback::NotYet(AttachError::StillStarting(pid)));
-    }
     let unreadable = |error| not_readable(pid, error);
-    let modules = elf::modules(&memory, &maps).map_err(unreadable)?;
-    let runtime = Runtime::find(&memory, &modules, hurry).map_err(|none| no_runtime(pid, origin, none))?;
+    let find = || {
+        let maps = maps::of_process(pid).map_err(|error| no_proc(pid, error))?;
+        if maps.is_empty() {
+            return Err(Setback::NotYet(AttachError::StillStarting(pid)));
+        }
+        let modules = elf::modules(&memory, &maps).map_err(unreadable)?;
+        Ok(Runtime::find(&memory, &modules, hurry))
+    };
+    let runtime = match find()? {
+        // Its libraries may have come after the maps were read: by now its interpreter is up, and they are there.
+        Err(NoRuntime::OtherLibc) => find()?,
+        found => found,
+    };
+    let runtime = runtime.map_err(|none| no_runtime(pid, origin, none))?;
     let namespace = namespace::of(pid).map_err(|error| no_proc(pid, error))?;
     let info = ProcessInfo {
         pid,

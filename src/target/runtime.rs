@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::event::{Address, Build, PythonVersion};
-use crate::target::c_library::{self, Libc};
+use crate::target::c_library::{self, Libc, LibcKind};
 use crate::target::elf::{self, Foreign, Module, Modules, Symbol};
 use crate::target::error::ReadError;
 use crate::target::layout::{self, Layout, Machine, NoLayout, RuntimeSize};
@@ -71,19 +71,23 @@ impl Runtime {
             Err(NoVersion::Prerelease(version)) => return Err(NoRuntime::Prerelease(version)),
             Err(NoVersion::Read(error)) => return Err(NoRuntime::Read(error)),
         };
-        let libc = match (c_library::detect(memory, &modules.native)?, hurry) {
-            (Some(libc), _) => libc,
-            // Right after exec(2), the libraries are not there yet.
-            (None, Hurry::CanWait) => return Err(NoRuntime::NotYet),
-            (None, Hurry::LastChance) => return Err(NoRuntime::OtherLibc),
-        };
         let mismatch = |what| NoRuntime::Layout(detected.version.to_string(), what);
-        let layout = match layout::of(memory, symbol.address, &detected, Machine::HERE, libc.kind) {
-            Ok(layout) => layout,
-            Err(NoLayout::UnknownVersion) => return Err(NoRuntime::UnknownVersion(detected.version.to_string())),
-            Err(NoLayout::Implausible(what)) => return Err(mismatch(what)),
-            Err(NoLayout::Read(error)) => return Err(NoRuntime::Read(error)),
+        let layout = |libc| match layout::of(memory, symbol.address, &detected, Machine::HERE, libc) {
+            Ok(layout) => Ok(layout),
+            Err(NoLayout::UnknownVersion) => Err(NoRuntime::UnknownVersion(detected.version.to_string())),
+            Err(NoLayout::Implausible(what)) => Err(mismatch(what)),
+            Err(NoLayout::Read(error)) => Err(NoRuntime::Read(error)),
         };
+        let Some(libc) = c_library::detect(memory, &modules.native)? else {
+            // Right after exec(2), the libraries are not there yet; where the list of interpreters lies depends on none.
+            let first = layout(LibcKind::Glibc)?.runtime.interpreters_head;
+            let first = memory.read_ptr(Address(symbol.address.0.wrapping_add(first)))?;
+            return Err(match (hurry, first) {
+                (Hurry::CanWait, _) | (_, Address(0)) => NoRuntime::NotYet,
+                (Hurry::LastChance, _) => NoRuntime::OtherLibc,
+            });
+        };
+        let layout = layout(libc.kind)?;
         if !fits(layout.runtime.size, symbol) {
             return Err(mismatch("its _PyRuntime has another size"));
         }

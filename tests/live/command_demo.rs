@@ -147,7 +147,7 @@ fn with_command_line(part: &str) -> Vec<String> {
 fn ctrl_c_ends_a_demo_with_its_report() {
     let python = pythons().last().expect("one at least");
     for name in ["convoy", "idle"] {
-        let command = demo(python, &["-d", "50", name]);
+        let command = demo(python, &["-d", "50", "-f", "text", name]);
         let mut terminal = python.command();
         terminal.args(["-W", "ignore", "-c", TERMINAL, "handoffs"]).arg(command.get_program()).args(command.get_args());
         let said = run_to(0, &mut terminal).stdout;
