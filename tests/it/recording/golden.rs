@@ -6,9 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use gilscope::event::{
-    Build, Cpu, Event, GilKey, Hold, Mode, Origin, Pid, Placement, ProcessKey, PythonVersion, ThreadKey, Usage, What,
+    Build, Cpu, Departure, Event, GilKey, Hold, Mode, Origin, Pid, Placement, ProcessKey, PythonVersion, ThreadKey,
+    Usage, What,
 };
 use gilscope::model::Model;
+use gilscope::model::snapshot::Source;
 use gilscope::recording::format::Finality;
 use gilscope::recording::{Class, Reader, Replay, Start, Warning};
 use gilscope::time::{MonoNs, Ns};
@@ -126,4 +128,32 @@ fn the_damaged_one_has_all_but_the_way_to_its_keyframe() {
     let resumed = resumed(&mut reader, Start::Beginning);
     assert_eq!((resumed[0].position, resumed[0].lost, resumed[0].standing.len()), (1_221, 853, 20));
     assert_eq!(events_from(&mut reader, Start::Keyframe(0)), all[1_221..]);
+}
+
+/// `v1.1.gscope`: the same demo, 1.5 s at 200 looks a second, with the kernel's switch records.
+#[test]
+fn format_1_1_is_read_as_it_was_written() {
+    let mut reader = Reader::open(&path("v1.1.gscope")).unwrap();
+    assert_eq!(reader.minor(), 1);
+    assert_eq!(reader.finality(), Finality::Last);
+    let all = events(&mut reader);
+    assert_eq!(reader.warnings(), []);
+    let ways = |wanted: fn(&What) -> bool| all.iter().filter(|event| wanted(&event.what)).count();
+    let counts = [
+        ways(|what| matches!(what, What::SwitchesBegin { .. })),
+        ways(|what| matches!(what, What::SwitchedIn { .. })),
+        ways(|what| matches!(what, What::SwitchedOut { how: Departure::Asleep, .. })),
+        ways(|what| matches!(what, What::SwitchedOut { how: Departure::Preempted, .. })),
+    ];
+    assert_eq!((all.len(), counts), (2_671, [3, 958, 838, 120]));
+    let mut model = Model::new();
+    all.iter().for_each(|event| model.apply(event));
+    let snapshot = model.snapshot();
+    let process = &snapshot.processes[0];
+    assert_eq!(process.capture.switches.unwrap().records as usize, counts[1] + counts[2] + counts[3]);
+    let waits = &process.interpreters[0].gil.as_deref().unwrap().waits;
+    assert_eq!(waits.source, Source::Fused);
+    // A better derivation may move them a little.
+    assert!((195..=230).contains(&waits.count()), "{}", waits.count());
+    assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
 }
