@@ -244,6 +244,9 @@ impl Run {
         loop {
             let now = clock::now();
             if self.is_over(now) {
+                // A last look, for the handoffs up to here.
+                let moves = Moves::default();
+                let _last = sampler.tick(Punctuality::OnTime, &moves, &mut self.keys, &mut self.batch);
                 sampler.finish(&mut self.batch);
                 self.count_reads(&sampler);
                 return Over::Stopped;
@@ -387,7 +390,11 @@ impl Run {
         if self.ready.len() > BACKLOG {
             let before = self.ready.len();
             self.ready.retain(|event| !is_observation(&event.what));
-            self.dropped += (before - self.ready.len()) as u64;
+            let dropped = (before - self.ready.len()) as u64;
+            self.dropped += dropped;
+            if let Some(switches) = &self.switches {
+                switches.tell_a_hole(dropped, &mut self.ready);
+            }
         }
     }
 }

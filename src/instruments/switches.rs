@@ -33,6 +33,8 @@ pub struct Switches {
     tids: HashMap<ThreadKey, Tid>,
     /// Told by the rings, but not behind the horizon yet.
     pending: Vec<Event>,
+    /// Up to here everything was let go of: what is published later still is told as of this instant.
+    released: MonoNs,
     /// Who switched, or came to be followed, since this was asked last; and whether it sleeps by the newest record.
     moved: BTreeMap<ThreadKey, Now>,
     /// Share of the target's time that the records may cost.
@@ -75,6 +77,7 @@ impl Switches {
             rings: HashMap::new(),
             tids: HashMap::new(),
             pending: Vec::new(),
+            released: MonoNs(0),
             moved: BTreeMap::new(),
             budget,
             window: (now, 0),
@@ -128,6 +131,7 @@ impl Switches {
     /// Empties the rings. What they told comes with [`Switches::release`].
     pub fn drain(&mut self) -> Found {
         let mut found = Found::Switches;
+        let released = self.released;
         for (&thread, ring) in &mut self.rings {
             let (pending, moved, records) = (&mut self.pending, &mut self.moved, &mut self.window.1);
             ring.drain(|record| match record {
@@ -140,12 +144,12 @@ impl Switches {
                         Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
                         Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
                     };
-                    pending.push(Event { at, what });
+                    pending.push(Event { at: at.max(released), what });
                 }
                 Record::Lost { records } => {
                     moved.insert(thread, Now::Awake);
                     // From here on it is followed again; what came before has a hole.
-                    let at = pending.last().map_or(MonoNs(0), |event| event.at);
+                    let at = pending.last().map_or(released, |event| event.at);
                     let why = SwitchesEnd::Lost { records };
                     pending.push(Event { at, what: What::SwitchesEnd { thread, why } });
                     pending.push(Event { at, what: What::SwitchesBegin { thread } });
@@ -197,6 +201,16 @@ impl Switches {
         }
     }
 
+    /// Tells that `dropped` events of those that were let go of came to nobody: what follows is a new beginning.
+    pub fn tell_a_hole(&self, dropped: u64, events: &mut Vec<Event>) {
+        let at = self.released;
+        for (n, thread) in self.rings.keys().enumerate() {
+            let records = if n == 0 { dropped } else { 0 };
+            let end = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::Lost { records } };
+            events.extend([end, What::SwitchesBegin { thread: *thread }].map(|what| Event { at, what }));
+        }
+    }
+
     /// Puts what the rings told in its place among `events`, and keeps back all that is not behind the horizon.
     pub fn release(&mut self, events: &mut Vec<Event>, until: Release) -> Vec<Event> {
         let mut all = std::mem::take(&mut self.pending);
@@ -205,6 +219,7 @@ impl Switches {
         let behind = match until {
             Release::BehindHorizon(now) => {
                 let horizon = MonoNs(now.0.saturating_sub(HORIZON.0));
+                self.released = self.released.max(horizon);
                 all.partition_point(|event| event.at < horizon)
             }
             Release::All => all.len(),

@@ -7,7 +7,7 @@
 //! dropped but owed: it follows as soon as there is room, before any later
 //! sample, so that what is recorded after a gap is right again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::error::RecordingError;
 use super::kinds::{Class, class};
 use super::writer::{Writer, Written};
-use crate::event::{Event, GilKey, Health, ThreadKey, What};
+use crate::event::{Event, GilKey, Health, SwitchesEnd, ThreadKey, What};
 use crate::time::{MonoNs, Ns};
 
 /// How many events a queue holds unless told otherwise.
@@ -66,6 +66,10 @@ pub struct Recorder {
     owed: Vec<Option<Event>>,
     owed_relations: HashMap<(ThreadKey, GilKey), usize>,
     replaced: usize,
+    /// Threads of which switches were dropped since there was room last, and how many.
+    holes: BTreeMap<ThreadKey, u64>,
+    /// The newest event that found no room.
+    newest: MonoNs,
     flow: Flow,
 }
 
@@ -109,6 +113,8 @@ impl Recorder {
             owed: Vec::new(),
             owed_relations: HashMap::new(),
             replaced: 0,
+            holes: BTreeMap::new(),
+            newest: MonoNs(0),
             flow: Flow::Free,
         })
     }
@@ -165,6 +171,11 @@ impl Recorder {
     /// What was owed goes with the next batch.
     fn settle(&mut self) {
         self.batch.extend(self.owed.drain(..).flatten());
+        // Without a word, a thread's switches from before and after the hole would be taken for a sequence.
+        for (thread, records) in std::mem::take(&mut self.holes) {
+            let end = What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } };
+            self.batch.extend([end, What::SwitchesBegin { thread }].map(|what| Event { at: self.newest, what }));
+        }
         self.owed_relations.clear();
         self.replaced = 0;
         self.flow = Flow::Free;
@@ -198,9 +209,18 @@ impl Recorder {
     }
 
     fn owe_or_drop(&mut self, event: Event) -> Offer {
+        self.newest = self.newest.max(event.at);
         let relation = match &event.what {
             What::Relation { thread, gil, .. } => Some((*thread, *gil)),
             What::RateChanged { .. } => None,
+            What::SwitchesBegin { thread } | What::SwitchesEnd { thread, .. } | What::ThreadEnded { thread } => {
+                self.holes.remove(thread);
+                None
+            }
+            What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } => {
+                *self.holes.entry(*thread).or_default() += 1;
+                return self.drop_one();
+            }
             what if class(what) == Class::Definition => None,
             _ => return self.drop_one(),
         };

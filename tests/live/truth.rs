@@ -164,7 +164,8 @@ fn holds_exclude_each_other_and_last_as_planned() {
             assert_within("waiting share", thread.waiting_share, 0.08..=0.7);
         }
         let load = figures.load.expect("all is stamped");
-        assert_within("load", load, 0.85..=1.0);
+        // Somebody always wants it; between a drop and the next take lies a wake-up, long where cores are scarce.
+        assert_within("load", load, 0.6..=1.0);
         assert_within("contention", figures.contention, 0.3..=1.0);
         assert!(figures.lost_ns as f64 >= figures.contention * figures.duration_ns as f64 * 0.999);
         assert!(figures.handoffs.expect("all is stamped") >= 50);

@@ -6,8 +6,8 @@ use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gilscope::event::{Event, Health, What};
-use gilscope::recording::{Existing, Offer, Reader, Recorder, RecordingError, RecordingFile, Writer};
+use gilscope::event::{Cpu, Event, Health, SwitchesEnd, ThreadKey, What};
+use gilscope::recording::{Class, Existing, Offer, Reader, Recorder, RecordingError, RecordingFile, Writer, class};
 use gilscope::time::MonoNs;
 
 use crate::recording::stream::Stream;
@@ -89,6 +89,7 @@ fn a_file_that_stands_still_costs_samples_and_nothing_else() {
     let mut recorder = Recorder::start(Writer::new(file).unwrap(), 8_192).unwrap();
     let mut stream = Stream::new(9, 8);
     let mut offered = Vec::new();
+    let mut switches = 0;
     let mut longest = Duration::ZERO;
     let begun = Instant::now();
     // Until the pipe and the queue are full, and then as much again.
@@ -98,6 +99,9 @@ fn a_file_that_stands_still_costs_samples_and_nothing_else() {
         let start = Instant::now();
         recorder.offer(event.clone());
         longest = longest.max(start.elapsed());
+        let switch = Event { at: event.at, what: What::SwitchedIn { thread: ThreadKey(9_999), cpu: Cpu(0) } };
+        recorder.offer(switch);
+        switches += 1;
         offered.push(event);
     }
     assert!(longest < Duration::from_millis(500), "the sampler waited {longest:?}");
@@ -125,7 +129,18 @@ fn a_file_that_stands_still_costs_samples_and_nothing_else() {
     assert!(outcome.dropped >= 20_000);
     let is_standing = |event: &&Event| {
         !matches!(event.what, What::GilSample(_) | What::Usage { .. } | What::Relation { .. } | What::Health(_))
+            && class(&event.what) != Class::Switch
     };
+    let (mut there, mut missing) = (0, 0);
+    for event in &read {
+        match event.what {
+            What::SwitchedIn { .. } => there += 1,
+            What::SwitchesEnd { why: SwitchesEnd::Lost { records }, .. } => missing += records,
+            _ => {}
+        }
+    }
+    assert!(missing > 0, "switches were dropped");
+    assert_eq!(there + missing, switches, "a hole among the switches is told, with its size");
     let definitions: Vec<&Event> = read.iter().filter(is_standing).collect();
     let mut wanted: Vec<&Event> = offered.iter().filter(is_standing).collect();
     wanted.push(&last);
