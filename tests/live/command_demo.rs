@@ -95,7 +95,7 @@ fn the_report_for_programs_keeps_its_schema_on_every_python() {
         } else {
             // Two that want it always, and a machine that others use too.
             assert!(gil["load"].as_f64() > Some(0.8), "{python}: {gil}");
-            assert!(gil["contention"].as_f64() > Some(0.5), "{python}: {gil}");
+            assert!(gil["contention"].as_f64() > Some(0.2), "{python}: {gil}");
         }
     }
 }

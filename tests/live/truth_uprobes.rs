@@ -49,7 +49,8 @@ fn uprobes_and_stamps_agree_on_every_take() {
         assert!(ours.holds.len().abs_diff(theirs.holds.len()) <= 1, "{python}: takes");
         assert!(ours.wait_count().abs_diff(theirs.wait_count()) <= 1, "{python}: waits");
         assert!(median(&ours.waits).abs_diff(median(&theirs.waits)) <= 100, "{python}: median wait");
-        assert!((ours.waiting_share - theirs.waiting_share).abs() < 0.02, "{python}: waiting share");
+        // Between a stamp and its probe the thread may be put off its core.
+        assert!((ours.waiting_share - theirs.waiting_share).abs() < 0.06, "{python}: waiting share");
         assert!(probed.overlapping_holds().is_none(), "{python}: {:?}", probed.overlapping_holds());
         // On a busy machine the one that is handed the GIL may have to queue for a core first.
         assert!(probed_figures.load.is_some_and(|load| load > 0.5), "{python}: the hog holds whenever it can");
