@@ -434,24 +434,21 @@ impl GilAccount {
                     first: step.last.at,
                     switch_number: step.last.sample.switch_number,
                 };
-                let end = Moment { at: sleep.until, sharpness: Sharpness::Switch };
+                let end = Moment::recorded(sleep.until);
                 end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
             }
         }
         let released = self.released(step, threads);
         // Where one thread woke up to take it, the one before had let go of it.
-        let takes: Vec<Option<Moment>> = moves
-            .iter()
-            .map(|moved| threads.get(&moved.thread).and_then(|t| self.wait_ends(moved, released, step, t)))
-            .collect();
+        let woke = |moved: &Move| self.wait_ends(moved, released, step, threads.get(&moved.thread)?);
         let took = |moved: &Move| match brief.get(&moved.thread)? {
-            Brief::Waited(sleep) if moved.to == Some(Standing::Holding) => {
-                Some(Moment { at: sleep.until, sharpness: Sharpness::Switch })
-            }
+            Brief::Waited(sleep) if moved.to == Some(Standing::Holding) => Some(Moment::recorded(sleep.until)),
             Brief::Waited(_) | Brief::Waits(_) => None,
         };
-        let takes = takes.iter().flatten().copied().chain(moves.iter().filter_map(took));
-        let handed = takes.take(1).find(|_| step.handoffs == 1);
+        let handed = match step.handoffs {
+            1 => moves.iter().find_map(woke).or_else(|| moves.iter().find_map(took)),
+            _ => None,
+        };
         for moved in moves {
             let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
             if moved.from != moved.to || retaken {
@@ -476,7 +473,7 @@ impl GilAccount {
             None if moved.to == Some(Standing::Waiting) => return None,
             None => account.runs.wait_ended(stand.open.start, step.last.at, released, step.tick.at)?,
         };
-        Some(Moment { at, sharpness: Sharpness::Switch })
+        Some(Moment::recorded(at))
     }
 
     /// When what `moved` goes into began, as its switches tell, after `ended`.
@@ -499,7 +496,7 @@ impl GilAccount {
             (Standing::Holding, ..) if moved.from == Some(Standing::Waiting) => return Some(ended),
             (Standing::Holding | Standing::HandingOver | Standing::Unseen, ..) => return None,
         };
-        Some(Moment { at: at.max(account.settled), sharpness: Sharpness::Switch })
+        Some(Moment::recorded(at.max(account.settled)))
     }
 
     /// Ends what a thread was in, and begins what it is in.

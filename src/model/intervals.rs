@@ -61,6 +61,13 @@ pub struct Moment {
     pub sharpness: Sharpness,
 }
 
+impl Moment {
+    /// One that the kernel recorded.
+    pub fn recorded(at: MonoNs) -> Moment {
+        Moment { at, sharpness: Sharpness::Switch }
+    }
+}
+
 /// An interval that has begun and not yet ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Open {

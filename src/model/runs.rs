@@ -25,19 +25,10 @@ const EARLY: Ns = Ns(200_000);
 /// The runs of one thread.
 #[derive(Debug, Clone, Default)]
 pub struct Runs {
-    told: Told,
+    /// Since when its switches have been told; `None`: they are not.
+    told: Option<MonoNs>,
     recent: VecDeque<Run>,
     current: Current,
-}
-
-/// Whether its switches are told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Told {
-    /// They are not.
-    #[default]
-    No,
-    /// They are, all of them, since then.
-    Since(MonoNs),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,16 +87,16 @@ impl Spell {
 impl Runs {
     /// From here on its switches are told.
     pub fn begin(&mut self, at: MonoNs) {
-        if self.told == Told::No {
+        if self.told.is_none() {
             self.forget();
-            self.told = Told::Since(at);
+            self.told = Some(at);
         }
     }
 
     /// Its switches are no longer told.
     pub fn end(&mut self) {
         self.forget();
-        self.told = Told::No;
+        self.told = None;
     }
 
     fn forget(&mut self) {
@@ -115,15 +106,12 @@ impl Runs {
 
     /// Since when its switches have been told; `None`: they are not.
     pub fn told_since(&self) -> Option<MonoNs> {
-        match self.told {
-            Told::Since(since) => Some(since),
-            Told::No => None,
-        }
+        self.told
     }
 
     /// It got a core.
     pub fn switched_in(&mut self, at: MonoNs) {
-        if self.told == Told::No {
+        if self.told.is_none() {
             return;
         }
         if let Current::On(_) = self.current {
@@ -135,7 +123,7 @@ impl Runs {
 
     /// It left its core.
     pub fn switched_out(&mut self, at: MonoNs, how: Departure) {
-        let Told::Since(since) = self.told else { return };
+        let Some(since) = self.told else { return };
         let from = match self.current {
             Current::On(from) => from,
             // It was on a core when its switches began to be told.
@@ -152,23 +140,16 @@ impl Runs {
         self.current = Current::Off;
     }
 
-    /// The spells that go on at or after `since`, the newest first, as of `now`.
+    /// The spells that are remembered, the newest first, as of `now`.
     fn spells(&self, now: MonoNs) -> impl Iterator<Item = Spell> + '_ {
         let mut open = match self.current {
             Current::On(from) => Some(Spell { from, to: None, on_core: now.since(from) }),
             Current::Off | Current::Unknown => None,
         };
         let mut runs = self.recent.iter().rev();
-        let mut over = false;
         std::iter::from_fn(move || {
             loop {
-                let Some(run) = runs.next() else {
-                    if over {
-                        return None;
-                    }
-                    over = true;
-                    return open.take();
-                };
+                let Some(run) = runs.next() else { return open.take() };
                 let length = run.to.since(run.from);
                 match (&mut open, run.how) {
                     // It wanted its core back: the same spell.

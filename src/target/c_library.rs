@@ -48,14 +48,21 @@ impl std::fmt::Display for Libc {
 /// Finds the C library among the modules; `None` if there is none, or not one of these.
 pub(crate) fn detect(memory: &Memory, modules: &[Module]) -> Result<Option<Libc>, ReadError> {
     if let Some((module, _)) = elf::find(memory, modules, "gnu_get_libc_version")? {
-        let minor = constants(memory, module)?.iter().find_map(|bytes| minor_in_banner(bytes));
+        let mut minor = None;
+        for bytes in constants(memory, module) {
+            minor = minor_in_banner(&bytes?);
+            if minor.is_some() {
+                break;
+            }
+        }
         return Ok(Some(Libc { kind: LibcKind::Glibc, minor, tid_offset: glibc_tid_offset(memory, modules)? }));
     }
     // Alpine's musl is called ld-musl-x86_64.so.1, Debian's libc.so, and a static one has no name at all.
     let (likely, others): (Vec<&Module>, Vec<&Module>) =
         modules.iter().partition(|it| it.name.starts_with("ld-musl-") || it.name.starts_with("libc."));
     for module in likely.into_iter().chain(others) {
-        for bytes in constants(memory, module)? {
+        for bytes in constants(memory, module) {
+            let bytes = bytes?;
             let holds = |words: &[u8]| memchr::memmem::find(&bytes, words).is_some();
             if holds(OF_MUSL) {
                 return Ok(Some(Libc { kind: LibcKind::Musl, minor: None, tid_offset: MUSL_TID_OFFSET }));
@@ -87,21 +94,20 @@ fn published_tid_offset(memory: &Memory, modules: &[Module]) -> Result<Option<u6
     })
 }
 
-/// The segments of a module that may hold constants.
-fn constants(memory: &Memory, module: &Module) -> Result<Vec<Vec<u8>>, ReadError> {
-    let mut found = Vec::new();
+/// The segments of a module that may hold constants, each read when it is asked for.
+fn constants(memory: &Memory, module: &Module) -> impl Iterator<Item = Result<Vec<u8>, ReadError>> {
     // Older linkers put constants into the code segment.
-    for access in [SegmentAccess::ReadOnly, SegmentAccess::Code] {
-        for segment in module.segments().iter().filter(|it| it.access == access) {
-            let mut bytes = vec![0u8; segment.length.min(MAX_SCAN) as usize];
-            match memory.read(segment.start, &mut bytes) {
-                Ok(()) => found.push(bytes),
-                Err(ReadError::Fault { .. }) => {}
-                Err(error) => return Err(error),
-            }
+    let segments = [SegmentAccess::ReadOnly, SegmentAccess::Code]
+        .into_iter()
+        .flat_map(|access| module.segments().iter().filter(move |it| it.access == access));
+    segments.filter_map(|segment| {
+        let mut bytes = vec![0u8; segment.length.min(MAX_SCAN) as usize];
+        match memory.read(segment.start, &mut bytes) {
+            Ok(()) => Some(Ok(bytes)),
+            Err(ReadError::Fault { .. }) => None,
+            Err(error) => Some(Err(error)),
         }
-    }
-    Ok(found)
+    })
 }
 
 /// `GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36.`
