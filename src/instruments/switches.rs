@@ -155,7 +155,7 @@ impl Switches {
                     pending.push(Event { at, what: What::SwitchesBegin { thread } });
                 }
                 Record::Forked { .. } => found = Found::Birth,
-                Record::Other => {}
+                Record::Hit { .. } | Record::Other => {}
             });
         }
         found

@@ -2,11 +2,11 @@
 #![expect(unsafe_code, reason = "performance events are the kernel's")]
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use perf_event_open_sys::bindings as sys;
+use perf_event_open_sys::{bindings as sys, ioctls as sys_ioctls};
 
-use crate::event::Tid;
+use crate::event::{Address, Tid};
 
 /// An event of one task whose ring gets a record of each of its context switches, of its threads' births and of its
 /// end, on `CLOCK_MONOTONIC`. It counts nothing, and ends when the task replaces its program.
@@ -16,19 +16,86 @@ use crate::event::Tid;
 /// # Errors
 /// `EACCES` or `EPERM` where that is refused, `ESRCH` when the task has ended, `EMFILE` without a file descriptor left.
 pub fn switch_records(tid: Tid) -> io::Result<OwnedFd> {
-    let mut attributes = sys::perf_event_attr::default();
-    attributes.type_ = sys::PERF_TYPE_SOFTWARE;
-    attributes.size = size_of::<sys::perf_event_attr>() as u32;
-    attributes.config = u64::from(sys::PERF_COUNT_SW_DUMMY);
-    attributes.sample_type = u64::from(sys::PERF_SAMPLE_TIME | sys::PERF_SAMPLE_CPU);
-    attributes.clockid = libc::CLOCK_MONOTONIC;
+    let mut attributes = dummy();
     attributes.set_context_switch(1);
-    attributes.set_task(1);
-    attributes.set_sample_id_all(1);
+    open_until_exec(attributes, tid)
+}
+
+/// The same without the context switches: a ring for the hits of [`watchpoint`]s.
+///
+/// # Errors
+/// As [`switch_records`].
+pub fn task_records(tid: Tid) -> io::Result<OwnedFd> {
+    open_until_exec(dummy(), tid)
+}
+
+/// An event of one task that hits whenever it writes to the four bytes at `address`, which have to be aligned. It is
+/// not armed before [`arm`], and has no ring of its own: see [`share_ring`].
+///
+/// One of the four debug registers is taken for as long as it exists, armed or not. The same permission is needed as
+/// for [`switch_records`]; that the memory may be read is not.
+///
+/// # Errors
+/// As [`switch_records`]; `ENOSPC` when all debug registers are taken, by a debugger or another profiler.
+pub fn watchpoint(tid: Tid, address: Address) -> io::Result<OwnedFd> {
+    let mut attributes = clocked();
+    attributes.type_ = sys::PERF_TYPE_BREAKPOINT;
+    attributes.bp_type = sys::HW_BREAKPOINT_W;
+    attributes.__bindgen_anon_3.bp_addr = address.0;
+    attributes.__bindgen_anon_4.bp_len = 4;
+    attributes.__bindgen_anon_1.sample_period = 1;
+    attributes.sample_type =
+        u64::from(sys::PERF_SAMPLE_IP | sys::PERF_SAMPLE_TIME | sys::PERF_SAMPLE_ADDR | sys::PERF_SAMPLE_CPU);
+    attributes.set_disabled(1);
+    open_until_exec(attributes, tid)
+}
+
+/// Lets the hits of a watchpoint go into the ring of another event of the same task.
+///
+/// # Errors
+/// `EINVAL` for events of different tasks or clocks.
+pub fn share_ring(watchpoint: &OwnedFd, owner: &OwnedFd) -> io::Result<()> {
+    // SAFETY: both descriptors are open events; the argument is a descriptor, not a pointer.
+    let failed = unsafe { sys_ioctls::SET_OUTPUT(watchpoint.as_raw_fd(), owner.as_raw_fd()) };
+    if failed < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Arms a watchpoint for so many hits, after which the **kernel** disarms it (`PERF_EVENT_IOC_REFRESH`): what it costs
+/// is bounded whatever the task does.
+///
+/// Once only: armed anew after it was disarmed, it is in the debug register again, but deaf (`hw_breakpoint_add` in
+/// kernel/events/hw_breakpoint.c leaves it stopped), so that the task pays for each hit and nothing is recorded.
+///
+/// # Errors
+/// When the task has ended.
+pub fn arm(watchpoint: &OwnedFd, hits: u32) -> io::Result<()> {
+    // SAFETY: an open event; the argument is a number.
+    let failed = unsafe { sys_ioctls::REFRESH(watchpoint.as_raw_fd(), hits as libc::c_int) };
+    if failed < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+fn clocked() -> sys::perf_event_attr {
+    let mut attributes = sys::perf_event_attr::default();
+    attributes.size = size_of::<sys::perf_event_attr>() as u32;
+    attributes.clockid = libc::CLOCK_MONOTONIC;
     attributes.set_use_clockid(1);
     attributes.set_exclude_kernel(1);
     attributes.set_exclude_hv(1);
     attributes.set_remove_on_exec(1);
+    attributes
+}
+
+fn dummy() -> sys::perf_event_attr {
+    let mut attributes = clocked();
+    attributes.type_ = sys::PERF_TYPE_SOFTWARE;
+    attributes.config = u64::from(sys::PERF_COUNT_SW_DUMMY);
+    attributes.sample_type = u64::from(sys::PERF_SAMPLE_TIME | sys::PERF_SAMPLE_CPU);
+    attributes.set_task(1);
+    attributes.set_sample_id_all(1);
+    attributes
+}
+
+fn open_until_exec(mut attributes: sys::perf_event_attr, tid: Tid) -> io::Result<OwnedFd> {
     match open(&mut attributes, tid) {
         // Before Linux 5.13 nothing is removed on exec: the capture sees the exec and closes the event.
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

@@ -2,7 +2,7 @@
 
 use perf_event_open_sys::bindings as sys;
 
-use crate::event::{Cpu, Tid};
+use crate::event::{Address, Cpu, Tid};
 use crate::time::MonoNs;
 
 /// What a record says.
@@ -17,8 +17,21 @@ pub enum Record {
         /// Which of the two.
         way: Way,
     },
+    /// A watchpoint was hit.
+    Hit {
+        /// When.
+        at: MonoNs,
+        /// The core.
+        cpu: Cpu,
+        /// The address that is watched.
+        address: Address,
+        /// The instruction after the one that wrote.
+        ip: Address,
+    },
     /// The task made another one, which may be a process.
     Forked {
+        /// When.
+        at: MonoNs,
         /// Its process, as the kernel numbers it outside all namespaces but that of whoever opened the event.
         process: u32,
         /// Its task.
@@ -53,9 +66,10 @@ pub fn length(header: [u8; HEADER]) -> Option<usize> {
     Some(usize::from(u16::from_le_bytes([low, high]))).filter(|length| *length >= HEADER && length % 8 == 0)
 }
 
-/// Takes a whole record apart. Its tail is `sample_id` with time and core, as [`switch_records`] asks for.
+/// Takes a whole record apart. Its parts are those that [`switch_records`] and [`watchpoint`] ask for.
 ///
 /// [`switch_records`]: super::switch_records
+/// [`watchpoint`]: super::watchpoint
 pub fn parse(record: &[u8]) -> Record {
     let u32_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     let u64_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
@@ -66,10 +80,20 @@ pub fn parse(record: &[u8]) -> Record {
             cpu: Cpu(u16::try_from(cpu).unwrap_or(u16::MAX)),
             way: way(misc),
         }),
+        // The parts of a sample that `watchpoint` asks for: ip, time, address, core.
+        Some(sys::PERF_RECORD_SAMPLE) => (|| {
+            Some(Record::Hit {
+                ip: Address(u64_at(HEADER)?),
+                at: MonoNs(u64_at(HEADER + 8)?),
+                address: Address(u64_at(HEADER + 16)?),
+                cpu: Cpu(u16::try_from(u32_at(HEADER + 24)?).unwrap_or(u16::MAX)),
+            })
+        })(),
         // pid, ppid, tid, ptid, time.
-        Some(sys::PERF_RECORD_FORK) => {
-            u32_at(HEADER).zip(u32_at(HEADER + 8)).map(|(process, tid)| Record::Forked { process, tid: Tid(tid) })
-        }
+        Some(sys::PERF_RECORD_FORK) => (|| {
+            let at = MonoNs(u64_at(HEADER + 16)?);
+            Some(Record::Forked { at, process: u32_at(HEADER)?, tid: Tid(u32_at(HEADER + 8)?) })
+        })(),
         // id, lost.
         Some(sys::PERF_RECORD_LOST) => u64_at(HEADER + 8).map(|records| Record::Lost { records }),
         _ => None,
@@ -109,7 +133,14 @@ mod tests {
             switch(0, Way::In),
             switch(1 << 13, Way::OutAsleep),
             switch(1 << 13 | 1 << 14, Way::OutPreempted),
-            (bytes(7, 0, &[10 | 9 << 32, 12 | 11 << 32, 77]), Record::Forked { process: 10, tid: Tid(12) }),
+            (
+                bytes(7, 0, &[10 | 9 << 32, 12 | 11 << 32, 77]),
+                Record::Forked { at: MonoNs(77), process: 10, tid: Tid(12) },
+            ),
+            (
+                bytes(9, 0, &[0x401_000, 77, 0x7f00_0010, 3]),
+                Record::Hit { at: MonoNs(77), cpu: Cpu(3), address: Address(0x7f00_0010), ip: Address(0x401_000) },
+            ),
             (bytes(2, 0, &[1, 40]), Record::Lost { records: 40 }),
             (bytes(4, 0, &[1, 2, 3]), Record::Other),
             (bytes(14, 0, &[]), Record::Other),

@@ -18,7 +18,7 @@ pub struct Ring {
     /// Bytes of records that it holds: a power of two.
     size: usize,
     tail: u64,
-    _event: OwnedFd,
+    event: OwnedFd,
 }
 
 // SAFETY: the mapping belongs to this value alone and is not bound to a thread.
@@ -42,7 +42,12 @@ impl Ring {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(mapped.cast::<u8>()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Ring { base, page, size: pages * page, tail: 0, _event: event })
+        Ok(Ring { base, page, size: pages * page, tail: 0, event })
+    }
+
+    /// The event that it belongs to, for others of the same task to share the ring.
+    pub fn event(&self) -> &OwnedFd {
+        &self.event
     }
 
     /// Takes all records that are there, the oldest first. A ring that makes no sense is emptied and tells of a loss.
