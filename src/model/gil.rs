@@ -7,16 +7,16 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+mod follow;
 mod takers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Relation, ThreadKey};
-use crate::model::gil::brief::Brief;
+
 use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
 use crate::model::lanes::{Holding, Lanes, Stretch};
-use crate::model::runs::Spell;
 use crate::model::snapshot::{GilFigures, GilNow};
 use crate::model::thread::{Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
@@ -168,27 +168,6 @@ impl Step {
     fn edge(&self) -> Moment {
         Moment { at: self.last.at.midpoint(self.tick.at), sharpness: Sharpness::Tick }
     }
-}
-
-/// How a thread's standing to the GIL moves at a tick.
-#[derive(Debug, Clone, Copy)]
-struct Move {
-    thread: ThreadKey,
-    from: Option<Standing>,
-    to: Option<Standing>,
-    /// Between two waits: the spell in which it took the GIL and lost it again.
-    between: Option<Spell>,
-}
-
-/// What switches tell about a move beside the thread's own.
-#[derive(Debug, Clone, Copy)]
-struct Hint {
-    /// When the GIL was handed over, if that was once.
-    handed: Option<Moment>,
-    /// Before it the GIL was not let go of.
-    released: MonoNs,
-    /// What the thread did between the ticks.
-    brief: Option<Brief>,
 }
 
 impl GilAccount {
@@ -400,169 +379,6 @@ impl GilAccount {
         lanes.add(last.at + first_half, tick.at, &tick.stretch());
     }
 
-    /// Moves every thread concerned from how it stood to how it stands.
-    fn follow(&mut self, step: &Step, touched: &[ThreadKey], seen: Seen<'_>, threads: &mut Threads) {
-        let read = seen.read;
-        let brief = self.brief_waits(step, seen.woken, threads);
-        if step.handoffs == 1
-            && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
-            && from != to
-        {
-            self.handoffs_seen += 1;
-        }
-        self.follow_run_delay(step, read, threads);
-        let moves: Vec<Move> = touched
-            .iter()
-            .map(|&thread| Move {
-                thread,
-                from: threads.get(&thread).and_then(|t| t.standing(self.key)).map(|stand| stand.standing),
-                to: self.standing_at(&step.tick, thread),
-                between: None,
-            })
-            .collect();
-        let hint = Hint { handed: None, released: MonoNs(0), brief: None };
-        for (thread, between) in self.takers_unseen(step, &moves, read, threads) {
-            let waiting = Some(Standing::Waiting);
-            self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
-        }
-        for (thread, brief) in &brief {
-            if let (Brief::Waited(sleep), Some(account)) = (brief, threads.get_mut(thread)) {
-                let open = Open {
-                    start: sleep.from,
-                    edge: Edge::Seen,
-                    sharpness: Sharpness::Switch,
-                    first: step.last.at,
-                    switch_number: step.last.sample.switch_number,
-                };
-                let end = Moment::recorded(sleep.until);
-                end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
-            }
-        }
-        let released = self.released(step, threads);
-        // Where one thread woke up to take it, the one before had let go of it.
-        let woke = |moved: &Move| self.wait_ends(moved, released, step, threads.get(&moved.thread)?);
-        let took = |moved: &Move| match brief.get(&moved.thread)? {
-            Brief::Waited(sleep) if moved.to == Some(Standing::Holding) => Some(Moment::recorded(sleep.until)),
-            Brief::Waited(_) | Brief::Waits(_) => None,
-        };
-        let handed = match step.handoffs {
-            1 => moves.iter().find_map(woke).or_else(|| moves.iter().find_map(took)),
-            _ => None,
-        };
-        for moved in moves {
-            let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
-            if moved.from != moved.to || retaken {
-                let hint = Hint { handed, released, brief: brief.get(&moved.thread).copied() };
-                self.restand(step, moved, hint, threads);
-            }
-        }
-    }
-
-    /// Before it the GIL was not let go of, with one handoff between the ticks.
-    fn released(&self, step: &Step, threads: &Threads) -> MonoNs {
-        let dropper = step.last.holder().filter(|_| step.handoffs == 1).and_then(|holder| threads.get(&holder));
-        let first = dropper.and_then(|thread| thread.runs.first_to_end(step.last.at, step.tick.at)?.to);
-        first.map_or(MonoNs(0), |first| MonoNs(first.0.saturating_sub(brief::RELEASE_AFTER_WAKING.0)))
-    }
-
-    /// When the wait of `moved` ended, as its switches tell.
-    fn wait_ends(&self, moved: &Move, released: MonoNs, step: &Step, account: &ThreadAccount) -> Option<Moment> {
-        let stand = account.standing(self.key).filter(|stand| stand.standing == Standing::Waiting)?;
-        let at = match moved.between {
-            Some(spell) => spell.from,
-            None if moved.to == Some(Standing::Waiting) => return None,
-            None => account.runs.wait_ended(stand.open.start, step.last.at, released, step.tick.at)?,
-        };
-        Some(Moment::recorded(at))
-    }
-
-    /// When what `moved` goes into began, as its switches tell, after `ended`.
-    fn standing_begins(
-        &self,
-        step: &Step,
-        moved: &Move,
-        hint: Hint,
-        ended: Moment,
-        account: &ThreadAccount,
-    ) -> Option<Moment> {
-        let at = match (moved.to?, moved.between, hint.brief) {
-            (Standing::Waiting, Some(spell), _) => spell.to?,
-            (Standing::Waiting, None, Some(Brief::Waits(since))) => since,
-            (Standing::Waiting, None, _) => {
-                account.runs.wait_began(step.last.at, step.tick.at, self.switch_interval)?
-            }
-            (Standing::Holding, _, Some(Brief::Waited(sleep))) => sleep.until,
-            // Whoever waited holds from the instant at which it woke up.
-            (Standing::Holding, ..) if moved.from == Some(Standing::Waiting) => return Some(ended),
-            (Standing::Holding | Standing::HandingOver | Standing::Unseen, ..) => return None,
-        };
-        Some(Moment::recorded(at.max(account.settled)))
-    }
-
-    /// Ends what a thread was in, and begins what it is in.
-    fn restand(&mut self, step: &Step, moved: Move, hint: Hint, threads: &mut Threads) {
-        let Some(account) = threads.get_mut(&moved.thread) else { return };
-        let ends = match moved.from {
-            Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, step, account),
-            Some(Standing::Holding) => hint.handed,
-            Some(Standing::HandingOver | Standing::Unseen) | None => None,
-        };
-        let ends = ends.unwrap_or_else(|| step.edge());
-        // Where one side could not be read, that something began or ended there was not seen.
-        let blind = |here: &Tick, other: Option<Standing>, standing: Standing| {
-            other == Some(Standing::Unseen) || (standing == Standing::Holding && here.sample.hold == Hold::ByUnknown)
-        };
-        if let Some(stand) = account.finish(self.key, ends.at) {
-            let unseen = blind(&step.tick, moved.to, stand.standing);
-            match stand.standing {
-                Standing::Waiting => {
-                    self.waiting = self.waiting.saturating_sub(1);
-                    let rounds = step.last.sample.switch_number.checked_sub(stand.open.switch_number);
-                    account.rounds_lost = account.rounds_lost.saturating_add(rounds.unwrap_or(0));
-                    end_interval([&mut account.waits, &mut self.waits], stand.open, ends, step, unseen);
-                }
-                Standing::Holding => {
-                    end_interval([&mut account.holds, &mut self.holds], stand.open, ends, step, unseen);
-                }
-                Standing::HandingOver | Standing::Unseen => {}
-            }
-        }
-        if let Some(standing) = moved.to {
-            let seen = !blind(&step.last, moved.from, standing);
-            let begins = self.standing_begins(step, &moved, hint, ends, account);
-            let begins = begins.unwrap_or(Moment { at: step.edge().at.max(account.settled), ..step.edge() });
-            let open = Open {
-                start: begins.at,
-                edge: if seen { Edge::Seen } else { Edge::Cut },
-                sharpness: begins.sharpness,
-                first: step.tick.at,
-                switch_number: step.tick.sample.switch_number,
-            };
-            account.begin(Stand { gil: self.key, standing, open });
-            self.waiting += u32::from(standing == Standing::Waiting);
-        }
-    }
-
-    /// Where a thread was queued for a core while it held or waited, that time belongs there.
-    fn follow_run_delay(&mut self, step: &Step, read: &[ThreadKey], threads: &mut Threads) {
-        for thread in read {
-            let to = self.standing_at(&step.tick, *thread);
-            let Some(account) = threads.get_mut(thread) else { continue };
-            let Some((usage, stand)) = account.step_at(step.tick.at).zip(account.standing(self.key).copied()) else {
-                continue;
-            };
-            let delay = usage.run_delay.min(step.tick.at.since(stand.open.start));
-            match (stand.standing, to) {
-                (Standing::Holding, Some(Standing::Holding)) if step.handoffs == 0 => {
-                    account.preempted(delay);
-                    self.preempted += delay;
-                }
-                (Standing::Waiting, Some(Standing::Waiting | Standing::Holding)) => account.delayed_in_wait(delay),
-                _ => {}
-            }
-        }
-    }
-
     /// Everything open ends unseen at `at`, also for threads that no longer stand to it: the `others`.
     fn cut_all(&mut self, at: MonoNs, mut others: Vec<ThreadKey>, threads: &mut Threads) {
         others.extend(self.last.and_then(|last| last.holder()));
@@ -682,15 +498,6 @@ impl GilAccount {
             },
             history: Arc::clone(&self.history),
             lanes: Arc::clone(&self.lanes),
-        }
-    }
-}
-
-fn end_interval(sums: [&mut Intervals; 2], open: Open, end: Moment, step: &Step, unseen: bool) {
-    for sum in sums {
-        match unseen {
-            true => sum.cut(open, end.at),
-            false => sum.close(open, end, step.last.at, step.interval),
         }
     }
 }

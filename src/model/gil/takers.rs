@@ -1,6 +1,7 @@
 //! Who took the GIL between two ticks and lost it again, so that nobody saw it hold.
 
-use super::{GilAccount, Move, Step, Threads};
+use super::follow::Move;
+use super::{GilAccount, Step, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::Spell;
 use crate::model::thread::Standing;
