@@ -9,10 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::event::{CaptureInfo, Ending, Event, Health, Mode, Origin, Pid, RateReason, What};
+use crate::event::{CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, What, WindowEnd};
 use crate::instruments::clock;
 use crate::instruments::schedule::Schedule;
-use crate::instruments::{Found, Keys, Moves, Punctuality, Release, Sampler, Switches, Verdict};
+use crate::instruments::{
+    Found, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Verdict, Watchpoints,
+    calibrate,
+};
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
 
@@ -57,6 +60,28 @@ pub enum Precision {
         /// What the records may cost the target: a share of its time.
         budget: f64,
     },
+    /// They, and watchpoints in windows.
+    Exact {
+        /// What all of it may cost the target: a share of its time.
+        budget: f64,
+    },
+}
+
+impl Precision {
+    fn mode(self) -> Mode {
+        match self {
+            Precision::Sampled => Mode::Sampled,
+            Precision::Fused { .. } => Mode::Fused,
+            Precision::Exact { .. } => Mode::Exact,
+        }
+    }
+
+    fn budget(self) -> f64 {
+        match self {
+            Precision::Sampled => 0.0,
+            Precision::Fused { budget } | Precision::Exact { budget } => budget,
+        }
+    }
 }
 
 /// A capture that runs.
@@ -138,7 +163,13 @@ struct Run {
     batch_since: MonoNs,
     /// Events in their order, on their way out.
     ready: Vec<Event>,
+    /// What the kernel's rings told, and what was seen meanwhile, until it is all in order.
+    merge: Merge,
     switches: Option<Switches>,
+    watchpoints: Option<Watchpoints>,
+    purse: Purse,
+    /// Measures what looking costs, on a thread of its own.
+    calibration: Option<JoinHandle<Costs>>,
     health: Health,
     health_told: MonoNs,
     dropped: u64,
@@ -159,9 +190,16 @@ impl Run {
         let now = clock::now();
         Run {
             schedule: Schedule::new(now, options.interval, now.0),
-            switches: match options.precision {
+            merge: Merge::default(),
+            switches: (options.precision != Precision::Sampled).then(Switches::begin),
+            watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
+            purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
+            calibration: match options.precision {
                 Precision::Sampled => None,
-                Precision::Fused { budget } => Some(Switches::new(budget)),
+                Precision::Fused { .. } | Precision::Exact { .. } => {
+                    let builder = std::thread::Builder::new().name("gilscope-costs".to_owned());
+                    builder.spawn(calibrate).ok()
+                }
             },
             options,
             stop,
@@ -190,6 +228,7 @@ impl Run {
                 Over::Ended(_) | Over::Stopped => {}
             }
         }
+        self.calibrated(Calibrated::Awaited);
         self.tell_health(clock::now());
         self.batch.push(Event { at: clock::now(), what: What::CaptureEnded });
         self.flush(Flush::Wait);
@@ -203,10 +242,7 @@ impl Run {
         CaptureInfo {
             tool_version: self.options.tool_version.clone(),
             start_unix_ns: clock::unix_now(),
-            mode: match self.options.precision {
-                Precision::Sampled => Mode::Sampled,
-                Precision::Fused { .. } => Mode::Fused,
-            },
+            mode: self.options.precision.mode(),
             interval: self.schedule.interval(),
             host: read("/proc/sys/kernel/hostname"),
             kernel: read("/proc/sys/kernel/osrelease"),
@@ -239,7 +275,7 @@ impl Run {
                 return Over::Ended(Ending::LostSight { reason: error.to_string() });
             }
         };
-        self.follow_switches(0);
+        self.follow(0, &sampler);
         let mut looked = clock::now();
         loop {
             let now = clock::now();
@@ -248,6 +284,7 @@ impl Run {
                 let moves = Moves::default();
                 let _last = sampler.tick(Punctuality::OnTime, &moves, &mut self.keys, &mut self.batch);
                 sampler.finish(&mut self.batch);
+                self.unwatch(&sampler);
                 self.count_reads(&sampler);
                 return Over::Stopped;
             }
@@ -262,17 +299,13 @@ impl Run {
                 && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE));
             let when = if late { Punctuality::Late } else { Punctuality::OnTime };
             let told = self.batch.len();
-            let moves = match &mut self.switches {
-                Some(switches) => {
-                    if switches.drain() == Found::Birth {
-                        sampler.expect_a_birth();
-                    }
-                    switches.moves()
-                }
-                None => Moves::default(),
-            };
+            self.drain(&mut sampler);
+            let moves = self.switches.as_mut().map_or_else(Moves::default, Switches::moves);
             let verdict = sampler.tick(when, &moves, &mut self.keys, &mut self.batch);
-            self.follow_switches(told);
+            let born = self.follow(told, &sampler);
+            if born == Sighting::Birth {
+                sampler.expect_a_birth();
+            }
             let Some(verdict) = verdict else {
                 self.health.late += 1;
                 continue;
@@ -281,27 +314,70 @@ impl Run {
             self.health.ticks += 1;
             let now = clock::now();
             self.adapt(now);
+            self.calibrated(Calibrated::Already);
             if now.since(self.health_told) >= Ns::SECOND {
                 self.count_reads(&sampler);
                 self.tell_health(now);
             }
             if now.since(self.batch_since) >= BATCH {
+                self.drain(&mut sampler);
                 self.flush(Flush::Try);
             }
             if let Verdict::Over(ending) = verdict {
+                self.unwatch(&sampler);
                 self.count_reads(&sampler);
                 return Over::Ended(ending);
             }
         }
     }
 
-    /// Follows the switches of threads that were told of in the batch from `told` on.
-    fn follow_switches(&mut self, told: usize) {
-        let Some(switches) = &mut self.switches else { return };
+    /// Follows the threads that were told of in the batch from `told` on, and keeps to the budget.
+    fn follow(&mut self, told: usize, sampler: &Sampler) -> Sighting {
+        let now = clock::now();
+        let news = self.batch.get(told..).unwrap_or_default();
         let mut begun = Vec::new();
-        switches.follow(self.batch.get(told..).unwrap_or_default(), &mut begun);
-        switches.govern(clock::now(), &mut begun);
+        let mut switch_rate = 0;
+        if let Some(watchpoints) = &mut self.watchpoints {
+            watchpoints.follow(news);
+        }
+        if let Some(switches) = &mut self.switches {
+            switches.follow(news, &mut begun);
+            switches.govern(now, &mut self.purse, &mut self.merge, &mut begun);
+            switch_rate = switches.rate() / 2;
+        }
         self.batch.append(&mut begun);
+        match &mut self.watchpoints {
+            Some(watchpoints) => watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge),
+            None => Sighting::Hits,
+        }
+    }
+
+    /// Empties the kernel's rings.
+    fn drain(&mut self, sampler: &mut Sampler) {
+        let switched = self.switches.as_mut().map(|switches| switches.drain(&mut self.merge));
+        let hit = self.watchpoints.as_mut().map(|w| w.drain(sampler.pid(), &mut self.purse, &mut self.merge));
+        if switched == Some(Found::Birth) || hit == Some(Sighting::Birth) {
+            sampler.expect_a_birth();
+        }
+    }
+
+    /// The image is over, or the observation: nothing of it is watched any more.
+    fn unwatch(&mut self, sampler: &Sampler) {
+        if let Some(watchpoints) = &mut self.watchpoints {
+            watchpoints.finish(sampler.pid(), &mut self.purse, &mut self.merge);
+        }
+        if let Some(switches) = &mut self.switches {
+            switches.drain(&mut self.merge);
+        }
+    }
+
+    /// Takes over what looking costs here, once that was measured.
+    fn calibrated(&mut self, how: Calibrated) {
+        let done = |calibration: &mut JoinHandle<Costs>| how == Calibrated::Awaited || calibration.is_finished();
+        let Some(calibration) = self.calibration.take_if(done) else { return };
+        let costs = calibration.join().unwrap_or(Costs::ASSUMED).within(self.options.precision.budget());
+        self.purse.reprice(costs);
+        self.batch.push(Event { at: clock::now(), what: What::CostsKnown(costs) });
     }
 
     fn sleep_until(&self, due: MonoNs) {
@@ -356,22 +432,19 @@ impl Run {
         self.health.dropped_events = self.dropped;
         self.health_told = now;
         self.batch.push(Event { at: now, what: What::Health(self.health) });
+        if self.switches.is_some() {
+            self.batch.push(Event { at: now, what: What::Spent(self.purse.spent()) });
+        }
     }
 
     fn flush(&mut self, how: Flush) {
         let now = clock::now();
         self.batch_since = now;
-        match &mut self.switches {
-            None => self.ready.append(&mut self.batch),
-            Some(switches) => {
-                switches.drain();
-                let until = match how {
-                    Flush::Try => Release::BehindHorizon(now),
-                    Flush::Wait => Release::All,
-                };
-                self.ready.append(&mut switches.release(&mut self.batch, until));
-            }
-        }
+        let until = match (how, &self.switches) {
+            (Flush::Wait, _) | (_, None) => Release::All,
+            (Flush::Try, Some(_)) => Release::BehindHorizon(now),
+        };
+        self.ready.append(&mut self.merge.release(&mut self.batch, until));
         let batch = std::mem::take(&mut self.ready);
         let refused = match how {
             Flush::Wait => self.sender.send(batch).is_err(),
@@ -388,13 +461,32 @@ impl Run {
             self.stop.request();
         }
         if self.ready.len() > BACKLOG {
-            let before = self.ready.len();
-            self.ready.retain(|event| !is_observation(&event.what));
-            let dropped = (before - self.ready.len()) as u64;
-            self.dropped += dropped;
-            if let Some(switches) = &self.switches {
-                switches.tell_a_hole(dropped, &mut self.ready);
-            }
+            self.drop_observations();
+        }
+    }
+
+    /// Nobody takes the events: of those that wait, only the definitions are kept.
+    fn drop_observations(&mut self) {
+        let before = self.ready.len();
+        let windows: Vec<(MonoNs, GilKey)> = self
+            .ready
+            .iter()
+            .filter_map(|event| match event.what {
+                What::WindowBegins { gil } | What::LockWritten { gil, .. } => Some((event.at, gil)),
+                _ => None,
+            })
+            .collect();
+        self.ready.retain(|event| !is_observation(&event.what));
+        let dropped = (before - self.ready.len()) as u64;
+        self.dropped += dropped;
+        if let Some(switches) = &self.switches {
+            switches.tell_a_hole(self.merge.released(), dropped, &mut self.ready);
+        }
+        // What was seen of a window is worth nothing with a hole in it.
+        if let (Some(watchpoints), Some((at, gil))) = (&mut self.watchpoints, windows.first()) {
+            let what = What::WindowEnds { gil: *gil, why: WindowEnd::Lost { records: 0 } };
+            self.ready.insert(0, Event { at: *at, what });
+            watchpoints.tell_a_hole(&mut self.purse, &mut self.merge);
         }
     }
 }
@@ -408,7 +500,19 @@ fn is_observation(what: &What) -> bool {
             | What::Usage { .. }
             | What::SwitchedIn { .. }
             | What::SwitchedOut { .. }
+            | What::WindowBegins { .. }
+            | What::WindowEnds { .. }
+            | What::LockWritten { .. }
+            | What::CondWritten { .. }
     )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Calibrated {
+    /// If that is done.
+    Already,
+    /// The observation ends: whatever it takes.
+    Awaited,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,11 @@
 //! Whatever comes from the target (names, command lines, counters) is hostile:
 //! it is bounded where it is read, and made safe to show where it is shown.
 
+mod cost;
+
 use serde::{Deserialize, Serialize};
+
+pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
 
 use crate::time::{MonoNs, Ns};
 
@@ -204,6 +208,53 @@ pub enum What {
         /// Whether it wanted to.
         how: Departure,
     },
+    /// What looking costs the target here, and what it may.
+    CostsKnown(Costs),
+    /// What the target has paid for so far, about once a second and at the end.
+    Spent(Spent),
+    /// From here on every write to the GIL's `locked` and to its condition variable is told, whichever thread of the
+    /// process writes.
+    WindowBegins {
+        /// Which GIL.
+        gil: GilKey,
+    },
+    /// Up to here they were told.
+    WindowEnds {
+        /// Which GIL.
+        gil: GilKey,
+        /// Why.
+        why: WindowEnd,
+    },
+    /// There can be no window for now.
+    WindowRefused {
+        /// Of which GIL.
+        gil: GilKey,
+        /// Why.
+        why: Refusal,
+    },
+    /// The thread has written to the GIL's `locked`: it took or dropped it.
+    LockWritten {
+        /// Which GIL.
+        gil: GilKey,
+        /// Which thread.
+        thread: ThreadKey,
+        /// The instruction after the one that wrote: tells takes from drops.
+        ip: Address,
+        /// On which core.
+        cpu: Cpu,
+    },
+    /// The thread has written to the word of the GIL's condition variable that changes when a thread begins to wait, and
+    /// sometimes when one is woken.
+    CondWritten {
+        /// Which GIL.
+        gil: GilKey,
+        /// Which thread.
+        thread: ThreadKey,
+        /// The instruction after the one that wrote: tells waiters from droppers.
+        ip: Address,
+        /// On which core.
+        cpu: Cpu,
+    },
     /// The sampler's interval from here on: it adapts to what a tick costs, and says so.
     RateChanged {
         /// Mean time between two ticks.
@@ -273,6 +324,8 @@ pub enum Mode {
     Sampled,
     /// Beside that, the kernel's switch records: waits are known to the microsecond.
     Fused,
+    /// Beside that, watchpoints on the GIL's words in windows: every take, drop and wait in them.
+    Exact,
 }
 
 /// What is known of a process image.

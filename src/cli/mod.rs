@@ -243,6 +243,9 @@ pub enum ModeArg {
     Sampled,
     /// Beside that the kernel's switch records: waits to the microsecond
     Fused,
+    /// Beside that watchpoints on the GIL, in windows: every take and drop, also uncontended ones; may change
+    /// contention, and says so
+    Exact,
 }
 
 /// When to colour.

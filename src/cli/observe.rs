@@ -10,8 +10,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::capture::{Capture, Options, Precision, Stop};
 use crate::cli::{Common, ModeArg};
 use crate::error::{Failure, Status};
-use crate::event::{Event, Origin, Pid, Tid};
-use crate::instruments::{Switches, clock};
+use crate::event::{Address, Event, Origin, Pid, Tid};
+use crate::instruments::{Switches, Watchpoints, clock};
 use crate::model::Model;
 use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target};
@@ -23,6 +23,8 @@ const PATIENCE: Ns = Ns(5_000_000_000);
 const LAUNCH_POLL: Ns = Ns(200_000_000);
 /// How long such attempts follow one another; whatever is no Python by then is looked at now and then.
 const LAUNCH_RUSH: Duration = Duration::from_secs(3);
+/// Where a watchpoint is tried that is never armed: no program has anything there.
+const HARMLESS: Address = Address(8);
 /// The pause between two attempts, and between two looks after the rush: a few percent of a core, and about as long as
 /// the fastest Python needs to start up.
 const LAUNCH_PAUSES: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(5)];
@@ -151,6 +153,10 @@ pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Option
     let fused = Precision::Fused { budget: common.max_overhead };
     let precision = match common.mode {
         ModeArg::Sampled => Precision::Sampled,
+        ModeArg::Exact => match Watchpoints::try_on(Tid(pid.0), HARMLESS) {
+            Ok(()) => Precision::Exact { budget: common.max_overhead },
+            Err(error) => return Err(no_watchpoints(pid, &error)),
+        },
         ModeArg::Auto | ModeArg::Fused => match (Switches::try_on(Tid(pid.0)), common.mode) {
             (Ok(()), _) => fused,
             (Err(error), ModeArg::Fused) => return Err(no_switch_records(pid, &error)),
@@ -165,6 +171,16 @@ pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Option
         },
     };
     Ok(Options { interval: common.rate, duration, precision, tool_version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+fn no_watchpoints(pid: Pid, error: &std::io::Error) -> Failure {
+    if error.raw_os_error() == Some(libc::ENOSPC) {
+        let why = format!("the debug registers of process {} are taken, as by a debugger", pid.0);
+        return Failure::new(Status::NotPermitted, why).next(
+            "end the debugger (registers that gdb has used stay taken until the thread ends), or do with less: --mode fused",
+        );
+    }
+    no_switch_records(pid, error)
 }
 
 fn no_switch_records(pid: Pid, error: &std::io::Error) -> Failure {

@@ -8,7 +8,7 @@ use crate::dashboard::rows::{Row, Sort, place, rows};
 use crate::dashboard::state::{Focus, Panel, State, Whose, Window};
 use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
 use crate::model::lanes::Lanes;
-use crate::model::snapshot::{Distribution, GilFigures, ProcessFigures, SwitchFigures};
+use crate::model::snapshot::{Distribution, ExactFigures, GilFigures, ProcessFigures, SwitchFigures};
 use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
@@ -133,6 +133,10 @@ pub struct Looks {
     pub own_cpu: Option<f64>,
     /// What the kernel's switch records came to; `None`: they were not asked for.
     pub switches: Option<SwitchFigures>,
+    /// What the watchpoints came to; `None`: they were not asked for.
+    pub exact: Option<ExactFigures>,
+    /// Share of the target's time that observing has cost it, estimated; `None`: nothing that it pays for.
+    pub overhead: Option<f64>,
 }
 
 /// The thread table.
@@ -354,6 +358,8 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
             dropped: capture.health.dropped_events,
             own_cpu: own_cpu.share_of(over).filter(|_| own_cpu > Ns::ZERO),
             switches: capture.switches,
+            exact: capture.exact,
+            overhead: capture.overhead(),
         }),
         notices,
     }

@@ -55,6 +55,24 @@ pub fn punctual() {
     let _granted = schedule_as(eager) || schedule_as(nice);
 }
 
+/// The core that the calling thread is on.
+pub fn current_core() -> Option<usize> {
+    // SAFETY: sched_getcpu takes nothing and touches no memory.
+    usize::try_from(unsafe { libc::sched_getcpu() }).ok()
+}
+
+/// Keeps the calling thread on one core, if that is permitted.
+pub fn stay_on(core: usize) {
+    let mut cores = std::mem::MaybeUninit::<libc::cpu_set_t>::zeroed();
+    if core >= 8 * size_of::<libc::cpu_set_t>() {
+        return;
+    }
+    // SAFETY: a set of zeroes is an empty one, and the core was checked to be within it.
+    unsafe { libc::CPU_SET(core, cores.assume_init_mut()) };
+    // SAFETY: the kernel reads as many bytes as the set has; 0 means the calling thread.
+    let _refused = unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), cores.as_ptr()) };
+}
+
 fn schedule_as(nice: i32) -> bool {
     let attributes = SchedulingAttributes {
         size: size_of::<SchedulingAttributes>() as u32,

@@ -6,17 +6,25 @@
 //! nor the count of waiters has moved, nobody has to be asked at all.
 
 mod background;
+mod calibrate;
 pub mod clock;
 mod family;
 mod keys;
+mod merge;
 mod names;
 mod perf;
+mod purse;
 mod roster;
 mod sampler;
 pub mod schedule;
 mod switches;
 mod watch;
+mod watchpoints;
 
+pub use calibrate::calibrate;
 pub use keys::Keys;
+pub use merge::{Merge, Release};
+pub use purse::Purse;
 pub use sampler::{Punctuality, Sampler, Verdict};
-pub use switches::{Found, Moves, Release, Switches};
+pub use switches::{Found, Moves, Switches};
+pub use watchpoints::{Process, Sighting, Watchpoints, Words};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::event::{Address, Ending, Event, GilKey, InterpreterId, Pid, ProcessKey, ThreadKey, What};
+use crate::event::{Address, Ending, Event, GilKey, InterpreterId, Pid, ProcessKey, ThreadKey, Tid, What};
 use crate::instruments::background::Background;
 use crate::instruments::clock;
 use crate::instruments::family;
@@ -10,6 +10,7 @@ use crate::instruments::keys::Keys;
 use crate::instruments::roster::{Depth, Roster, Swept};
 use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
+use crate::instruments::watchpoints::{Process, Words};
 use crate::target::{Finalization, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState};
 use crate::time::{MonoNs, Ns};
 
@@ -361,6 +362,20 @@ impl Sampler {
         for child in family.answer().into_iter().flatten() {
             events.push(Event { at, what: What::Forked { process: self.process, child } });
         }
+    }
+}
+
+impl Process for Sampler {
+    fn pid(&self) -> Pid {
+        self.target.info().pid
+    }
+
+    fn words(&self) -> Vec<Words> {
+        self.watches.iter().map(Watch::words).collect()
+    }
+
+    fn tasks(&self, out: &mut Vec<Tid>) -> std::io::Result<()> {
+        self.target.tasks(out)
     }
 }
 

@@ -1,27 +1,21 @@
 //! The kernel's record of every context switch of the target's threads: edges to the microsecond.
 //!
-//! Each thread has a ring of its own. The rings are emptied at every look, and what they held is told behind a
-//! horizon: a record is published a little after the instant it speaks of, so that of the newest ones some may be
-//! missing.
+//! Each thread has a ring of its own. The rings are emptied at every look.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
 use crate::event::{Departure, Event, SwitchesEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
+use crate::instruments::merge::Merge;
 use crate::instruments::perf::{self, Record, Ring, Way};
+use crate::instruments::purse::{Expense, Purse};
 use crate::time::{MonoNs, Ns};
 
 /// Pages for the records of one thread, by how many threads there are: an ordinary user has about 128 pages a core
 /// (`perf_event_mlock_kb`), a page holds 170 records.
 const PAGES: [(usize, usize); 3] = [(8, 8), (24, 4), (48, 2)];
-/// Behind this age all records of an instant are taken to be published: far longer than the kernel takes, also where
-/// a virtual machine is put off its core meanwhile.
-const HORIZON: Ns = Ns(2_000_000);
-/// What a record is taken to cost the target: two of them, for leaving a core and for getting one, were measured to
-/// lengthen a context switch by 1.3 us in a virtual machine; on bare metal they cost less.
-const ASSUMED_COST: Ns = Ns(700);
-/// Time over which the cost is counted.
+/// Time over which the number of records is counted.
 const WINDOW: Ns = Ns(200_000_000);
 /// For how long the records are left alone after they were too dear; each time twice as long.
 const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
@@ -31,15 +25,13 @@ const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
 pub struct Switches {
     rings: HashMap<ThreadKey, Ring>,
     tids: HashMap<ThreadKey, Tid>,
-    /// Told by the rings, but not behind the horizon yet.
-    pending: Vec<Event>,
-    /// Up to here everything was let go of: what is published later still is told as of this instant.
-    released: MonoNs,
     /// Who switched, or came to be followed, since this was asked last; and whether it sleeps by the newest record.
     moved: BTreeMap<ThreadKey, Now>,
-    /// Share of the target's time that the records may cost.
-    budget: f64,
+    /// Records that were not paid for yet.
+    unpaid: u64,
     window: (MonoNs, u64),
+    /// Records a second, when they were counted last.
+    rate: u64,
     state: State,
     /// For how long nobody is followed the next time that it is too dear.
     pause: Ns,
@@ -70,17 +62,16 @@ impl Switches {
         Ring::map(perf::switch_records(tid)?, 1).map(drop)
     }
 
-    /// Nobody is followed yet. The records may cost the target `budget`, a share of its time.
-    pub fn new(budget: f64) -> Switches {
+    /// Nobody is followed yet.
+    pub fn begin() -> Switches {
         let now = clock::now();
         Switches {
             rings: HashMap::new(),
             tids: HashMap::new(),
-            pending: Vec::new(),
-            released: MonoNs(0),
             moved: BTreeMap::new(),
-            budget,
+            unpaid: 0,
             window: (now, 0),
+            rate: 0,
             state: State::Following(now),
             pause: PAUSES.0,
         }
@@ -128,12 +119,11 @@ impl Switches {
         }
     }
 
-    /// Empties the rings. What they told comes with [`Switches::release`].
-    pub fn drain(&mut self) -> Found {
+    /// Empties the rings.
+    pub fn drain(&mut self, told: &mut Merge) -> Found {
         let mut found = Found::Switches;
-        let released = self.released;
         for (&thread, ring) in &mut self.rings {
-            let (pending, moved, records) = (&mut self.pending, &mut self.moved, &mut self.window.1);
+            let (moved, records) = (&mut self.moved, &mut self.unpaid);
             ring.drain(|record| match record {
                 Record::Switch { at, cpu, way } => {
                     *records += 1;
@@ -144,15 +134,15 @@ impl Switches {
                         Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
                         Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
                     };
-                    pending.push(Event { at: at.max(released), what });
+                    told.push(at, what);
                 }
                 Record::Lost { records } => {
                     moved.insert(thread, Now::Awake);
                     // From here on it is followed again; what came before has a hole.
-                    let at = pending.last().map_or(released, |event| event.at);
+                    let at = told.newest();
                     let why = SwitchesEnd::Lost { records };
-                    pending.push(Event { at, what: What::SwitchesEnd { thread, why } });
-                    pending.push(Event { at, what: What::SwitchesBegin { thread } });
+                    told.push(at, What::SwitchesEnd { thread, why });
+                    told.push(at, What::SwitchesBegin { thread });
                 }
                 Record::Forked { .. } => found = Found::Birth,
                 Record::Hit { .. } | Record::Other => {}
@@ -166,19 +156,27 @@ impl Switches {
         Moves { followed: Some(&self.rings), moved: std::mem::take(&mut self.moved) }
     }
 
-    /// Keeps to the budget: where the records cost the target more than their share, nobody is followed for a while.
-    pub fn govern(&mut self, now: MonoNs, events: &mut Vec<Event>) {
-        let (since, records) = self.window;
-        let length = now.since(since);
-        if length < WINDOW {
-            return;
+    /// Records a second of late: those that there were, while nobody is followed.
+    pub fn rate(&self) -> u64 {
+        self.rate
+    }
+
+    /// Keeps to the budget: where the purse is empty, nobody is followed for a while.
+    pub fn govern(&mut self, now: MonoNs, purse: &mut Purse, told: &mut Merge, events: &mut Vec<Event>) {
+        let records = std::mem::take(&mut self.unpaid);
+        purse.pay(now, Expense::Records(records));
+        self.window.1 += records;
+        let length = now.since(self.window.0);
+        if length >= WINDOW && matches!(self.state, State::Following(_)) {
+            self.rate = self.window.1.saturating_mul(Ns::SECOND.0) / length.0;
         }
-        self.window = (now, 0);
-        let cost = Ns(ASSUMED_COST.0.saturating_mul(records));
-        let share = cost.share_of(length).unwrap_or(0.0);
+        if length >= WINDOW {
+            self.window = (now, 0);
+        }
         match self.state {
-            State::Following(since) if share > self.budget => {
-                let _last = self.drain();
+            State::Following(since) if records > 0 && purse.left(now) == Ns::ZERO => {
+                self.rate = self.rate.max(self.window.1.saturating_mul(Ns::SECOND.0) / length.0.max(WINDOW.0));
+                let _last = self.drain(told);
                 self.rings.clear();
                 for thread in self.tids.keys() {
                     let what = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::TooCostly };
@@ -201,31 +199,13 @@ impl Switches {
         }
     }
 
-    /// Tells that `dropped` events of those that were let go of came to nobody: what follows is a new beginning.
-    pub fn tell_a_hole(&self, dropped: u64, events: &mut Vec<Event>) {
-        let at = self.released;
+    /// Tells that `dropped` events of those before `at` came to nobody: what follows is a new beginning.
+    pub fn tell_a_hole(&self, at: MonoNs, dropped: u64, events: &mut Vec<Event>) {
         for (n, thread) in self.rings.keys().enumerate() {
             let records = if n == 0 { dropped } else { 0 };
             let end = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::Lost { records } };
             events.extend([end, What::SwitchesBegin { thread: *thread }].map(|what| Event { at, what }));
         }
-    }
-
-    /// Puts what the rings told in its place among `events`, and keeps back all that is not behind the horizon.
-    pub fn release(&mut self, events: &mut Vec<Event>, until: Release) -> Vec<Event> {
-        let mut all = std::mem::take(&mut self.pending);
-        all.append(events);
-        all.sort_by_key(|event| event.at);
-        let behind = match until {
-            Release::BehindHorizon(now) => {
-                let horizon = MonoNs(now.0.saturating_sub(HORIZON.0));
-                self.released = self.released.max(horizon);
-                all.partition_point(|event| event.at < horizon)
-            }
-            Release::All => all.len(),
-        };
-        self.pending = all.split_off(behind);
-        all
     }
 }
 
@@ -258,13 +238,4 @@ impl Moves<'_> {
     pub fn fell_asleep(&self) -> impl Iterator<Item = ThreadKey> + '_ {
         self.moved.iter().filter(|(_, now)| **now == Now::Asleep).map(|(thread, _)| *thread)
     }
-}
-
-/// How much to let go of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Release {
-    /// What is certain to be complete, when the rings were emptied last at this instant.
-    BehindHorizon(MonoNs),
-    /// All: nothing more will come.
-    All,
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::event::{Address, Cpu, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
 use crate::instruments::roster::{Roster, StateKey, Told};
 use crate::instruments::switches::Moves;
+use crate::instruments::watchpoints::Words;
 use crate::target::{Blocked, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState};
 use crate::time::{MonoNs, Ns};
 
@@ -103,6 +104,11 @@ impl Watch {
         let known: HashSet<ThreadKey> = self.candidates.iter().copied().collect();
         let new = threads.iter().copied().filter(|thread| !known.contains(thread));
         self.candidates.splice(0..0, new);
+    }
+
+    /// Where its words lie.
+    pub fn words(&self) -> Words {
+        Words { gil: self.gil, locked: self.probe.locked(), cond: self.probe.cond_sequence() }
     }
 
     /// Reads the GIL's words: the first thing a tick does, so that they are of its instant.

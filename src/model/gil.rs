@@ -7,14 +7,20 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+pub mod exact;
 mod follow;
+pub mod perturbed;
+mod sites;
 mod takers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Relation, ThreadKey};
+use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
 
+use crate::model::gil::exact::{Exact, Hit};
+use crate::model::gil::perturbed::Perturbed;
+pub use crate::model::gil::perturbed::Scrutiny;
 use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
 use crate::model::lanes::{Holding, Lanes, Stretch};
 use crate::model::snapshot::{GilFigures, GilNow};
@@ -36,6 +42,15 @@ const FASTEST_HANDOFF: Ns = Ns(100);
 
 /// The kernel has no more tasks (`PID_MAX_LIMIT`): a larger count of waiters was misread.
 const MOST_TASKS: u32 = 1 << 22;
+
+/// A word of a GIL that is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// `locked`.
+    Locked,
+    /// Its condition variable.
+    Cond,
+}
 
 /// Everything folded in about one GIL.
 #[derive(Debug, Clone)]
@@ -72,6 +87,10 @@ pub struct GilAccount {
     holds: Intervals,
     history: Arc<Timeline>,
     lanes: Arc<Lanes>,
+    /// What watchpoints have told.
+    exact: Exact,
+    refused: Option<Refusal>,
+    perturbed: Perturbed,
 }
 
 /// How well a GIL, or several together, was observed.
@@ -145,13 +164,15 @@ impl Tick {
     }
 }
 
-/// Threads of which a tick tells more.
+/// What is known of a tick beside the sample, and threads of which it tells more.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen<'a> {
     /// Their kernel totals were read at it.
     pub read: &'a [ThreadKey],
     /// They have got a core since the tick before.
     pub woken: &'a [ThreadKey],
+    /// Whether an instrument that may change it looks.
+    pub scrutiny: Scrutiny,
 }
 
 /// Two ticks that are bridged, and what counts happened between them.
@@ -201,7 +222,53 @@ impl GilAccount {
             holds: Intervals::new(Grain::Fine),
             history: Arc::default(),
             lanes: Arc::default(),
+            exact: Exact::default(),
+            refused: None,
+            perturbed: Perturbed::default(),
         }
+    }
+
+    /// A window of the watchpoints begins.
+    pub fn window_begins(&mut self, at: MonoNs) {
+        if self.ended.is_none() {
+            self.refused = None;
+            self.perturbed.has_windows();
+            self.exact.begin(at);
+        }
+    }
+
+    /// It ends.
+    pub fn window_ends(&mut self, at: MonoNs) {
+        self.exact.end(at);
+    }
+
+    /// There can be none.
+    pub fn window_refused(&mut self, why: Refusal) {
+        self.refused = Some(why);
+    }
+
+    /// A thread wrote to one of its words.
+    pub fn written(&mut self, word: Word, hit: Hit, threads: &Threads) {
+        let on_core = |thread, from, to| threads.get(&thread).and_then(|t: &ThreadAccount| t.runs.on_core(from, to));
+        match word {
+            Word::Locked => self.exact.lock_written(hit, &on_core),
+            Word::Cond => self.exact.cond_written(hit, &on_core),
+        }
+    }
+
+    /// What watchpoints have told.
+    pub fn exact(&self) -> &Exact {
+        &self.exact
+    }
+
+    /// Why there can be no window.
+    pub fn refused(&self) -> Option<Refusal> {
+        self.refused
+    }
+
+    /// Contention and handoffs while it was watched closely, and while it was not.
+    pub fn perturbed(&self) -> Perturbed {
+        self.perturbed
     }
 
     /// The process whose threads take it.
@@ -255,6 +322,7 @@ impl GilAccount {
             return;
         }
         self.samples += 1;
+        self.exact.sampled(at, &sample);
         let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
         let gap = Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP));
         let mut touched = self.take_changes();
@@ -268,7 +336,10 @@ impl GilAccount {
                 let step = Step { last, tick, handoffs, interval };
                 self.follow(&step, &touched, seen, threads);
                 tick.waiters = self.count_waiters(&tick.sample);
-                self.integrate(&Step { tick, ..step }, threads);
+                let step = Step { tick, ..step };
+                let scrutiny = if self.exact.is_open() { Scrutiny::Close } else { seen.scrutiny };
+                self.perturbed.add(&step, scrutiny);
+                self.integrate(&step, threads);
             }
             None => {
                 if let Some(last) = self.last {
@@ -432,6 +503,7 @@ impl GilAccount {
         self.relations.remove(&key);
         self.changes.remove(&key);
         if let Some(last) = self.last {
+            self.exact.thread_ended(key, last.at);
             self.cut(last.at, account);
         }
         if let Some(last) = self.last.as_mut().filter(|last| last.holder() == Some(key)) {
@@ -449,10 +521,11 @@ impl GilAccount {
         self.ended = Some(at);
         self.relations.clear();
         self.changes.clear();
+        self.exact.end(at);
     }
 
-    /// The figures to show.
-    pub fn figures(&self, threads: &Threads, resolution: Ns) -> GilFigures {
+    /// The figures to show. Watchpoints distort what is shorter than `distortion`.
+    pub fn figures(&self, threads: &Threads, resolution: Ns, distortion: Ns) -> GilFigures {
         let share = |length: Ns| length.share_of(self.observed).unwrap_or(0.0);
         let holder = self.last.and_then(|last| last.holder());
         let account = |thread: &ThreadKey| threads.get(thread);
@@ -471,6 +544,7 @@ impl GilAccount {
             placed => length.share_of(placed).map(|s| s * load),
         };
         let preempted = self.preempted.min(self.held_placed);
+        let exact = self.exact.has_told().then(|| self.exact.intervals());
         GilFigures {
             key: self.key,
             switch_interval: self.switch_interval,
@@ -479,7 +553,7 @@ impl GilAccount {
             held_off_cpu: of_placed(preempted + self.held_asleep),
             held_preempted: of_placed(preempted),
             held_asleep: of_placed(self.held_asleep),
-            contention: share(self.contended),
+            contention: self.perturbed.contention_alone(self.observed).unwrap_or_else(|| share(self.contended)),
             demand: load + mean_waiters,
             mean_waiters,
             max_waiters: self.max_waiters,
@@ -487,9 +561,15 @@ impl GilAccount {
             handoffs: self.handoffs_counted,
             forced_handoffs: None,
             cross_core_handoffs: None,
-            drop_latency: None,
-            waits: self.waits.distribution(&open_waits, resolution),
-            holds: self.holds.distribution(&open_hold, resolution),
+            drop_latency: exact.map(|[_, _, latency]| latency.exact(distortion)),
+            waits: match exact {
+                Some([_, waits, _]) => waits.exact(distortion),
+                None => self.waits.distribution(&open_waits, resolution),
+            },
+            holds: match exact {
+                Some([holds, ..]) => holds.exact(distortion),
+                None => self.holds.distribution(&open_hold, resolution),
+            },
             now: GilNow {
                 holder,
                 placement: self.last.and_then(|last| last.placement()),

@@ -129,6 +129,34 @@ impl Intervals {
         self.censored += 1;
     }
 
+    /// One of this length was seen whole, to the instant.
+    pub fn add(&mut self, length: Ns) {
+        self.whole(length, length, Ns::ZERO);
+    }
+
+    /// One was seen in part, for so long.
+    pub fn add_cut(&mut self, length: Ns) {
+        self.total += length;
+        self.censored += 1;
+    }
+
+    /// Of what was added with [`Intervals::add`] and [`Intervals::add_cut`], whose instruments distort what is shorter
+    /// than `resolution`.
+    pub fn exact(&self, resolution: Ns) -> Distribution {
+        let below = |histogram: &Arc<Histogram<u32>>| match resolution.0 {
+            0 => 0,
+            resolution => histogram.count_between(0, resolution - 1),
+        };
+        Distribution {
+            source: Source::Exact,
+            resolution,
+            below_resolution: self.histogram.as_ref().map_or(0, below),
+            histogram: self.histogram.clone(),
+            total: self.total,
+            censored: self.censored,
+        }
+    }
+
     fn whole(&mut self, length: Ns, shown: Ns, resolution: Ns) {
         self.total += length;
         if shown < resolution {

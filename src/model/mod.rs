@@ -4,6 +4,7 @@
 //! [`Model::snapshot`] says what is known by then. Pure: it reads no clock, no
 //! process, no configuration, and a replayed recording gives what live gave.
 
+mod exactness;
 mod gil;
 mod intervals;
 pub mod lanes;
@@ -16,10 +17,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{
-    CaptureInfo, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, Pid, ProcessInfo, ProcessKey, RateReason,
-    SwitchesEnd, ThreadKey, What,
+    CaptureInfo, Costs, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, Pid, ProcessInfo, ProcessKey,
+    RateReason, Spent, SwitchesEnd, ThreadKey, What,
 };
-use crate::model::gil::{GilAccount, Seen, Threads};
+use crate::model::exactness::Exactness;
+use crate::model::gil::exact::Hit;
+use crate::model::gil::{GilAccount, Scrutiny, Seen, Threads, Word};
 use crate::model::runs::Runs;
 use crate::model::snapshot::{
     CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, Source, SwitchFigures, ThreadFigures,
@@ -57,6 +60,10 @@ pub struct Model {
     woken: Vec<ThreadKey>,
     /// When that was.
     ticked: MonoNs,
+    costs: Option<Costs>,
+    spent: Spent,
+    /// Threads whose switches are told.
+    told: BTreeSet<ThreadKey>,
 }
 
 #[derive(Debug, Clone)]
@@ -107,6 +114,9 @@ impl Default for Model {
             read: Vec::new(),
             woken: Vec::new(),
             ticked: MonoNs(0),
+            costs: None,
+            spent: Spent::default(),
+            told: BTreeSet::new(),
         }
     }
 }
@@ -206,6 +216,11 @@ impl Model {
             }
             What::ThreadEnded { thread } => self.end_thread(*thread, at),
             What::GilSample(sample) => {
+                // Switch records are in the nature of the fused instrument; windows are told to the account itself.
+                let scrutiny = match self.told.is_empty() || self.mode() == Some(Mode::Exact) {
+                    true => Scrutiny::Distant,
+                    false => Scrutiny::Close,
+                };
                 if let Some(account) = self.gils.get_mut(&sample.gil) {
                     let process = account.process();
                     let interpreters = self.processes.get(&process).map(|p| &p.interpreters);
@@ -215,7 +230,7 @@ impl Model {
                                 interpreters.and_then(|all| all.get(i)).is_some_and(|gil| *gil == Some(sample.gil))
                             })
                     };
-                    let seen = Seen { read: &self.read, woken: &self.woken };
+                    let seen = Seen { read: &self.read, woken: &self.woken, scrutiny };
                     account.tick(at, *sample, self.interval, &mut self.threads, seen, &takes_it);
                     self.ticked = at;
                 }
@@ -238,11 +253,32 @@ impl Model {
                 self.interval_reason = *reason;
             }
             What::Health(health) => self.health = *health,
-            What::SwitchesBegin { thread } => self.runs(*thread, |runs, _| runs.begin(at)),
-            What::SwitchesEnd { thread, why } => self.runs(*thread, |runs, process| {
-                runs.end();
-                process.switches_end(*why, at);
-            }),
+            What::CostsKnown(costs) => self.costs = Some(*costs),
+            What::Spent(spent) => self.spent = *spent,
+            What::WindowBegins { gil } => self.gil(*gil, |gil, _| gil.window_begins(at)),
+            What::WindowEnds { gil, .. } => self.gil(*gil, |gil, _| gil.window_ends(at)),
+            What::WindowRefused { gil, why } => self.gil(*gil, |gil, _| gil.window_refused(*why)),
+            What::LockWritten { gil, thread, ip, cpu } => {
+                let hit = Hit { at, thread: *thread, ip: *ip, cpu: *cpu };
+                self.gil(*gil, |gil, threads| gil.written(Word::Locked, hit, threads));
+            }
+            What::CondWritten { gil, thread, ip, cpu } => {
+                let hit = Hit { at, thread: *thread, ip: *ip, cpu: *cpu };
+                self.gil(*gil, |gil, threads| gil.written(Word::Cond, hit, threads));
+            }
+            What::SwitchesBegin { thread } => {
+                if self.told.len() < KEYS_KEPT {
+                    self.told.insert(*thread);
+                }
+                self.runs(*thread, |runs, _| runs.begin(at));
+            }
+            What::SwitchesEnd { thread, why } => {
+                self.told.remove(thread);
+                self.runs(*thread, |runs, process| {
+                    runs.end();
+                    process.switches_end(*why, at);
+                });
+            }
             What::SwitchedIn { thread, .. } => {
                 if self.woken.len() < KEYS_KEPT && self.woken.last() != Some(thread) {
                     self.woken.push(*thread);
@@ -263,6 +299,16 @@ impl Model {
         }
     }
 
+    fn mode(&self) -> Option<Mode> {
+        self.info.as_ref().map(|info| info.mode)
+    }
+
+    fn gil(&mut self, gil: GilKey, note: impl FnOnce(&mut GilAccount, &Threads)) {
+        if let Some(account) = self.gils.get_mut(&gil) {
+            note(account, &self.threads);
+        }
+    }
+
     fn runs(&mut self, thread: ThreadKey, note: impl FnOnce(&mut Runs, &mut ProcessAccount)) {
         if let Some(account) = self.threads.get_mut(&thread).filter(|account| account.end.is_none())
             && let Some(process) = self.processes.get_mut(&account.info.process)
@@ -274,6 +320,7 @@ impl Model {
     fn end_thread(&mut self, key: ThreadKey, at: MonoNs) {
         let Some(account) = self.threads.get_mut(&key).filter(|account| account.end.is_none()) else { return };
         account.end = Some(at);
+        self.told.remove(&key);
         let process = account.info.process;
         for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
             gil.thread_ended(key, account);
@@ -349,14 +396,15 @@ impl Model {
         let now = account.end.unwrap_or(self.now);
         let duration = now.since(account.start);
         let resolution = self.interval;
+        let exactness = Exactness::of(self.gils.values().filter(|gil| gil.process() == key), now, self.costs.as_ref());
         let mut gils = BTreeMap::new();
         let mut whole = gil::Observed::default();
         for (gil, gil_account) in self.gils.iter().filter(|(_, gil)| gil.process() == key) {
             whole += gil_account.observed(now);
-            gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution)));
+            gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution, exactness.distortion)));
         }
         let waits = gils.values().map(|gil: &Arc<snapshot::GilFigures>| &gil.waits);
-        let edges = waits.filter(|waits| waits.source == Source::Fused).map(|waits| waits.resolution).max();
+        let edges = waits.filter(|waits| waits.source != Source::Sampled).map(|waits| waits.resolution).max();
         let coverage = match gils.is_empty() {
             true => 1.0,
             false => whole.bridged.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
@@ -367,6 +415,7 @@ impl Model {
             .iter()
             .filter(|(_, thread)| thread.info.process == key)
             .map(|(thread_key, thread)| thread.figures(*thread_key, now, resolution, &ticks))
+            .map(|figures| exactness.sharpen(figures))
             .map(|figures| match account.ending {
                 Some(Ending::Exited | Ending::Execed { .. }) => ThreadFigures { now: ThreadState::Ended, ..figures },
                 _ => figures,
@@ -388,11 +437,15 @@ impl Model {
                 health: self.health,
                 handoffs_seen: whole.handoffs_seen,
                 handoffs_counted: whole.handoffs_counted,
-                switches: self.info.as_ref().filter(|info| info.mode == Mode::Fused).map(|_| {
+                switches: self.mode().filter(|mode| *mode != Mode::Sampled).map(|_| {
                     let there = || self.threads.values().filter(|t| t.info.process == key && t.end.is_none());
                     let followed = there().filter(|thread| thread.runs.told_since().is_some()).count();
                     SwitchFigures { followed, threads: there().count(), ..account.switches }
                 }),
+                exact: (self.mode() == Some(Mode::Exact)).then(|| exactness.figures()),
+                costs: self.costs,
+                spent: self.spent,
+                perturbation: exactness.perturbation(),
             },
             interpreters: account
                 .interpreters

@@ -222,6 +222,21 @@ impl Runs {
             .last()
     }
 
+    /// Time on a core between two instants; `None`: its switches were not told, or are forgotten.
+    pub fn on_core(&self, from: MonoNs, to: MonoNs) -> Option<Ns> {
+        let told = self.told.is_some_and(|told| told <= from) && self.current != Current::Unknown;
+        let oldest = self.recent.front().map(|run| run.from);
+        if !told || oldest.is_some_and(|oldest| oldest > from && self.recent.len() >= REMEMBERED) {
+            return None;
+        }
+        let part = |run_from: MonoNs, run_to: MonoNs| run_to.min(to).since(run_from.max(from));
+        let open = match self.current {
+            Current::On(since) => part(since, to),
+            Current::Off | Current::Unknown => Ns::ZERO,
+        };
+        Some(self.recent.iter().map(|run| part(run.from, run.to)).sum::<Ns>() + open)
+    }
+
     /// The longest spell between two ticks at both of which the thread waits, if the GIL can have been taken in it.
     pub fn take_between(&self, last: MonoNs, tick: MonoNs) -> Option<Spell> {
         let within = self.spells(tick).take_while(|spell| spell.from > last);
@@ -308,6 +323,14 @@ mod tests {
         assert_eq!(sleeps, [sleep(405, 900, 5), sleep(340, 400, 40)]);
         let asked: Vec<bool> = sleeps.iter().map(Sleep::may_follow_asking).collect();
         assert_eq!(asked, [true, false]);
+    }
+
+    #[test]
+    fn time_on_a_core_is_the_sum_of_the_parts_of_runs() {
+        let runs = runs(&[(0, 100), (300, 340), (400, -405), (900, 0)]);
+        assert_eq!(runs.on_core(us(50), us(320)), Some(Ns(70_000)));
+        assert_eq!(runs.on_core(us(320), us(1_000)), Some(Ns(20_000 + 5_000 + 100_000)));
+        assert_eq!(Runs::default().on_core(us(0), us(1)), None);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::event::{
-    CaptureInfo, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, Pid, Placement, ProcessInfo, ProcessKey,
-    RateReason, Role, ThreadKey, Tid,
+    CaptureInfo, Costs, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, Pid, Placement, ProcessInfo,
+    ProcessKey, RateReason, Refusal, Role, Spent, ThreadKey, Tid,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -75,6 +75,54 @@ pub struct CaptureFigures {
     pub handoffs_counted: u64,
     /// What the kernel's switch records came to; `None`: they were not asked for.
     pub switches: Option<SwitchFigures>,
+    /// What the watchpoints came to; `None`: they were not asked for.
+    pub exact: Option<ExactFigures>,
+    /// What looking costs here; `None`: nothing that the target pays for.
+    pub costs: Option<Costs>,
+    /// What the target has paid for.
+    pub spent: Spent,
+    /// What the instruments change in what they watch.
+    pub perturbation: Option<Perturbation>,
+}
+
+/// What the watchpoints on the GILs of a process came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct ExactFigures {
+    /// Share of the time in which the windows were open and the state known, 0..=1; of several GILs, together.
+    pub coverage: f64,
+    /// Windows.
+    pub windows: u64,
+    /// Impossible sequences, after which it was begun anew.
+    pub resyncs: u64,
+    /// Takes in the windows.
+    pub takes: u64,
+    /// Of those, by another thread than the one that had dropped it.
+    pub handoffs: u64,
+    /// Of those, on another core.
+    pub cross_core_handoffs: u64,
+    /// Drops at a request, by a thread that wanted the GIL back at once.
+    pub forced_handoffs: u64,
+    /// Why there can be no window at present.
+    pub refused: Option<Refusal>,
+}
+
+/// Contention and handoffs, as the sampler sees them while the most intrusive instrument looks over while it does
+/// not: 1 is no change.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Perturbation {
+    /// Of the contention; `None` where there is none without the instrument.
+    pub contention: Option<f64>,
+    /// Of the handoffs a second; `None` where there are none without the instrument.
+    pub handoffs: Option<f64>,
+    /// Time that is compared: with the instrument, and without.
+    pub compared: (Ns, Ns),
+}
+
+impl CaptureFigures {
+    /// Share of the target's time that observing has cost it; `None`: nothing that it pays for was used.
+    pub fn overhead(&self) -> Option<f64> {
+        self.costs.and_then(|_| self.spent.cost.share_of(self.duration))
+    }
 }
 
 /// What the kernel's switch records came to.
@@ -297,6 +345,8 @@ pub enum Source {
     Sampled,
     /// From the kernel's switch records, whose meaning samples tell.
     Fused,
+    /// From watchpoints, in windows.
+    Exact,
 }
 
 /// A distribution of durations.

@@ -30,12 +30,21 @@ pub enum Class {
     Instrument,
     /// Context switches.
     Switch,
+    /// Watchpoints: their windows and hits.
+    Watchpoint,
 }
 
 impl Class {
     /// All classes, in the order of their counters in a chunk's header.
-    pub const ALL: [Class; 6] =
-        [Class::Definition, Class::GilSample, Class::Relation, Class::Usage, Class::Instrument, Class::Switch];
+    pub const ALL: [Class; 7] = [
+        Class::Definition,
+        Class::GilSample,
+        Class::Relation,
+        Class::Usage,
+        Class::Instrument,
+        Class::Switch,
+        Class::Watchpoint,
+    ];
 
     /// Which of the header's counters is this class's.
     pub const fn slot(self) -> usize {
@@ -46,6 +55,7 @@ impl Class {
             Class::Usage => 3,
             Class::Instrument => 4,
             Class::Switch => 5,
+            Class::Watchpoint => 6,
         }
     }
 }
@@ -70,7 +80,12 @@ pub const fn class(what: &What) -> Class {
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
         What::Usage { .. } => Class::Usage,
-        What::RateChanged { .. } | What::Health(_) => Class::Instrument,
+        What::RateChanged { .. } | What::Health(_) | What::CostsKnown(_) | What::Spent(_) => Class::Instrument,
+        What::WindowBegins { .. }
+        | What::WindowEnds { .. }
+        | What::WindowRefused { .. }
+        | What::LockWritten { .. }
+        | What::CondWritten { .. } => Class::Watchpoint,
         What::SwitchesBegin { .. } | What::SwitchesEnd { .. } | What::SwitchedIn { .. } | What::SwitchedOut { .. } => {
             Class::Switch
         }
@@ -121,5 +136,12 @@ kinds! {
     18 => SwitchesEnd { thread: thread, why: why };
     19 => SwitchedIn { thread: thread, cpu: cpu };
     20 => SwitchedOut { thread: thread, how: how };
+    21 => CostsKnown { 0: costs };
+    22 => Spent { 0: totals };
+    23 => WindowBegins { gil: gil };
+    24 => WindowEnds { gil: gil, why: why };
+    25 => WindowRefused { gil: gil, why: why };
+    26 => LockWritten { gil: gil, thread: thread, ip: ip, cpu: cpu };
+    27 => CondWritten { gil: gil, thread: thread, ip: ip, cpu: cpu };
     compact { GilSample, Relation, Usage }
 }

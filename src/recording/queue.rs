@@ -7,7 +7,7 @@
 //! dropped but owed: it follows as soon as there is room, before any later
 //! sample, so that what is recorded after a gap is right again.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use super::error::RecordingError;
 use super::kinds::{Class, class};
 use super::writer::{Writer, Written};
-use crate::event::{Event, GilKey, Health, SwitchesEnd, ThreadKey, What};
+use crate::event::{Event, GilKey, Health, SwitchesEnd, ThreadKey, What, WindowEnd};
 use crate::time::{MonoNs, Ns};
 
 /// How many events a queue holds unless told otherwise.
@@ -68,6 +68,8 @@ pub struct Recorder {
     replaced: usize,
     /// Threads of which switches were dropped since there was room last, and how many.
     holes: BTreeMap<ThreadKey, u64>,
+    /// GILs of whose windows something was dropped since there was room last: the windows ended there.
+    broken: BTreeSet<GilKey>,
     /// The newest event that found no room.
     newest: MonoNs,
     flow: Flow,
@@ -114,6 +116,7 @@ impl Recorder {
             owed_relations: HashMap::new(),
             replaced: 0,
             holes: BTreeMap::new(),
+            broken: BTreeSet::new(),
             newest: MonoNs(0),
             flow: Flow::Free,
         })
@@ -177,6 +180,7 @@ impl Recorder {
             self.batch.extend([end, What::SwitchesBegin { thread }].map(|what| Event { at: self.newest, what }));
         }
         self.owed_relations.clear();
+        self.broken.clear();
         self.replaced = 0;
         self.flow = Flow::Free;
     }
@@ -216,6 +220,17 @@ impl Recorder {
             What::SwitchesBegin { thread } | What::SwitchesEnd { thread, .. } | What::ThreadEnded { thread } => {
                 self.holes.remove(thread);
                 None
+            }
+            What::WindowBegins { gil }
+            | What::WindowEnds { gil, .. }
+            | What::LockWritten { gil, .. }
+            | What::CondWritten { gil, .. } => {
+                // Without a word, the window would be taken for one in which nothing happened.
+                if self.broken.insert(*gil) {
+                    let what = What::WindowEnds { gil: *gil, why: WindowEnd::Lost { records: 0 } };
+                    self.owed.push(Some(Event { at: event.at, what }));
+                }
+                return self.drop_one();
             }
             What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } => {
                 *self.holes.entry(*thread).or_default() += 1;

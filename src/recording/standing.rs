@@ -30,6 +30,8 @@ struct GilStanding {
     found: Option<Stamped>,
     interval: Option<Stamped>,
     sample: Option<Stamped>,
+    /// Why there can be no window.
+    window: Option<Stamped>,
 }
 
 #[derive(Debug, Default)]
@@ -53,6 +55,8 @@ pub(super) struct Standing {
     capture: Option<Stamped>,
     rate: Option<Stamped>,
     health: Option<Stamped>,
+    costs: Option<Stamped>,
+    spent: Option<Stamped>,
     processes: HashMap<ProcessKey, ProcessStanding>,
     gils: HashMap<GilKey, GilStanding>,
     threads: HashMap<ThreadKey, ThreadStanding>,
@@ -68,6 +72,20 @@ impl Standing {
             What::CaptureStarted(_) => self.capture = stamped(),
             What::RateChanged { .. } => self.rate = stamped(),
             What::Health(_) => self.health = stamped(),
+            What::CostsKnown(_) => self.costs = stamped(),
+            What::Spent(_) => self.spent = stamped(),
+            // Whoever begins here has not seen the hits of a window before it: its next one counts.
+            What::WindowBegins { .. } | What::LockWritten { .. } | What::CondWritten { .. } => {}
+            What::WindowEnds { gil, .. } => {
+                if let Some(standing) = entry(&mut self.gils, *gil) {
+                    standing.window = None;
+                }
+            }
+            What::WindowRefused { gil, .. } => {
+                if let Some(standing) = entry(&mut self.gils, *gil) {
+                    standing.window = stamped();
+                }
+            }
             // Nothing is in force after the end, and a fork or a mark leaves nothing in force.
             What::CaptureEnded | What::Forked { .. } | What::Marked { .. } => {}
 
@@ -154,13 +172,13 @@ impl Standing {
     /// The events in force, in the order in which they came.
     pub(super) fn events(&self) -> Vec<&Event> {
         let mut all: Vec<&Stamped> = Vec::new();
-        all.extend([&self.capture, &self.rate, &self.health].into_iter().flatten());
+        all.extend([&self.capture, &self.rate, &self.health, &self.costs, &self.spent].into_iter().flatten());
         for process in self.processes.values() {
             all.extend(&process.found);
             all.extend(process.interpreters.iter().map(|(_, stamped)| stamped));
         }
         for gil in self.gils.values() {
-            all.extend([&gil.found, &gil.interval, &gil.sample].into_iter().flatten());
+            all.extend([&gil.found, &gil.interval, &gil.sample, &gil.window].into_iter().flatten());
         }
         for thread in self.threads.values() {
             let sorts = [&thread.found, &thread.named, &thread.usage, &thread.switches, &thread.switched];

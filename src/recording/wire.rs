@@ -3,8 +3,9 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, Cpu, Departure, Ending, GilKey, Health, InterpreterId, Mode, Origin, Pid, ProcessInfo,
-    ProcessKey, PythonVersion, RateReason, Role, SwitchesEnd, ThreadInfo, ThreadKey, Tid,
+    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Departure, Ending, GilKey, Health, InterpreterId, Mode,
+    Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, RateReason, Refusal, Role, Spent, SwitchesEnd, ThreadInfo,
+    ThreadKey, Tid, WindowEnd,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -288,8 +289,13 @@ fields!(ProcessInfo { pid, cmdline, python, build, libc, cpus_allowed, origin })
 fields!(PythonVersion { major, minor, patch });
 fields!(ThreadInfo { process, tid, name, role, started });
 fields!(Health { ticks, late, failed_reads, torn_reads, dropped_events, own_cpu });
+fields!(Costs { exception, armed_switch, record, arming, budget, origin });
+fields!(Spent { exceptions, armed_switches, records, arms, cost, worst_second });
 
-cases!(Mode { 0 => Sampled {}, 1 => Fused {} });
+cases!(Mode { 0 => Sampled {}, 1 => Fused {}, 2 => Exact {} });
+cases!(CostOrigin { 0 => Assumed {}, 1 => Measured {} });
+cases!(WindowEnd { 0 => Spent {}, 1 => Birth {}, 2 => Lost { records }, 3 => Paused {}, 4 => Closed {} });
+cases!(Refusal { 0 => Registers {}, 1 => Limits {}, 2 => TooManyThreads {}, 3 => NotPermitted {} });
 cases!(Build { 0 => Default {}, 1 => FreeThreaded {}, 2 => Debug {} });
 cases!(Origin { 0 => Attached {}, 1 => Launched {} });
 cases!(Departure { 0 => Asleep {}, 1 => Preempted {} });

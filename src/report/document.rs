@@ -93,12 +93,18 @@ pub(super) struct Capture {
     pub interval_ns: u64,
     pub interval_reason: crate::event::RateReason,
     pub own_cpu_ns: u64,
-    pub budget: Unobserved,
-    pub exception_cost_ns: Unobserved,
-    pub overhead_estimate: Unobserved,
-    pub perturbation: Unobserved,
+    pub budget: Option<f64>,
+    pub exception_cost_ns: Option<u64>,
+    pub overhead_estimate: Option<f64>,
+    pub perturbation: Option<Perturbation>,
     pub stack_samples: u64,
     pub stacks_rejected: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Perturbation {
+    pub contention: Option<f64>,
+    pub handoffs: Option<f64>,
 }
 
 #[derive(Serialize)]

@@ -1,8 +1,9 @@
 //! The report for people: the answer first, then the figures behind it, last how far they can be trusted.
 
-use crate::event::{Build, Mode, RateReason};
+use crate::event::{Build, CostOrigin, Mode, RateReason, Refusal};
 use crate::model::snapshot::{
-    CaptureFigures, Distribution, GilFigures, Length, ProcessFigures, Snapshot, SwitchFigures,
+    CaptureFigures, Distribution, ExactFigures, GilFigures, Length, Perturbation, ProcessFigures, Snapshot,
+    SwitchFigures,
 };
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
@@ -225,7 +226,7 @@ impl Page<'_> {
         self.row("waits", Style::Plain, &distribution(&gil.waits));
         self.row("holds", Style::Plain, &distribution(&gil.holds));
         if let Some(latency) = &gil.drop_latency {
-            self.row("drop latency", Style::Plain, &distribution(latency));
+            self.row("drop lat.", Style::Plain, &distribution(latency));
         }
         self.row("handoffs", Style::Plain, &handoffs(gil));
         self.history(gil);
@@ -287,6 +288,10 @@ impl Page<'_> {
         let capture = &self.process.capture;
         self.heading("How this was observed", "");
         let mode = match self.snapshot.info.as_ref().map(|info| info.mode) {
+            Some(Mode::Exact) => {
+                "exact, in windows: memory and /proc are read, the kernel records switches and writes to the GIL; never \
+                 stopped"
+            }
             Some(Mode::Fused) => "fused: memory and /proc are read, the kernel records switches; never stopped",
             Some(Mode::Sampled) => "sampled: memory and /proc are read, the program is never stopped",
             None => "?",
@@ -296,7 +301,7 @@ impl Page<'_> {
         }
         let asked = self.snapshot.info.as_ref().map(|info| info.interval);
         self.row("samples", Style::Plain, &samples(capture, asked));
-        let resolution = match capture.resolution < capture.interval {
+        let resolution = match capture.resolution < capture.interval && capture.exact.is_none() {
             true => format!("waits known from {}, the rest from {}", capture.resolution, capture.interval),
             false => format!("shorter than {} is not known", capture.resolution),
         };
@@ -315,6 +320,23 @@ impl Page<'_> {
         }
         if let Some(switches) = &capture.switches {
             self.row("switches", Style::Plain, &switches_observed(switches));
+        }
+        if let Some(exact) = &capture.exact {
+            self.row("exact", Style::Plain, &windows_observed(exact));
+        }
+        if let Some(parts) = cost(capture) {
+            self.row("its cost", Style::Plain, &parts);
+        }
+        if let Some(perturbation) = &capture.perturbation {
+            let (parts, large) = changed(perturbation);
+            self.row("it changes", Style::Plain, &parts);
+            if large && capture.exact.is_some() {
+                let warning = "The microscope shows another program than the one that runs unwatched: believe its \
+                               durations, not that they are the program's.";
+                for line in paint::wrap(warning, self.width.saturating_sub(LABEL + 2)) {
+                    self.labelled("", Style::Warn, line);
+                }
+            }
         }
         let first = self.snapshot.processes.iter().map(|p| p.capture.start).min().unwrap_or(capture.start);
         let own = match health.own_cpu.share_of(self.snapshot.at.since(first)) {
@@ -337,6 +359,56 @@ fn switches_observed(switches: &SwitchFigures) -> Vec<String> {
         parts.push(format!("given up {}x: too costly", switches.given_up));
     }
     parts
+}
+
+fn windows_observed(exact: &ExactFigures) -> Vec<String> {
+    let mut parts = vec![
+        format!("{} windows", units::count(exact.windows)),
+        format!("{} of the time", percent(Some(exact.coverage))),
+        format!("{} takes", units::count(exact.takes)),
+        format!("{} forced drops", units::count(exact.forced_handoffs)),
+    ];
+    if exact.resyncs > 0 {
+        parts.push(format!("{} resyncs", units::count(exact.resyncs)));
+    }
+    match exact.refused {
+        Some(Refusal::Registers) => parts.push("none now: a debugger has the debug registers".to_owned()),
+        Some(Refusal::Limits) => parts.push("none now: the limit for locked memory or open files".to_owned()),
+        Some(Refusal::TooManyThreads) => parts.push("none now: too many threads for --max-overhead".to_owned()),
+        Some(Refusal::NotPermitted) => parts.push("none now: the kernel refuses".to_owned()),
+        None => {}
+    }
+    parts
+}
+
+/// What looking has cost the target, by what each thing was measured to cost.
+fn cost(capture: &CaptureFigures) -> Option<Vec<String>> {
+    let costs = capture.costs?;
+    let mut parts = vec![
+        format!("{} of the program's time, estimated", percent(capture.overhead())),
+        format!("at most {} in a second", percent(capture.spent.worst_second.share_of(Ns::SECOND))),
+        format!("budget {}", percent(costs.budget.share_of(Ns::SECOND))),
+    ];
+    if capture.exact.is_some() {
+        let how = match costs.origin {
+            CostOrigin::Measured => "",
+            CostOrigin::Assumed => " (assumed)",
+        };
+        parts.push(format!("a hit costs {}{how}", costs.exception));
+    }
+    Some(parts)
+}
+
+/// What looking changes, and whether that is much.
+fn changed(perturbation: &Perturbation) -> (Vec<String>, bool) {
+    let ratio = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite());
+    let much = |r: Option<f64>| ratio(r).is_some_and(|ratio| !(0.75..=1.33).contains(&ratio));
+    let show = |what: &str, r: Option<f64>| match ratio(r) {
+        Some(ratio) => format!("{what} x{ratio:.2}"),
+        None => format!("{what}: none to compare"),
+    };
+    let parts = vec![show("contention", perturbation.contention), show("handoffs a second", perturbation.handoffs)];
+    (parts, much(perturbation.contention) || much(perturbation.handoffs))
 }
 
 fn percent(share: Option<f64>) -> String {

@@ -174,6 +174,22 @@ impl GilProbe {
         self.gil
     }
 
+    /// Where its `locked` lies.
+    pub fn locked(&self) -> Address {
+        Address(self.gil.0.wrapping_add(self.runtime.layout.gil.locked))
+    }
+
+    /// Where a word of its condition variable lies that a thread writes when it begins to wait, with the mutex held:
+    /// glibc's `__wseq` (`pthread_cond_wait.c`), the head of musl's list of waiters (`pthread_cond_timedwait.c`).
+    pub fn cond_sequence(&self) -> Option<Address> {
+        let offset = match self.cond {
+            CondLayout::GlibcOld | CondLayout::GlibcNew => 0,
+            CondLayout::Musl => 8,
+            CondLayout::Unknown => return None,
+        };
+        Some(Address(self.gil.0.wrapping_add(self.runtime.layout.gil.cond + offset)))
+    }
+
     /// Reads it: one system call, one more when the holder is another one than last time. Does not allocate but
     /// for holders not seen before.
     ///

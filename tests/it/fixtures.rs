@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use gilscope::event::{
     Build, CaptureInfo, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, Mode, Origin, Pid, Placement,
-    ProcessInfo, ProcessKey, PythonVersion, RateReason, Role, ThreadKey, Tid,
+    ProcessInfo, ProcessKey, PythonVersion, RateReason, Role, Spent, ThreadKey, Tid,
 };
 use gilscope::model::lanes::{Holding, Lanes, Stretch};
 use gilscope::model::snapshot::{
@@ -287,6 +287,10 @@ impl Scene {
                 handoffs_seen: counted * 9 / 10,
                 handoffs_counted: counted,
                 switches: None,
+                exact: None,
+                costs: None,
+                spent: Spent::default(),
+                perturbation: None,
             },
             interpreters,
             cores: cores(&threads),

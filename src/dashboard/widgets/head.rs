@@ -148,9 +148,10 @@ fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, area: Rect, buff
     let costly = looks.reason == RateReason::TooCostly;
     let slow = costly || looks.rate.is_none_or(|rate| rate < asked * 0.8);
     let warn_if = |troubled: bool| if troubled { Tone::Warn } else { Tone::Faint };
-    let mode = match looks.switches {
-        Some(switches) if switches.followed > 0 => "fused",
-        Some(_) | None => "sampled",
+    let mode = match (looks.exact, looks.switches) {
+        (Some(exact), _) if exact.takes > 0 => "exact",
+        (_, Some(switches)) if switches.followed > 0 => "fused",
+        _ => "sampled",
     };
     let mut pieces = vec![(format!("{mode}, {rate}"), warn_if(slow))];
     if costly {
@@ -160,6 +161,9 @@ fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, area: Rect, buff
         pieces.push((format!("switches of {}/{}", switches.followed, switches.threads), Tone::Warn));
     }
     pieces.push((format!("covered {}", units::percent(looks.coverage)), warn_if(looks.coverage < 0.95)));
+    if let Some(overhead) = looks.overhead {
+        pieces.push((format!("costs it {}", units::percent(overhead)), Tone::Faint));
+    }
     let late = looks.late.map_or("?".to_owned(), units::percent);
     pieces.push((format!("late {late}"), warn_if(looks.late.is_some_and(|late| late > 0.05))));
     pieces.push((format!("failed {}", units::count(looks.failed)), Tone::Faint));

@@ -6,7 +6,6 @@ mod open;
 mod record;
 mod ring;
 
-#[expect(unused_imports, reason = "the microscope comes next")]
 pub use open::{arm, share_ring, switch_records, task_records, watchpoint};
 pub use record::{Record, Way};
 pub use ring::Ring;

@@ -116,7 +116,7 @@ fn ending() -> impl Strategy<Value = Ending> {
 
 fn capture() -> impl Strategy<Value = Box<CaptureInfo>> {
     (name(), number(), ns(), name(), name()).prop_map(|(tool_version, start_unix_ns, interval, host, kernel)| {
-        Box::new(CaptureInfo { tool_version, start_unix_ns, mode: Mode::Fused, interval, host, kernel })
+        Box::new(CaptureInfo { tool_version, start_unix_ns, mode: Mode::Exact, interval, host, kernel })
     })
 }
 
@@ -129,6 +129,31 @@ fn health() -> impl Strategy<Value = Health> {
             torn_reads,
             dropped_events,
             own_cpu,
+        },
+    )
+}
+
+fn costs() -> impl Strategy<Value = Costs> {
+    let origin = prop_oneof![Just(CostOrigin::Assumed), Just(CostOrigin::Measured)];
+    (ns(), ns(), ns(), ns(), ns(), origin).prop_map(|(exception, armed_switch, record, arming, budget, origin)| Costs {
+        exception,
+        armed_switch,
+        record,
+        arming,
+        budget,
+        origin,
+    })
+}
+
+fn spent() -> impl Strategy<Value = Spent> {
+    (number(), number(), number(), number(), ns(), ns()).prop_map(
+        |(exceptions, armed_switches, records, arms, cost, worst_second)| Spent {
+            exceptions,
+            armed_switches,
+            records,
+            arms,
+            cost,
+            worst_second,
         },
     )
 }
@@ -175,7 +200,31 @@ fn what() -> impl Strategy<Value = What> {
         (thread(), cpu()).prop_map(|(thread, cpu)| What::SwitchedIn { thread, cpu }),
         (thread(), departure).prop_map(|(thread, how)| What::SwitchedOut { thread, how }),
     ];
+    let end = prop_oneof![
+        Just(WindowEnd::Spent),
+        Just(WindowEnd::Birth),
+        number().prop_map(|records| WindowEnd::Lost { records }),
+        Just(WindowEnd::Paused),
+        Just(WindowEnd::Closed)
+    ];
+    let refusal = prop_oneof![
+        Just(Refusal::Registers),
+        Just(Refusal::Limits),
+        Just(Refusal::TooManyThreads),
+        Just(Refusal::NotPermitted)
+    ];
+    let hit = || (gil(), thread(), number(), cpu());
+    let windows = prop_oneof![
+        costs().prop_map(What::CostsKnown),
+        spent().prop_map(What::Spent),
+        gil().prop_map(|gil| What::WindowBegins { gil }),
+        (gil(), end).prop_map(|(gil, why)| What::WindowEnds { gil, why }),
+        (gil(), refusal).prop_map(|(gil, why)| What::WindowRefused { gil, why }),
+        hit().prop_map(|(gil, thread, ip, cpu)| What::LockWritten { gil, thread, ip: Address(ip), cpu }),
+        hit().prop_map(|(gil, thread, ip, cpu)| What::CondWritten { gil, thread, ip: Address(ip), cpu }),
+    ];
     prop_oneof![
+        2 => windows,
         2 => rare,
         2 => rare_too,
         2 => switches,

@@ -1,0 +1,99 @@
+//! What looking costs the target.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Ns;
+
+/// What each thing costs the target on this machine, and what all of them together may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Costs {
+    /// A debug exception: one hit of a watchpoint.
+    pub exception: Ns,
+    /// What it adds to a thread's leaving a core and getting one again that its watchpoints are armed.
+    pub armed_switch: Ns,
+    /// One switch record.
+    pub record: Ns,
+    /// Arming a watchpoint and taking it away.
+    pub arming: Ns,
+    /// What the target may lose in any second.
+    pub budget: Ns,
+    /// Where the figures are from.
+    pub origin: CostOrigin,
+}
+
+/// Where costs are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CostOrigin {
+    /// Not measured (yet): what a virtual machine costs, which is more than bare metal does.
+    Assumed,
+    /// Measured at the start, on gilscope's own threads and memory.
+    Measured,
+}
+
+impl Costs {
+    /// Dear rather than cheap: measured in a virtual machine within another.
+    pub const ASSUMED: Costs = Costs {
+        exception: Ns(12_000),
+        armed_switch: Ns(1_500),
+        record: Ns(700),
+        arming: Ns(30_000),
+        budget: Ns(20_000_000),
+        origin: CostOrigin::Assumed,
+    };
+
+    /// They, with a budget that is a share of the target's time.
+    pub fn within(self, share: f64) -> Costs {
+        Costs { budget: Ns((Ns::SECOND.0 as f64 * share.clamp(0.0, 1.0)) as u64), ..self }
+    }
+}
+
+/// Running totals of what the target has paid for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spent {
+    /// Debug exceptions.
+    pub exceptions: u64,
+    /// Switches of threads with armed watchpoints.
+    pub armed_switches: u64,
+    /// Switch records.
+    pub records: u64,
+    /// Watchpoints armed and taken away.
+    pub arms: u64,
+    /// All of it together, by what each was measured to cost.
+    pub cost: Ns,
+    /// The most in any one second.
+    pub worst_second: Ns,
+}
+
+/// Why a window of the watchpoints is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WindowEnd {
+    /// A thread has used up the hits that it was given.
+    Spent,
+    /// A thread was born, which is not watched yet.
+    Birth,
+    /// Hits were lost.
+    Lost {
+        /// How many are known to be.
+        records: u64,
+    },
+    /// It has lasted long enough: to be compared with times in which nobody watches.
+    Paused,
+    /// The observation ends.
+    Closed,
+}
+
+/// Why there can be no window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// All debug registers of a thread are taken, by a debugger or another profiler.
+    Registers,
+    /// The limit for locked memory, or for open files, does not allow one event and ring a thread.
+    Limits,
+    /// There are so many threads that arming them all costs more than the budget.
+    TooManyThreads,
+    /// The kernel refuses.
+    NotPermitted,
+}

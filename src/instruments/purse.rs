@@ -1,0 +1,134 @@
+//! What looking may cost the target, and what it has cost: one purse for all its threads and GILs.
+//!
+//! No second of the target may lose more than the budget. What cannot be bounded beforehand (a context switch that is
+//! recorded) is counted when it is seen, and its instrument given up for a while where it has used the purse up; what
+//! can be bounded (the hits of a watchpoint) is not begun unless the purse has it whole.
+
+use std::collections::VecDeque;
+
+use crate::event::{Costs, Spent};
+use crate::time::{MonoNs, Ns};
+
+/// Spendings closer together than this are kept as one.
+const GRAIN: Ns = Ns(5_000_000);
+
+/// Something that the target pays for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expense {
+    /// Debug exceptions.
+    Exceptions(u64),
+    /// Switches of threads whose watchpoints are armed, off a core and on again.
+    ArmedSwitches(u64),
+    /// Switch records.
+    Records(u64),
+    /// Watchpoints armed and disarmed.
+    Arms(u64),
+}
+
+/// What is left of the budget.
+#[derive(Debug)]
+pub struct Purse {
+    costs: Costs,
+    /// Within the last second, oldest first.
+    recent: VecDeque<(MonoNs, Ns)>,
+    sum: Ns,
+    spent: Spent,
+}
+
+impl Purse {
+    /// A full one.
+    pub fn new(costs: Costs) -> Purse {
+        Purse { costs, recent: VecDeque::new(), sum: Ns::ZERO, spent: Spent::default() }
+    }
+
+    /// What things cost.
+    pub fn costs(&self) -> &Costs {
+        &self.costs
+    }
+
+    /// They were measured.
+    pub fn reprice(&mut self, costs: Costs) {
+        self.costs = costs;
+    }
+
+    /// What was spent since the beginning.
+    pub fn spent(&self) -> Spent {
+        self.spent
+    }
+
+    /// Notes an expense.
+    pub fn pay(&mut self, now: MonoNs, expense: Expense) {
+        let (number, each) = match expense {
+            Expense::Exceptions(n) => {
+                self.spent.exceptions += n;
+                (n, self.costs.exception)
+            }
+            Expense::ArmedSwitches(n) => {
+                self.spent.armed_switches += n;
+                (n, self.costs.armed_switch)
+            }
+            Expense::Records(n) => {
+                self.spent.records += n;
+                (n, self.costs.record)
+            }
+            Expense::Arms(n) => {
+                self.spent.arms += n;
+                (n, self.costs.arming)
+            }
+        };
+        let cost = Ns(each.0.saturating_mul(number));
+        if cost == Ns::ZERO {
+            return;
+        }
+        self.forget(now);
+        self.spent.cost += cost;
+        self.sum += cost;
+        self.spent.worst_second = self.spent.worst_second.max(self.sum);
+        match self.recent.back_mut().filter(|(at, _)| now.since(*at) < GRAIN) {
+            Some((_, last)) => *last += cost,
+            None => self.recent.push_back((now, cost)),
+        }
+    }
+
+    /// What the second that ends at `now` has left.
+    pub fn left(&mut self, now: MonoNs) -> Ns {
+        self.forget(now);
+        self.costs.budget.saturating_sub(self.sum)
+    }
+
+    fn forget(&mut self, now: MonoNs) {
+        while let Some((at, cost)) = self.recent.front().copied().filter(|(at, _)| now.since(*at) >= Ns::SECOND + GRAIN)
+        {
+            debug_assert!(at <= now);
+            self.sum = self.sum.saturating_sub(cost);
+            self.recent.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(at: u64) -> MonoNs {
+        MonoNs(at * 1_000_000)
+    }
+
+    #[test]
+    fn a_second_has_one_budget_and_what_is_older_is_forgotten() {
+        let costs = Costs { exception: Ns(10_000), budget: Ns::from_millis(20), ..Costs::ASSUMED };
+        let mut purse = Purse::new(costs);
+        for at in [0, 2, 400] {
+            purse.pay(ms(at), Expense::Exceptions(500));
+        }
+        assert_eq!(purse.left(ms(401)), Ns::from_millis(5));
+        assert_eq!(purse.left(ms(1_006)), Ns::from_millis(15), "the first two were as of 0");
+        purse.pay(ms(1_010), Expense::Exceptions(2_000));
+        assert_eq!(purse.left(ms(1_011)), Ns::ZERO);
+        let spent = purse.spent();
+        assert_eq!(
+            (spent.exceptions, spent.cost, spent.worst_second),
+            (3_500, Ns::from_millis(35), Ns::from_millis(25))
+        );
+    }
+}
