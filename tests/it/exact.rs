@@ -142,9 +142,17 @@ fn every_hold_and_wait_in_a_window_is_counted_and_measured() {
         let holds: Vec<u64> =
             truth.holds.iter().filter(|i| i.from >= from && i.to <= window.1).map(|i| i.length()).collect();
         let count = gil.holds.count();
-        assert!(count.abs_diff(holds.len() as u64) <= 4, "{name}: {count} holds, in truth {}", holds.len());
-        let cut = 2 * longest(&gil.holds) + 1_000_000;
-        assert!(gil.holds.total.0.abs_diff(sum(&holds)) <= cut, "{name}: {} {}", gil.holds.total, sum(&holds));
+        let blurred = |count: usize| count as u64 / 1_000 + 4;
+        assert!(
+            count.abs_diff(holds.len() as u64) <= blurred(holds.len()),
+            "{name}: {count} holds, in truth {}",
+            holds.len()
+        );
+        // Beside the one that the edge cuts, these are the very ones that ended last.
+        let ended: Vec<u64> = truth.holds.iter().filter(|i| i.to <= window.1).map(|i| i.length()).collect();
+        let those = sum(&ended[ended.len() - count as usize..]);
+        let cut = *truth.holds.iter().map(|i| i.length()).max().as_ref().unwrap();
+        assert!((those..=those + cut).contains(&gil.holds.total.0), "{name}: {} of {those}", gil.holds.total);
         let waits: Vec<u64> =
             truth.waits.iter().filter(|i| i.from >= from && i.to <= window.1).map(|i| i.length()).collect();
         // Of each thread, the wait before its first drop is cut.
@@ -152,9 +160,13 @@ fn every_hold_and_wait_in_a_window_is_counted_and_measured() {
         let count = gil.waits.count();
         assert!(count.abs_diff(waits.len() as u64) <= 2 * threads, "{name}: {count} waits of {}", waits.len());
         let handoffs = truth.handoffs.iter().filter(|(at, _)| (from..=window.1).contains(at)).count() as u64;
-        assert!(exact.handoffs.abs_diff(handoffs) <= 4, "{name}: {} handoffs of {handoffs}", exact.handoffs);
+        assert!(
+            exact.handoffs.abs_diff(handoffs) <= blurred(handoffs as usize),
+            "{name}: {} handoffs of {handoffs}",
+            exact.handoffs
+        );
         let takes = truth.holds.iter().filter(|i| (from..=window.1).contains(&i.from)).count() as u64;
-        assert!(exact.takes.abs_diff(takes) <= 4, "{name}: {} takes of {takes}", exact.takes);
+        assert!(exact.takes.abs_diff(takes) <= blurred(takes as usize), "{name}: {} takes of {takes}", exact.takes);
     }
 }
 
