@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
 
-use crate::model::gil::exact::{Exact, Hit};
+use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
 use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
@@ -249,10 +249,14 @@ impl GilAccount {
 
     /// A thread wrote to one of its words.
     pub fn written(&mut self, word: Word, hit: Hit, threads: &Threads) {
-        let on_core = |thread, from, to| threads.get(&thread).and_then(|t: &ThreadAccount| t.runs.on_core(from, to));
+        let meanwhile = |thread, [drop, taken, asks]: [MonoNs; 3]| {
+            let runs = &threads.get(&thread)?.runs;
+            let slept = runs.sleeps(taken, asks).map(|(sleep, _)| sleep.until.since(sleep.from)).max();
+            Some(Doings { on_core: runs.on_core(drop, asks)?, slept: slept.unwrap_or(Ns::ZERO) })
+        };
         match word {
-            Word::Locked => self.exact.lock_written(hit, &on_core),
-            Word::Cond => self.exact.cond_written(hit, &on_core),
+            Word::Locked => self.exact.lock_written(hit, &meanwhile),
+            Word::Cond => self.exact.cond_written(hit, &meanwhile),
         }
     }
 

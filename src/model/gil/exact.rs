@@ -28,10 +28,21 @@ const NEEDLESS: Ns = Ns(50_000);
 /// Who dropped the GIL at a request and asks for it again after so little time on a core, exceptions included, has done
 /// nothing between: it only slept until another thread had taken it.
 const AT_ONCE_ON_CORE: Ns = Ns(100_000);
+/// And after having slept no longer than one sleeps on the mutex around the GIL.
+const ON_A_MUTEX: Ns = Ns(200_000);
 /// The same by the clock from that take on, where its switches are not told: longer than a wake-up takes.
 const AT_ONCE: Ns = Ns(150_000);
-/// How long a thread was on a core between two instants; `None`: its switches are not told.
-pub type OnCore<'a> = &'a dyn Fn(ThreadKey, MonoNs, MonoNs) -> Option<Ns>;
+/// What a thread did between a drop, a take by another, and its next asking; `None`: its switches are not told.
+pub type Meanwhile<'a> = &'a dyn Fn(ThreadKey, [MonoNs; 3]) -> Option<Doings>;
+
+/// What a thread did between its drop and its next asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Doings {
+    /// Time on a core.
+    pub on_core: Ns,
+    /// The longest sleep that began after another thread had taken the GIL: until then it may have slept for that.
+    pub slept: Ns,
+}
 
 /// Threads kept; more is a damaged recording.
 const THREADS: usize = 1 << 16;
@@ -285,7 +296,7 @@ impl Exact {
     }
 
     /// A write to `locked`.
-    pub fn lock_written(&mut self, hit: Hit, on_core: OnCore<'_>) {
+    pub fn lock_written(&mut self, hit: Hit, meanwhile: Meanwhile<'_>) {
         let Some(mut window) = self.window.take() else { return };
         self.check(&mut window, &hit);
         let by_state = match window.lock {
@@ -303,8 +314,8 @@ impl Exact {
                 window.known = Some(hit.at);
             }
             (Some(Meaning::Neither), None) => self.lose(&mut window),
-            (Some(meaning), None) => self.write(&mut window, &hit, meaning, on_core),
-            (Some(known), Some(meaning)) if known == meaning => self.write(&mut window, &hit, meaning, on_core),
+            (Some(meaning), None) => self.write(&mut window, &hit, meaning, meanwhile),
+            (Some(known), Some(meaning)) if known == meaning => self.write(&mut window, &hit, meaning, meanwhile),
             (Some(_), Some(meaning)) => {
                 self.lose(&mut window);
                 self.resume(&mut window, &hit, meaning);
@@ -387,23 +398,23 @@ impl Exact {
         }
     }
 
-    fn write(&mut self, window: &mut Window, hit: &Hit, meaning: Meaning, on_core: OnCore<'_>) {
+    fn write(&mut self, window: &mut Window, hit: &Hit, meaning: Meaning, meanwhile: Meanwhile<'_>) {
         self.sites.vote(hit.ip, meaning);
         match meaning {
-            Meaning::Take => self.take(window, hit, on_core),
+            Meaning::Take => self.take(window, hit, meanwhile),
             Meaning::Drop => self.dropped(window, hit),
             Meaning::Neither => {}
         }
     }
 
-    fn take(&mut self, window: &mut Window, hit: &Hit, on_core: OnCore<'_>) {
+    fn take(&mut self, window: &mut Window, hit: &Hit, meanwhile: Meanwhile<'_>) {
         self.takes += 1;
         let asking = window.asking.remove(&hit.thread);
         if let Some(asking) = asking {
             let seen = if asking.is_whole { Seen::Whole } else { Seen::InPart };
             self.close(Kind::Wait, hit.thread, asking.since, hit.at, seen);
         } else {
-            self.wants_again(window, hit, on_core);
+            self.wants_again(window, hit, meanwhile);
         }
         if let Some((dropper, cpu)) = window.last_drop.filter(|(dropper, _)| *dropper != hit.thread) {
             self.handoffs += 1;
@@ -434,12 +445,12 @@ impl Exact {
     }
 
     /// A thread wants the GIL again for the first time since it dropped it.
-    fn wants_again(&mut self, window: &mut Window, hit: &Hit, on_core: OnCore<'_>) {
+    fn wants_again(&mut self, window: &mut Window, hit: &Hit, meanwhile: Meanwhile<'_>) {
         let Some(drop) = window.dropped.remove(&hit.thread) else { return };
         match (drop.how, drop.taken) {
             (Dropped::AtRequest, Some(taken)) => {
-                let at_once = match on_core(hit.thread, drop.at, hit.at) {
-                    Some(on_core) => on_core <= AT_ONCE_ON_CORE,
+                let at_once = match meanwhile(hit.thread, [drop.at, taken, hit.at]) {
+                    Some(doings) => doings.on_core <= AT_ONCE_ON_CORE && doings.slept <= ON_A_MUTEX,
                     None => hit.at.since(taken) <= AT_ONCE,
                 };
                 self.forced += u64::from(at_once);
@@ -454,7 +465,7 @@ impl Exact {
     }
 
     /// A write to the condition variable.
-    pub fn cond_written(&mut self, hit: Hit, on_core: OnCore<'_>) {
+    pub fn cond_written(&mut self, hit: Hit, meanwhile: Meanwhile<'_>) {
         let Some(mut window) = self.window.take() else { return };
         // The dropper's own, as it wakes a waiter.
         let is_waiter = matches!(window.lock, Lock::Held { by, .. } if by != hit.thread);
@@ -471,7 +482,7 @@ impl Exact {
                 None => {
                     // Its drop was seen, so this is its first.
                     let is_whole = window.dropped.contains_key(&hit.thread);
-                    self.wants_again(&mut window, &hit, on_core);
+                    self.wants_again(&mut window, &hit, meanwhile);
                     if window.asking.len() < THREADS {
                         let asking = Asking { since: hit.at, is_whole, takes_at_write: takes };
                         window.asking.insert(hit.thread, asking);
