@@ -21,6 +21,8 @@ use crate::time::{MonoNs, Ns};
 
 /// A sample this far from the hits around it saw what is between them.
 const CLEAR: Ns = Ns(50_000);
+/// So many samples between two hits that contradict what is known prove it wrong.
+const CONVINCING: u32 = 2;
 /// One this far saw it most of the time.
 const LIKELY: Ns = Ns(8_000);
 /// Who wants the GIL back this soon need not have let go of it.
@@ -97,6 +99,8 @@ struct Window {
     lock: Lock,
     last: Option<Hit>,
     sample: Option<(MonoNs, Hold)>,
+    /// Samples since the last hit that contradict what is taken for known.
+    against: u32,
     /// Since when the holder has been asked to drop it.
     request: Option<MonoNs>,
     /// Takes in this window.
@@ -238,6 +242,7 @@ impl Exact {
             lock: Lock::Unknown,
             last: None,
             sample: None,
+            against: 0,
             request: None,
             takes: 0,
             asking: BTreeMap::new(),
@@ -290,9 +295,16 @@ impl Exact {
 
     /// The sampler has looked, whose instant lies before its look.
     pub fn sampled(&mut self, at: MonoNs, sample: &GilSample) {
-        if let Some(window) = &mut self.window {
-            window.sample = Some((at, sample.hold));
-        }
+        let Some(window) = &mut self.window else { return };
+        window.sample = Some((at, sample.hold));
+        let before = window.last.map_or(window.since, |last| last.at);
+        let agrees = match (window.lock, sample.hold) {
+            (Lock::Held { by, .. }, Hold::By { thread, .. }) => by == thread,
+            (Lock::Held { .. }, Hold::Free) => false,
+            (Lock::Free, hold) => hold == Hold::Free,
+            (Lock::Unknown, _) | (_, Hold::ByUnknown) => true,
+        };
+        window.against += u32::from(!agrees && at >= before + CLEAR);
     }
 
     /// A write to `locked`.
@@ -366,6 +378,7 @@ impl Exact {
 
     /// What the sampler saw since the last hit is between the two.
     fn check(&mut self, window: &mut Window, hit: &Hit) {
+        let against = std::mem::take(&mut window.against);
         let Some((at, hold)) = window.sample.take() else { return };
         let before = window.last.map_or(window.since, |last| last.at);
         let holder = match hold {
@@ -392,8 +405,8 @@ impl Exact {
                     window.known = Some(at);
                 }
             }
-            (Lock::Held { by, .. }, holder) if is_clear && holder != Some(by) => self.lose(window),
-            (Lock::Free, Some(_)) if is_clear => self.lose(window),
+            // One look may have been kept from reading for a while after its instant.
+            (Lock::Held { .. } | Lock::Free, _) if is_clear && against >= CONVINCING => self.lose(window),
             _ => {}
         }
     }
