@@ -5,6 +5,7 @@ mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;
 mod exact;
+mod doctor;
 mod fixtures;
 mod layering;
 mod model;

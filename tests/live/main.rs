@@ -16,6 +16,7 @@ mod command_errors;
 mod command_launch;
 mod command_stop;
 mod dashboard;
+mod doctor;
 mod fused;
 mod observed;
 mod recorded;
