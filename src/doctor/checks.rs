@@ -108,6 +108,11 @@ fn refused(id: &'static str, what: &'static str, refusal: &Refusal) -> Check {
     check(id, what, Outcome::Missing, format!("refused: {refusal}")).next(refusal.next_step())
 }
 
+/// What is refused for a reason that was told already.
+fn as_own(id: &'static str, what: &'static str, refusal: &Refusal) -> Check {
+    check(id, what, Outcome::Missing, "refused, as gilscope's own").next(refusal.next_step())
+}
+
 fn watchpoint(host: &Host) -> Check {
     const ID: &str = "watchpoints";
     match &host.watchpoint {
@@ -200,9 +205,12 @@ fn of_process(process: &Process, host: &Host) -> Vec<Check> {
     let mut checks = vec![target(process, host), memory(process, host)];
     checks.push(match &process.switch_records {
         Ok(()) => check("target-switch-records", "its switch records", Outcome::Works, "may be had"),
+        Err(refusal) if host.switch_records.as_ref() == Err(refusal) => {
+            as_own("target-switch-records", "its switch records", refusal).costs(NO_SWITCHES)
+        }
         Err(refusal) => refused("target-switch-records", "its switch records", refusal).costs(NO_SWITCHES),
     });
-    checks.push(watchpoints(process));
+    checks.push(watchpoints(process, host));
     checks.push(match process.tracer {
         None => check("tracer", "its tracer", Outcome::Note, "nobody traces it"),
         Some(tracer) => check("tracer", "its tracer", Outcome::Note, format!("process {} traces it, as a debugger does: it may be stopped, and what it does then is the debugger's doing", tracer.0)),
@@ -274,7 +282,7 @@ fn unfilter(place: Place) -> &'static str {
     }
 }
 
-fn watchpoints(process: &Process) -> Check {
+fn watchpoints(process: &Process, host: &Host) -> Check {
     const ID: &str = "target-watchpoints";
     const WHAT: &str = "its watchpoints";
     match &process.watchpoints {
@@ -286,6 +294,9 @@ fn watchpoints(process: &Process) -> Check {
             .next(detach(process)),
         Err(refusal) if refusal.why == Why::Registers => {
             refused(ID, WHAT, refusal).costs(NO_WATCHPOINTS).next(detach(process))
+        }
+        Err(refusal) if host.watchpoint == OwnWatchpoint::Refused(refusal.clone()) => {
+            as_own(ID, WHAT, refusal).costs(NO_WATCHPOINTS)
         }
         Err(refusal) => refused(ID, WHAT, refusal).costs(NO_WATCHPOINTS),
     }

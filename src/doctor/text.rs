@@ -54,7 +54,7 @@ pub fn text(diagnosis: &Diagnosis, width: u16, color: Color) -> String {
     page.heading("Precision");
     for verdict in &diagnosis.verdicts {
         page.row(verdict.outcome, verdict.precision.word(), &reason(verdict, diagnosis.auto));
-        page.step(verdict.next.as_deref());
+        page.once("do:", verdict.next.as_deref());
     }
     if diagnosis.auto.is_none() {
         page.lines.push(Line::new().with(Style::Plain, "  --mode auto has nothing to take."));
@@ -63,10 +63,8 @@ pub fn text(diagnosis: &Diagnosis, width: u16, color: Color) -> String {
     page.heading("What was tried");
     for Check { what, outcome, detail, costs, next, .. } in &diagnosis.checks {
         page.row(*outcome, what, detail);
-        if let Some(costs) = costs {
-            page.remark("costs:", costs);
-        }
-        page.step(next.as_deref());
+        page.once("costs:", costs.as_deref());
+        page.once("do:", next.as_deref());
     }
     render(&page.lines, width, color)
 }
@@ -80,7 +78,7 @@ fn reason(verdict: &Verdict, auto: Option<Precision>) -> String {
 struct Page {
     width: usize,
     lines: Vec<Line>,
-    /// Steps that were written: each once.
+    /// Remarks that were made: each once.
     said: Vec<String>,
 }
 
@@ -111,11 +109,12 @@ impl Page {
         }
     }
 
-    fn step(&mut self, next: Option<&str>) {
-        let Some(next) = next else { return };
-        if !self.said.iter().any(|said| said == next) {
-            self.remark("do:", next);
-            self.said.push(next.to_owned());
+    /// A remark that has not been made yet.
+    fn once(&mut self, label: &str, remark: Option<&str>) {
+        let Some(remark) = remark else { return };
+        if !self.said.iter().any(|said| said == remark) {
+            self.remark(label, remark);
+            self.said.push(remark.to_owned());
         }
     }
 }

@@ -181,7 +181,8 @@ fn memory_reads_and_performance_events_are_tried_apart() {
         ("exact", "missing"),
     ]);
     assert_eq!(reads_only.auto.as_deref(), Some("sampled"));
-    assert!(reads_only.of("target-switch-records", "detail").contains("even for gilscope itself"));
+    assert!(reads_only.of("switch-records", "detail").contains("even for gilscope itself"));
+    assert!(reads_only.of("target-switch-records", "detail").contains("as gilscope's own"));
     assert!(!reads_only.of("target-switch-records", "next").is_empty());
     assert!(reads_only.of("surroundings", "detail").contains("are filtered"));
     let watchpoints_only = says(3, &mut without(readv, &doctor(child.pid())));

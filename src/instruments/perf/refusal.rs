@@ -220,10 +220,16 @@ fn why(attempt: Attempt, error: &io::Error, own: OwnThread, paranoid: Option<i32
         (Some(errno @ (libc::EACCES | libc::EPERM | libc::ENOSYS)), _) => match (own, paranoid) {
             (OwnThread::Permitted, _) => Why::Stranger,
             (OwnThread::Refused, Some(level)) if level > MOST_PARANOID && errno == libc::EACCES => Why::Paranoid(level),
-            (OwnThread::Refused, _) => Why::Filtered(error.to_string()),
+            (OwnThread::Refused, _) => Why::Filtered(words(error)),
         },
-        _ => Why::Other(error.to_string()),
+        _ => Why::Other(words(error)),
     }
+}
+
+/// The kernel's words without the number that Rust adds.
+fn words(error: &io::Error) -> String {
+    let said = error.to_string();
+    said.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -236,7 +242,7 @@ mod tests {
         let (event, ring, watchpoint) = (Attempt::Event, Attempt::Ring, Attempt::Watchpoint);
         let (yes, no) = (OwnThread::Permitted, OwnThread::Refused);
         assert_eq!(of(libc::EACCES, event, no, Some(4)), Why::Paranoid(4));
-        assert!(matches!(of(libc::EPERM, event, no, Some(2)), Why::Filtered(_)));
+        assert_eq!(of(libc::EPERM, event, no, Some(2)), Why::Filtered("Operation not permitted".to_owned()));
         assert!(matches!(of(libc::EPERM, event, no, Some(4)), Why::Filtered(_)), "a container on Ubuntu");
         assert!(matches!(of(libc::ENOSYS, event, no, Some(2)), Why::Filtered(_)));
         assert_eq!(of(libc::ENOSYS, event, no, None), Why::Absent);
