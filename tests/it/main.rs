@@ -4,8 +4,8 @@
 mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;
-mod exact;
 mod doctor;
+mod exact;
 mod fixtures;
 mod layering;
 mod model;
