@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod cli;
 pub mod dashboard;
+pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod instruments;

@@ -2,6 +2,7 @@
 
 mod attach;
 mod demo;
+mod doctor;
 mod dump;
 mod feed;
 mod observe;
@@ -91,6 +92,15 @@ started after `--` keeps its stdin, stdout, stderr and signals, and its exit sta
     Record(RecordArgs),
     /// Write out all that is in a recording, line by line, as JSON
     Dump(DumpArgs),
+    /// Say what works here and for a process, what each missing piece costs, and what to type to get it
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope doctor                          this machine, and what gilscope may do here
+  gilscope doctor 4242                     the same, and a process
+  gilscope doctor 4242 -f json             for programs: the schema is assets/schema/doctor.v1.json
+
+Everything is tried, nothing is changed. The exit status is the one that observing the process would have.")]
+    Doctor(DoctorArgs),
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
     Demo(DemoArgs),
@@ -183,6 +193,26 @@ pub struct DumpArgs {
     pub recording: PathBuf,
 }
 
+/// `gilscope doctor`
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// The process to try it on
+    #[arg(value_name = "PID", value_parser = parse_pid, conflicts_with = "pid_option")]
+    pub pid: Option<Pid>,
+    /// The same, as other commands take it
+    #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid)]
+    pub pid_option: Option<Pid>,
+    /// The output's format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Where to write it [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Colour in text
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+}
+
 /// `gilscope demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -230,7 +260,7 @@ pub struct Common {
 pub enum Format {
     /// For people
     Text,
-    /// For programs: the schema is `assets/schema/report.v1.json`
+    /// For programs: the schemas are in `assets/schema`
     Json,
 }
 
@@ -285,6 +315,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Report(args)), _) => report::run(&args),
         (Some(Command::Record(args)), _) => record::run(&args),
         (Some(Command::Dump(args)), _) => dump::run(&args),
+        (Some(Command::Doctor(args)), _) => doctor::run(&args),
         (Some(Command::Demo(args)), _) => demo::run(&args),
         (None, Some(pid)) => attach::attached(pid, None, &cli.common),
         (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")

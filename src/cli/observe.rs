@@ -10,21 +10,21 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::capture::{Capture, Options, Precision, Stop};
 use crate::cli::{Common, ModeArg};
 use crate::error::{Failure, Status};
-use crate::event::{Address, Event, Origin, Pid, Tid};
-use crate::instruments::{Switches, Watchpoints, clock};
+use crate::event::{Event, Origin, Pid, Tid};
+use crate::instruments::{clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target};
 use crate::time::Ns;
 
 /// How long an interpreter that is still starting up is waited for.
-const PATIENCE: Ns = Ns(5_000_000_000);
+pub const PATIENCE: Ns = Ns(5_000_000_000);
 /// How long a program that was just started is looked at without a pause, in one attempt to attach.
 const LAUNCH_POLL: Ns = Ns(200_000_000);
 /// How long such attempts follow one another; whatever is no Python by then is looked at now and then.
 const LAUNCH_RUSH: Duration = Duration::from_secs(3);
-/// Where a watchpoint is tried that is never armed: no program has anything there.
-const HARMLESS: Address = Address(8);
+/// Words of the GIL that the exact mode watches.
+const WORDS: usize = 2;
 /// The pause between two attempts, and between two looks after the rush: a few percent of a core, and about as long as
 /// the fastest Python needs to start up.
 const LAUNCH_PAUSES: [Duration; 2] = [Duration::from_micros(500), Duration::from_millis(5)];
@@ -153,18 +153,18 @@ pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Option
     let fused = Precision::Fused { budget: common.max_overhead };
     let precision = match common.mode {
         ModeArg::Sampled => Precision::Sampled,
-        ModeArg::Exact => match Watchpoints::try_on(Tid(pid.0), HARMLESS) {
+        ModeArg::Exact => match perf::try_watchpoints(Tid(pid.0), WORDS) {
             Ok(()) => Precision::Exact { budget: common.max_overhead },
-            Err(error) => return Err(no_watchpoints(pid, &error)),
+            Err(refusal) => return Err(refused("watchpoints", &refusal)),
         },
-        ModeArg::Auto | ModeArg::Fused => match (Switches::try_on(Tid(pid.0)), common.mode) {
+        ModeArg::Auto | ModeArg::Fused => match (perf::try_switch_records(Tid(pid.0)), common.mode) {
             (Ok(()), _) => fused,
-            (Err(error), ModeArg::Fused) => return Err(no_switch_records(pid, &error)),
-            (Err(error), _) => {
+            (Err(refusal), ModeArg::Fused) => return Err(refused("switch records", &refusal)),
+            (Err(refusal), _) => {
                 common.say(&format!(
                     "waits are known to {} only, not to the microsecond: {}",
                     common.rate,
-                    no_switch_records(pid, &error).what
+                    refused("switch records", &refusal).what
                 ));
                 Precision::Sampled
             }
@@ -173,35 +173,9 @@ pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Option
     Ok(Options { interval: common.rate, duration, precision, tool_version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
-fn no_watchpoints(pid: Pid, error: &std::io::Error) -> Failure {
-    if error.raw_os_error() == Some(libc::ENOSPC) {
-        let why = format!("the debug registers of process {} are taken, as by a debugger", pid.0);
-        return Failure::new(Status::NotPermitted, why).next(
-            "end the debugger (registers that gdb has used stay taken until the thread ends), or do with less: --mode fused",
-        );
-    }
-    no_switch_records(pid, error)
-}
-
-fn no_switch_records(pid: Pid, error: &std::io::Error) -> Failure {
-    let refused = |why: &str, next: &str| {
-        Failure::new(Status::NotPermitted, format!("the kernel's switch records are refused: {why}")).next(next)
-    };
-    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
-    let paranoid = paranoid.trim();
-    match error.raw_os_error() {
-        Some(libc::ESRCH) => Failure::new(Status::NoSuchProcess, format!("process {} is gone", pid.0)),
-        Some(libc::ENOSYS) => refused("this kernel has no performance events", "do without: --mode sampled"),
-        Some(libc::EACCES | libc::EPERM) if paranoid.parse::<i32>().is_ok_and(|level| level > 2) => refused(
-            &format!("kernel.perf_event_paranoid is {paranoid}"),
-            "permit it until the next start of the machine: sudo sysctl kernel.perf_event_paranoid=2",
-        ),
-        Some(libc::EACCES | libc::EPERM) => refused(
-            &format!("perf_event_open(2) says \"{error}\", as in a container with a seccomp profile"),
-            "run it as the target's user, or in a container with: --security-opt seccomp=unconfined",
-        ),
-        _ => refused(&error.to_string(), "do without: --mode sampled"),
-    }
+fn refused(what: &str, refusal: &perf::Refusal) -> Failure {
+    let status = if refusal.why == perf::Why::Gone { Status::NoSuchProcess } else { Status::NotPermitted };
+    Failure::new(status, format!("the kernel's {what} are refused: {refusal}")).next(refusal.next_step())
 }
 
 /// What an observation tells meanwhile.

@@ -113,7 +113,7 @@ impl Destination {
     ///
     /// # Errors
     /// If it cannot be written.
-    fn create(path: &Path) -> Result<Destination, Failure> {
+    pub fn create(path: &Path) -> Result<Destination, Failure> {
         let opened = OpenOptions::new().write(true).create(true).truncate(false).open(path);
         opened.map(Destination::File).map_err(|error| {
             let failure = Failure::new(Status::Usage, format!("cannot write {}: {error}", path.display()));
@@ -124,7 +124,8 @@ impl Destination {
         })
     }
 
-    fn is_terminal(&self) -> bool {
+    /// Whether somebody reads it as it comes.
+    pub fn is_terminal(&self) -> bool {
         match self {
             Destination::Stdout => std::io::stdout().is_terminal(),
             Destination::Stderr => std::io::stderr().is_terminal(),
@@ -132,7 +133,11 @@ impl Destination {
         }
     }
 
-    fn write(self, text: &str) -> Result<(), Failure> {
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(self, text: &str) -> Result<(), Failure> {
         match self {
             Destination::Stdout => print(text),
             Destination::Stderr => {
@@ -177,7 +182,8 @@ pub fn write(snapshot: &Snapshot, format: Format, common: &Common, output: Desti
     output.write(&rendered)
 }
 
-fn color(when: When, terminal: bool) -> Color {
+/// Whether to colour: as asked for, or on a terminal whose user does not mind.
+pub fn color(when: When, terminal: bool) -> Color {
     let asked_not_to = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     match when {

@@ -12,7 +12,7 @@ mod family;
 mod keys;
 mod merge;
 mod names;
-mod perf;
+pub mod perf;
 mod purse;
 mod roster;
 mod sampler;

@@ -3,7 +3,6 @@
 //! Each thread has a ring of its own. The rings are emptied at every look.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io;
 
 use crate::event::{Departure, Event, SwitchesEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
@@ -54,14 +53,6 @@ pub enum Found {
 }
 
 impl Switches {
-    /// Whether this user may have switch records of the target, whose main thread `tid` is.
-    ///
-    /// # Errors
-    /// As [`perf::switch_records`] and [`Ring::map`].
-    pub fn try_on(tid: Tid) -> io::Result<()> {
-        Ring::map(perf::switch_records(tid)?, 1).map(drop)
-    }
-
     /// Nobody is followed yet.
     pub fn begin() -> Switches {
         let now = clock::now();

@@ -136,15 +136,6 @@ pub enum Sighting {
 }
 
 impl Watchpoints {
-    /// Whether this user may have watchpoints in the task, with a register to spare.
-    ///
-    /// # Errors
-    /// As [`perf::watchpoint`].
-    pub fn try_on(tid: Tid, address: Address) -> io::Result<()> {
-        let [_locked, _cond] = [perf::watchpoint(tid, address)?, perf::watchpoint(tid, address)?];
-        Ring::map(perf::task_records(tid)?, 1).map(drop)
-    }
-
     /// None is armed yet.
     pub fn begin() -> Watchpoints {
         let now = clock::now();

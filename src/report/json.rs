@@ -41,9 +41,14 @@ pub fn json(snapshot: &Snapshot) -> serde_json::Result<serde_json::Value> {
 ///
 /// # Errors
 /// When `out` refuses to be written to.
-pub fn write_json(snapshot: &Snapshot, mut out: impl Write) -> io::Result<()> {
+pub fn write_json(snapshot: &Snapshot, out: impl Write) -> io::Result<()> {
+    write_terminal_safe(&report(snapshot), out)
+}
+
+/// Writes any document as [`write_json`] does.
+pub(crate) fn write_terminal_safe(document: &impl Serialize, mut out: impl Write) -> io::Result<()> {
     let mut serializer = serde_json::Serializer::with_formatter(&mut out, TerminalSafe);
-    report(snapshot).serialize(&mut serializer).map_err(io::Error::from)?;
+    document.serialize(&mut serializer).map_err(io::Error::from)?;
     out.write_all(b"\n")
 }
 

@@ -7,12 +7,13 @@ mod document;
 mod figures;
 mod history;
 mod json;
-mod paint;
+pub(crate) mod paint;
 mod summary;
 mod table;
 mod text;
 mod verdict;
 
+pub(crate) use json::write_terminal_safe;
 pub use json::{SCHEMA, SCHEMA_VERSION, json, write_json};
 pub use paint::Color;
 pub use summary::summary_line;

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-pub(super) use crate::text::{cut, foreign, left, right};
+pub(crate) use crate::text::{cut, foreign, left, right};
 
 /// Whether styles become ANSI escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub enum Color {
 
 /// What a piece of text is. Every style differs by weight as well as by colour, and none carries a meaning alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum Style {
     Plain,
     Heading,
     Faint,
@@ -39,19 +39,19 @@ impl Style {
 
 /// One line.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Line(Vec<(Style, String)>);
+pub(crate) struct Line(Vec<(Style, String)>);
 
 impl Line {
-    pub(super) fn new() -> Line {
+    pub(crate) fn new() -> Line {
         Line::default()
     }
 
-    pub(super) fn with(mut self, style: Style, text: impl Into<String>) -> Line {
+    pub(crate) fn with(mut self, style: Style, text: impl Into<String>) -> Line {
         self.push(style, text);
         self
     }
 
-    pub(super) fn push(&mut self, style: Style, text: impl Into<String>) {
+    pub(crate) fn push(&mut self, style: Style, text: impl Into<String>) {
         self.0.push((style, text.into()));
     }
 
@@ -77,7 +77,7 @@ impl Line {
 }
 
 /// The lines as text, none wider than `width` columns.
-pub(super) fn render(lines: &[Line], width: usize, color: Color) -> String {
+pub(crate) fn render(lines: &[Line], width: usize, color: Color) -> String {
     let mut out = String::new();
     for line in lines {
         line.render(width, color, &mut out);
@@ -86,7 +86,7 @@ pub(super) fn render(lines: &[Line], width: usize, color: Color) -> String {
 }
 
 /// `text` broken at blanks into lines of at most `width` columns.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in words(text) {

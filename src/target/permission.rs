@@ -36,7 +36,7 @@ enum Surroundings {
 
 impl Refusal {
     /// Looks around for why `pid` is not shown.
-    pub(crate) fn look_around(pid: Pid) -> Refusal {
+    pub fn look_around(pid: Pid) -> Refusal {
         let own = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let target = fs::read_to_string(format!("/proc/{}/status", pid.0)).unwrap_or_default();
         let capabilities = field(&own, "CapEff:").and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(0);
@@ -50,7 +50,7 @@ impl Refusal {
     }
 
     /// The command that helps.
-    pub(crate) fn next_step(&self, pid: Pid) -> String {
+    pub fn next_step(&self, pid: Pid) -> String {
         let root = self.own_uid == Some(0);
         if self.yama == Some(3) {
             return "kernel.yama.ptrace_scope is 3, which stays until the machine is started anew".to_owned();

@@ -20,12 +20,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &["event", "time"]),
     ("session", &["event", "model", "recording", "time"]),
     ("report", &["event", "model", "text", "time", "units"]),
+    ("doctor", &["event", "instruments", "report", "target", "time", "units"]),
     ("dashboard", &["event", "model", "session", "text", "time", "units"]),
     (
         "cli",
         &[
             "capture",
             "dashboard",
+            "doctor",
             "error",
             "event",
             "instruments",

@@ -4,6 +4,7 @@
 mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;
+mod doctor;
 mod exact;
 mod fixtures;
 mod layering;

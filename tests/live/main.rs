@@ -16,6 +16,8 @@ mod command_errors;
 mod command_launch;
 mod command_stop;
 mod dashboard;
+
+mod doctor;
 mod exact;
 mod fused;
 mod observed;

@@ -4,8 +4,10 @@
 
 mod open;
 mod record;
+mod refusal;
 mod ring;
 
 pub use open::{arm, share_ring, switch_records, task_records, watchpoint};
 pub use record::{Record, Way};
+pub use refusal::{Attempt, Place, Refusal, Why, try_switch_records, try_watchpoints};
 pub use ring::Ring;
