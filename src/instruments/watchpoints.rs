@@ -34,6 +34,8 @@ const PAUSE: Ns = Ns(120_000_000);
 const STRETCH: Ns = Ns(1_200_000_000);
 /// A window with fewer hits is not closed for a pause: it would cut the long waits and holds that it consists of.
 const COMPARABLE: u64 = 100;
+/// How long a window may last where other GILs wait for theirs.
+const TURN: Ns = Ns(400_000_000);
 /// The time after which a refused window is tried again; each time twice as long.
 const RETRIES: (Ns, Ns) = (Ns(500_000_000), Ns(30_000_000_000));
 /// The time after which a window is tried again where a thread was there that is not known yet.
@@ -113,6 +115,8 @@ struct Window {
     since: MonoNs,
     /// Hits so far.
     hits: u64,
+    /// Then it is another GIL's turn.
+    turn: MonoNs,
     /// Armed switches are paid for up to here.
     paid: MonoNs,
 }
@@ -238,7 +242,8 @@ impl Watchpoints {
                     purse.pay(now, Expense::ArmedSwitches(switches));
                     window.paid = now;
                 }
-                if now >= self.stretch && window.hits >= COMPARABLE {
+                let compares = now >= self.stretch && window.hits >= COMPARABLE;
+                if compares || now >= window.turn {
                     let found = self.drain(process.pid(), purse, told);
                     if matches!(self.state, State::Open(_)) {
                         self.close(now, now, WindowEnd::Paused, purse, told);
@@ -305,7 +310,8 @@ impl Watchpoints {
                 if now >= self.stretch {
                     self.stretch = now + STRETCH;
                 }
-                self.state = State::Open(Window { gil: words.gil, since, hits: 0, paid: since });
+                let turn = if all.len() > 1 { TURN } else { Ns(u64::MAX / 2) };
+                self.state = State::Open(Window { gil: words.gil, since, hits: 0, turn: since + turn, paid: since });
                 told.push(since, What::WindowBegins { gil: words.gil });
                 Sighting::Hits
             }

@@ -326,7 +326,15 @@ impl GilAccount {
             return;
         }
         self.samples += 1;
-        self.exact.sampled(at, &sample);
+        // A thread state of which CPython does not tell the task is not known under the name that the hits have.
+        let is_named = |thread: &ThreadKey| threads.get(thread).is_some_and(|account| account.info.tid.is_some());
+        self.exact.sampled(
+            at,
+            match sample.hold {
+                Hold::By { thread, .. } if !is_named(&thread) => Hold::ByUnknown,
+                hold => hold,
+            },
+        );
         let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
         let gap = Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP));
         let mut touched = self.take_changes();

@@ -21,6 +21,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A stamp and the hit beside it are a few instructions apart, and an exception.
 const STAMP: u64 = 60_000;
 
+const CHURN: &str = "
+import os, sys, time
+fd = os.open('/dev/null', os.O_WRONLY)
+def spin(seconds):
+    # CPU time, so that it does not matter who else wants the cores; exceptions are in it.
+    end, n = time.thread_time() + seconds, 0
+    while time.thread_time() < end:
+        for _ in range(1000):
+            os.write(fd, b'x')
+        n += 1000
+    return n
+";
+
+fn speed(child: &mut Child) -> u64 {
+    child.line(PATIENCE).trim().parse().unwrap()
+}
+
 /// What `--mode exact` recorded of `pid`; `None` where watchpoints are not permitted, as it says.
 fn record(pid: u32, file: &Path, arguments: &[&str]) -> Option<Vec<Event>> {
     let ended = Child::spawn(
@@ -188,25 +205,11 @@ fn a_convoy_under_the_microscope_is_right() {
 fn a_churner_keeps_its_speed() {
     let _alone = alone();
     let python = pythons_with_gil().pop().unwrap();
-    let code = "
-import os, sys, time
-fd = os.open('/dev/null', os.O_WRONLY)
-def spin(seconds):
-    end, n = time.monotonic() + seconds, 0
-    while time.monotonic() < end:
-        for _ in range(1000):
-            os.write(fd, b'x')
-        n += 1000
-    return n
-print('ready', flush=True)
-while True:
-    print(spin(1.0), flush=True)
-";
-    let mut child = Child::spawn(python.command().args(["-c", code]));
+    let code = format!("{CHURN}print('ready', flush=True)\nwhile True: print(spin(1.0), flush=True)");
+    let mut child = Child::spawn(python.command().args(["-c", &code]));
     child.ready(PATIENCE);
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("churn.gscope");
-    let speed = |child: &mut Child| child.line(PATIENCE).trim().parse::<u64>().unwrap();
     let before = (0..3).map(|_| speed(&mut child)).max().unwrap();
     let Some(events) = record(child.pid(), &file, &["-d", "4"]) else { return };
     // Lines of the seconds in which it was watched.
@@ -360,4 +363,116 @@ fn hits_are_of_threads_that_are_known() {
     }
     assert!(hits > 100, "{hits} hits");
     assert!(events.is_sorted_by_key(|event| event.at));
+}
+
+/// gilscope is killed while its watchpoints are armed: the kernel takes them away with it.
+#[test]
+fn a_gilscope_that_is_killed_leaves_nothing_behind() {
+    let _alone = alone();
+    let python = pythons_with_gil().pop().unwrap();
+    let code = format!("{CHURN}print('ready', flush=True)\nwhile True: print(spin(0.5), flush=True)");
+    let mut child = Child::spawn(python.command().args(["-c", &code]));
+    child.ready(PATIENCE);
+    let before = (0..4).map(|_| speed(&mut child)).max().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for attempt in 0..3 {
+        let file = directory.path().join(format!("{attempt}.gscope"));
+        let mut watcher = gilscope()
+            .args(["record", "-q", "--mode", "exact", "--max-overhead", "60", "-p", &child.pid().to_string(), "-o"])
+            .arg(&file)
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(1_700 + 37 * attempt));
+        watcher.kill().unwrap();
+        if watcher.wait().unwrap().code() == Some(3) {
+            eprintln!("skipped: watchpoints are not permitted here");
+            return;
+        }
+        let mut reader = Reader::open(&file).unwrap();
+        let windows = reader
+            .events(Start::Beginning)
+            .filter_map(|item| item.ok()?.into_event())
+            .filter(|event| matches!(event.what, What::WindowBegins { .. }))
+            .count();
+        assert!(windows > 0, "it was killed before it had armed anything");
+    }
+    let _while_watched = speed(&mut child);
+    let after = (0..4).map(|_| speed(&mut child)).max().unwrap();
+    eprintln!("{before} in half a second before, {after} after");
+    assert!(after * 2 > before, "{before} in half a second before, {after} after");
+}
+
+/// A program that replaces itself by another one, in which something else lies at the watched address or, in a Python that
+/// is not position independent, another GIL: the watchpoints end with the old one, and the new one is found afresh.
+#[test]
+fn watchpoints_do_not_outlive_the_program() {
+    let _alone = alone();
+    for python in pythons_with_gil() {
+        let code = format!(
+            "{CHURN}
+if len(sys.argv) < 2: print('ready', flush=True)
+for _ in range(3): print(spin(0.5), flush=True)
+if len(sys.argv) < 4: os.execv(sys.executable, [sys.executable, __file__] + ['again'] * len(sys.argv))
+while True: print(spin(0.5), flush=True)
+"
+        );
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("again.py");
+        std::fs::write(&script, code).unwrap();
+        let mut child = Child::spawn(python.command().arg(&script));
+        child.ready(PATIENCE);
+        let Some(events) = record(child.pid(), &directory.path().join("exec.gscope"), &["-d", "4"]) else { return };
+        let images = events.iter().filter(|event| matches!(event.what, What::ProcessFound { .. })).count();
+        assert!(images >= 2, "{python}: {images} programs were seen");
+        let snapshot = snapshot(&events);
+        let last = &snapshot.processes[snapshot.processes.len() - 1];
+        let exact = last.capture.exact.unwrap();
+        eprintln!("{python}: {images} programs, {exact:?}");
+        assert!(exact.windows > 0 && exact.takes > 0 && exact.resyncs <= 2, "{python}: {exact:?}");
+        let speeds: Vec<u64> = (0..9).map(|_| speed(&mut child)).collect();
+        let after = (0..2).map(|_| speed(&mut child)).max().unwrap();
+        let slowest = speeds.iter().skip(1).min().unwrap();
+        // A watchpoint that nobody counts makes it fifty times slower; a start in the half second, or the machine, less.
+        assert!(slowest * 8 > after, "{python}: {speeds:?} while watched, {after} after");
+    }
+}
+
+/// Interpreters with GILs of their own are watched by turns.
+#[test]
+fn several_gils_are_watched_by_turns() {
+    let _alone = alone();
+    let mut played = 0;
+    for python in pythons_with_gil().into_iter().filter(|python| python.minor() >= 12) {
+        let Some(scenario) = Scenario::start(python, "subinterpreters", &[]) else { continue };
+        let directory = tempfile::tempdir().unwrap();
+        let events =
+            record(scenario.pid(), &directory.path().join("gils.gscope"), &["-d", "4", "--max-overhead", "50"]);
+        let truth = scenario.stop();
+        let Some(events) = events else { return };
+        let snapshot = snapshot(&events);
+        let process = &snapshot.processes[0];
+        let exact = process.capture.exact.unwrap();
+        eprintln!("{python}: {exact:?}");
+        let watched: std::collections::BTreeSet<_> = events
+            .iter()
+            .filter_map(|event| match event.what {
+                What::WindowBegins { gil } => Some(gil),
+                _ => None,
+            })
+            .collect();
+        let gils = events.iter().filter(|event| matches!(event.what, What::GilFound { .. })).count();
+        assert!(watched.len() >= 2 && watched.len() <= gils, "{python}: {watched:?} of {gils}");
+        assert!(exact.takes > 0 && exact.resyncs <= 3 + exact.takes / 100, "{python}: {exact:?}");
+        let longest = truth.threads.iter().flat_map(|thread| thread.holds().map(|hold| hold.end - hold.start)).max();
+        let seen = process
+            .interpreters
+            .iter()
+            .filter_map(|interpreter| interpreter.gil.as_ref()?.holds.histogram.as_ref().map(|h| h.max()))
+            .max();
+        assert!(seen.unwrap_or(0) <= longest.unwrap_or(0) * 2 + 50_000_000, "{python}: {seen:?} of {longest:?}");
+        played += 1;
+    }
+    if played == 0 {
+        eprintln!("skipped: no interpreter with sub-interpreters and headers");
+    }
 }

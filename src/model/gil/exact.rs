@@ -14,7 +14,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Address, Cpu, GilSample, Hold, ThreadKey};
+use crate::event::{Address, Cpu, Hold, ThreadKey};
 use crate::model::gil::sites::{Meaning, Sites};
 use crate::model::intervals::{Grain, Intervals};
 use crate::time::{MonoNs, Ns};
@@ -294,12 +294,15 @@ impl Exact {
     }
 
     /// The sampler has looked, whose instant lies before its look.
-    pub fn sampled(&mut self, at: MonoNs, sample: &GilSample) {
+    pub fn sampled(&mut self, at: MonoNs, hold: Hold) {
         let Some(window) = &mut self.window else { return };
-        window.sample = Some((at, sample.hold));
+        window.sample = Some((at, hold));
         let before = window.last.map_or(window.since, |last| last.at);
-        let agrees = match (window.lock, sample.hold) {
-            (Lock::Held { by, .. }, Hold::By { thread, .. }) => by == thread,
+        let agrees = match (window.lock, hold) {
+            // `take_gil` writes `locked` before `last_holder`: a taker that loses its core there looks like the dropper.
+            (Lock::Held { by, .. }, Hold::By { thread, .. }) => {
+                by == thread || window.last_drop.is_some_and(|(dropper, _)| dropper == thread)
+            }
             (Lock::Held { .. }, Hold::Free) => false,
             (Lock::Free, hold) => hold == Hold::Free,
             (Lock::Unknown, _) | (_, Hold::ByUnknown) => true,
