@@ -1,7 +1,7 @@
 //! The kernel's switch records of a simulated GIL, and what the model makes of them beside samples: waits that are right
 //! one by one, where samples alone give shares.
 
-use gilscope::event::{Cpu, Departure, Event, SwitchesEnd, ThreadKey, What};
+use gilscope::event::{CaptureInfo, Cpu, Departure, Event, Mode, SwitchesEnd, ThreadKey, What};
 use gilscope::model::Model;
 use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
 use gilscope::time::{MonoNs, Ns};
@@ -208,4 +208,75 @@ fn lost_records_cost_precision_and_nothing_else() {
     let longest = truth.waits.iter().map(|wait| wait.length()).max().unwrap();
     let Some(Length::Known(Ns(seen))) = waits(&snapshot).max() else { panic!("no longest wait") };
     assert!(seen <= longest + 2_000_000, "{seen}, in truth at most {longest}");
+}
+
+/// The regimes, each as it is told when the switches of some threads are not followed.
+fn half_followed(unfollowed: impl Fn(usize, MonoNs) -> bool) -> Vec<(&'static str, Truth, Snapshot)> {
+    let told = |events: Vec<Event>| -> Vec<Event> {
+        events
+            .into_iter()
+            .filter_map(|event| match event.what {
+                What::CaptureStarted(info) => {
+                    let what = What::CaptureStarted(Box::new(CaptureInfo { mode: Mode::Fused, ..*info }));
+                    Some(Event { what, ..event })
+                }
+                What::SwitchesBegin { thread } if unfollowed(thread.0 as usize, event.at) => {
+                    let what = What::SwitchesEnd { thread, why: SwitchesEnd::Refused };
+                    Some(Event { what, ..event })
+                }
+                What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. }
+                    if unfollowed(thread.0 as usize, event.at) =>
+                {
+                    None
+                }
+                _ => Some(event),
+            })
+            .collect()
+    };
+    let look = |truth: &Truth| told(fused(&Sampling::at(Ns::MILLISECOND, 7), truth));
+    worlds()
+        .into_iter()
+        .map(|(name, truth)| (name, snapshot(&look(&truth)), truth))
+        .map(|(n, s, t)| (n, t, s))
+        .collect()
+}
+
+/// Held to what samples alone could tell: shares and totals are right, and no wait is made up.
+#[track_caller]
+fn nothing_is_wrong(name: &str, truth: &Truth, snapshot: &Snapshot) {
+    let seen = waits(snapshot);
+    let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+    let off = (seen.total.0 as f64 - total as f64) / total as f64;
+    assert!(off.abs() <= 0.03, "{name}: the total is off by {off}");
+    let longest = truth.waits.iter().map(|wait| wait.length()).max().unwrap();
+    let Some(Length::Known(Ns(most))) = seen.max() else { panic!("{name}: no longest wait") };
+    // Two waits with a short hold between may look like one to samples, if the records do not tell.
+    assert!(most <= 2 * longest + 2_000_000, "{name}: {most}, in truth at most {longest}");
+    let real = truth.waits.len() as f64;
+    assert!((seen.count() as f64) <= real * 1.02 + 2.0, "{name}: {} waits, in truth {real}", seen.count());
+}
+
+#[test]
+fn one_thread_that_is_not_followed_costs_precision_and_nothing_else() {
+    for without in 0..3 {
+        for (name, truth, snapshot) in half_followed(|thread, _| thread == without) {
+            nothing_is_wrong(&format!("{name} without thread {without}"), &truth, &snapshot);
+            let figures = snapshot.processes[0].capture.switches.expect("a fused capture");
+            assert_eq!(figures.followed, figures.threads - usize::from(without < figures.threads), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_single_thread_that_is_followed_gets_no_waits_of_others() {
+    for only in 0..3 {
+        for (name, truth, snapshot) in half_followed(|thread, _| thread != only) {
+            nothing_is_wrong(&format!("{name} with thread {only} alone"), &truth, &snapshot);
+            for (n, thread) in snapshot.processes[0].threads.iter().enumerate() {
+                let real = truth.waits_of(n).iter().sum::<u64>() as f64;
+                let seen = thread.waits.total.0 as f64;
+                assert!(seen <= real * 1.04 + 10_000_000.0, "{name}, thread {n}: {seen}, in truth {real}");
+            }
+        }
+    }
 }
