@@ -1,12 +1,15 @@
 //! The kernel's switch records of a simulated GIL, and what the model makes of them beside samples: waits that are right
 //! one by one, where samples alone give shares.
 
-use gilscope::event::{CaptureInfo, Cpu, Departure, Event, Mode, SwitchesEnd, ThreadKey, What};
+use gilscope::event::{
+    CaptureInfo, Cpu, Departure, DropRequest, Event, GilKey, GilSample, Hold, InterpreterId, Mode, ProcessKey, Role,
+    SwitchesEnd, ThreadInfo, ThreadKey, Tid, What,
+};
 use gilscope::model::Model;
 use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
 use gilscope::time::{MonoNs, Ns};
 
-use crate::sampling::{ORIGIN, Sampling};
+use crate::sampling::{ORIGIN, Sampling, info, target};
 use crate::simulator::{Script, State, Step, Truth, World};
 
 /// From waking up to being asleep on the GIL, or to having taken it.
@@ -279,4 +282,62 @@ fn a_single_thread_that_is_followed_gets_no_waits_of_others() {
             }
         }
     }
+}
+
+/// The holder lets go, and while one thread takes the GIL another wakes up by chance, out of a sleep of its own.
+fn a_take_and_a_chance(taker: Told) -> Snapshot {
+    let at = |us: u64| MonoNs(ORIGIN + us * 1_000);
+    let (process, gil) = (ProcessKey(0), GilKey(0));
+    let (holder, sleeper, other) = (ThreadKey(0), ThreadKey(1), ThreadKey(2));
+    let mut events: Vec<(u64, What)> = vec![
+        (0, What::CaptureStarted(Box::new(CaptureInfo { mode: Mode::Fused, ..info(Ns::MILLISECOND) }))),
+        (0, What::ProcessFound { process, info: Box::new(target()) }),
+        (0, What::GilFound { gil, process, switch_interval: ms(5) }),
+        (0, What::InterpreterFound { process, interpreter: InterpreterId(0), gil: Some(gil) }),
+    ];
+    for thread in [holder, sleeper, other] {
+        let tid = Some(Tid(100 + thread.0));
+        let info = ThreadInfo { process, tid, name: String::new(), role: Role::Python, started: at(0) };
+        events.push((0, What::ThreadFound { thread, info: Box::new(info) }));
+        events.push((0, What::ThreadJoined { thread, interpreter: InterpreterId(0) }));
+        if thread != other || taker == Told::Yes {
+            events.push((1, What::SwitchesBegin { thread }));
+        }
+    }
+    let sample = |thread, switch_number| {
+        let hold = Hold::By { thread, placement: None };
+        What::GilSample(GilSample { gil, hold, switch_number, waiters: Some(0), drop_request: DropRequest::Unknown })
+    };
+    let run = |thread, from, to| {
+        [(from, What::SwitchedIn { thread, cpu: Cpu(0) }), (to, What::SwitchedOut { thread, how: Departure::Asleep })]
+    };
+    events.extend([(1_000, sample(holder, 1)), (2_000, sample(holder, 1))]);
+    events.extend(run(holder, 1_500, 2_500));
+    events.extend(run(sleeper, 2_050, 2_060));
+    events.push((2_530, What::SwitchedIn { thread: sleeper, cpu: Cpu(1) }));
+    if taker == Told::Yes {
+        // It was asleep before the GIL was held, and on a core first.
+        events.extend(run(other, 2_100, 2_110));
+        events.push((2_505, What::SwitchedIn { thread: other, cpu: Cpu(0) }));
+    }
+    events.push((3_000, sample(other, 2)));
+    let mut events: Vec<Event> = events.into_iter().map(|(us, what)| Event { at: at(us), what }).collect();
+    events.sort_by_key(|event| event.at);
+    snapshot(&events)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Yes,
+    No,
+}
+
+#[test]
+fn who_wakes_up_by_chance_has_not_waited_for_what_an_unfollowed_thread_took() {
+    let waits_of = |taker| {
+        let snapshot = a_take_and_a_chance(taker);
+        snapshot.processes[0].threads.iter().map(|thread| thread.waits.count()).collect::<Vec<_>>()
+    };
+    assert_eq!(waits_of(Told::Yes), [0, 0, 1], "the taker was told of, and was first");
+    assert_eq!(waits_of(Told::No), [0, 0, 0]);
 }
