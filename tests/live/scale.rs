@@ -17,9 +17,6 @@ use crate::support::pythons::{Python, pythons_with_gil};
 use crate::support::scenario::Scenario;
 use crate::support::truth::TruthFigures;
 
-/// What a record is taken to cost (`instruments/switches.rs`), in nanoseconds.
-const COST: f64 = 700.0;
-
 fn newest() -> &'static Python {
     pythons_with_gil().pop().expect("an interpreter")
 }
@@ -137,7 +134,10 @@ fn a_crowd_that_wakes_up_stays_within_the_budget() {
             most = most.max(second.len());
         }
     }
-    let share = most as f64 * COST / 1e7;
+    let costs = dump.lines().rev().find(|line| line.contains("CostsKnown")).expect("what a record costs here");
+    let costs: Value = serde_json::from_str(costs).expect("JSON");
+    let cost = costs["what"]["CostsKnown"]["record"].as_f64().expect("nanoseconds");
+    let share = most as f64 * cost / 1e7;
     eprintln!("{share:.2} % of a second at most, of {budget} %; {} times", dump.matches("RateChanged").count());
     // It is noticed at a look, and looks that come late bring more at once.
     assert!(share <= budget * 1.25, "{share} % of a second were spent, of {budget} %");
