@@ -341,8 +341,8 @@ impl Run {
             watchpoints.follow(news);
         }
         if let Some(switches) = &mut self.switches {
-            switches.follow(news, &mut begun);
             switches.govern(now, &mut self.purse, &mut self.merge, &mut begun);
+            switches.follow(news, &mut self.merge, &mut begun);
             switch_rate = switches.rate() / 2;
         }
         self.batch.append(&mut begun);

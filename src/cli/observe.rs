@@ -14,7 +14,7 @@ use crate::event::{Event, Origin, Pid, Tid};
 use crate::instruments::{clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
-use crate::target::{AttachError, Kind, Target};
+use crate::target::{AttachError, Kind, Target, descriptors};
 use crate::time::Ns;
 
 /// How long an interpreter that is still starting up is waited for.
@@ -150,6 +150,8 @@ pub fn failure(error: &AttachError) -> Failure {
 /// # Errors
 /// If what was asked for may not be had.
 pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Options, Failure> {
+    // A program that gilscope starts has its own limit by now.
+    descriptors::use_all();
     let fused = Precision::Fused { budget: common.max_overhead };
     let precision = match common.mode {
         ModeArg::Sampled => Precision::Sampled,

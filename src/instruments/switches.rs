@@ -2,28 +2,40 @@
 //!
 //! Each thread has a ring of its own. The rings are emptied at every look.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use crate::event::{Departure, Event, SwitchesEnd, ThreadKey, Tid, What};
+use crate::event::{Departure, Event, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
 use crate::instruments::merge::Merge;
-use crate::instruments::perf::{self, Record, Ring, Way};
+use crate::instruments::perf::{self, Record, Ring, Room, Unfollowed, Way};
 use crate::instruments::purse::{Expense, Purse};
 use crate::time::{MonoNs, Ns};
 
-/// Pages for the records of one thread, by how many threads there are: an ordinary user has about 128 pages a core
-/// (`perf_event_mlock_kb`), a page holds 170 records.
-const PAGES: [(usize, usize); 3] = [(8, 8), (24, 4), (48, 2)];
+/// Pages for the records of one thread, by how many threads there are, and one page otherwise: 126 pages at most, with
+/// that for a ring's state, as an ordinary user has 129 for each core (`perf_event_mlock_kb`) beside the limit on locked
+/// memory (RLIMIT_MEMLOCK). A page holds 170 records.
+const PAGES: [(usize, usize); 3] = [(8, 8), (24, 4), (42, 2)];
 /// Time over which the number of records is counted.
 const WINDOW: Ns = Ns(200_000_000);
 /// For how long the records are left alone after they were too dear; each time twice as long.
 const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
+/// Time at each look for opening events, of which one takes 15 to 30 us, and 300 us on a machine that is busy.
+const OPENING: Ns = Ns(60_000);
+/// A thread that has not switched for so long makes room for another that has to do with the GIL.
+const QUIET: Ns = Ns(300_000_000);
 
-/// Follows the switches of all threads that are there.
+/// Follows the switches of all threads that are there, as far as the kernel gives rings for them.
 #[derive(Debug)]
 pub struct Switches {
-    rings: HashMap<ThreadKey, Ring>,
+    followed: HashMap<ThreadKey, Followed>,
     tids: HashMap<ThreadKey, Tid>,
+    /// Those to follow as soon as there is time.
+    due: VecDeque<ThreadKey>,
+    /// Those for whom there was no room, and of whom that was told.
+    refused: HashSet<ThreadKey>,
+    /// So many threads could be followed when there was no room for one more.
+    most: usize,
+    rings: Rings,
     /// Who switched, or came to be followed, since this was asked last; and whether it sleeps by the newest record.
     moved: BTreeMap<ThreadKey, Now>,
     /// Records that were not paid for yet.
@@ -34,6 +46,23 @@ pub struct Switches {
     state: State,
     /// For how long nobody is followed the next time that it is too dear.
     pause: Ns,
+}
+
+/// A thread's ring, and the newest record in it, or when it was mapped.
+#[derive(Debug)]
+struct Followed {
+    ring: Ring,
+    pages: usize,
+    last: MonoNs,
+}
+
+/// How large rings are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rings {
+    /// By the number of threads.
+    Large,
+    /// As small as there are: the memory for them is used up.
+    Small,
 }
 
 /// Since when threads are followed, or until when they are not.
@@ -57,8 +86,12 @@ impl Switches {
     pub fn begin() -> Switches {
         let now = clock::now();
         Switches {
-            rings: HashMap::new(),
+            followed: HashMap::new(),
             tids: HashMap::new(),
+            due: VecDeque::new(),
+            refused: HashSet::new(),
+            most: usize::MAX,
+            rings: Rings::Large,
             moved: BTreeMap::new(),
             unpaid: 0,
             window: (now, 0),
@@ -68,56 +101,129 @@ impl Switches {
         }
     }
 
-    /// Follows whom `told` says that came into view, and lets go of whom it says that ended.
-    pub fn follow(&mut self, told: &[Event], events: &mut Vec<Event>) {
-        for event in told {
+    /// Follows whom `news` says that came into view, some at each call, and lets go of whom it says that ended.
+    pub fn follow(&mut self, news: &[Event], told: &mut Merge, events: &mut Vec<Event>) {
+        for event in news {
             match &event.what {
                 What::ThreadFound { thread, info } => {
                     if let Some(tid) = info.tid {
                         self.tids.insert(*thread, tid);
                         if matches!(self.state, State::Following(_)) {
-                            self.open(*thread, tid, events);
+                            self.due.push_back(*thread);
                         }
                     }
                 }
                 What::ThreadEnded { thread } => {
                     self.tids.remove(thread);
-                    self.rings.remove(thread);
+                    self.refused.remove(thread);
+                    self.followed.remove(thread);
                 }
                 What::ProcessEnded { .. } => {
                     self.tids.clear();
-                    self.rings.clear();
+                    self.due.clear();
+                    self.refused.clear();
+                    self.followed.clear();
+                }
+                What::Relation { thread, relation: Relation::Waiting, .. }
+                | What::GilSample(GilSample { hold: Hold::By { thread, .. }, .. })
+                    if self.refused.contains(thread) && self.may_have_room(event.at, events) =>
+                {
+                    self.due.push_front(*thread);
                 }
                 _ => {}
             }
         }
+        let until = clock::now() + OPENING;
+        while matches!(self.state, State::Following(_))
+            && let Some(thread) = self.due.pop_front()
+        {
+            self.open(thread, told, events);
+            if clock::now() >= until {
+                break;
+            }
+        }
     }
 
-    fn open(&mut self, thread: ThreadKey, tid: Tid, events: &mut Vec<Event>) {
-        let pages = PAGES.iter().find(|(threads, _)| self.tids.len() <= *threads).map_or(1, |(_, pages)| *pages);
-        match perf::switch_records(tid).and_then(|event| Ring::map(event, pages)) {
+    /// Whether another thread can be followed, at the price of one that has been quiet for long if need be.
+    fn may_have_room(&mut self, now: MonoNs, events: &mut Vec<Event>) -> bool {
+        if self.followed.len() < self.most {
+            return true;
+        }
+        let quietest = self.followed.iter().min_by_key(|(_, followed)| followed.last);
+        let Some((&thread, _)) = quietest.filter(|(_, followed)| now.since(followed.last) >= QUIET) else {
+            return false;
+        };
+        self.followed.remove(&thread);
+        self.refuse(thread, events);
+        true
+    }
+
+    fn refuse(&mut self, thread: ThreadKey, events: &mut Vec<Event>) {
+        if self.refused.insert(thread) {
+            let what = What::SwitchesEnd { thread, why: SwitchesEnd::Refused };
+            events.push(Event { at: clock::now(), what });
+        }
+    }
+
+    fn open(&mut self, thread: ThreadKey, told: &mut Merge, events: &mut Vec<Event>) {
+        let Some(tid) = self.tids.get(&thread).filter(|_| !self.followed.contains_key(&thread)) else { return };
+        if self.followed.len() >= self.most {
+            return self.refuse(thread, events);
+        }
+        let pages = match self.rings {
+            Rings::Large => PAGES.iter().find(|(threads, _)| self.tids.len() <= *threads).map_or(1, |(_, n)| *n),
+            Rings::Small => 1,
+        };
+        match perf::follow(*tid, pages) {
             Ok(ring) => {
-                self.rings.insert(thread, ring);
+                let at = clock::now();
+                self.followed.insert(thread, Followed { ring, pages, last: at });
+                self.refused.remove(&thread);
                 self.moved.insert(thread, Now::Awake);
-                events.push(Event { at: clock::now(), what: What::SwitchesBegin { thread } });
+                events.push(Event { at, what: What::SwitchesBegin { thread } });
             }
             // It ended: no refusal.
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-            Err(_) => {
-                let what = What::SwitchesEnd { thread, why: SwitchesEnd::Refused };
-                events.push(Event { at: clock::now(), what });
+            Err(Unfollowed::Gone) => {}
+            Err(Unfollowed::LockedMemory) if self.rings == Rings::Large => {
+                self.make_small(told, events);
+                self.due.push_front(thread);
             }
+            Err(why) => {
+                if why.is_of_want() {
+                    self.most = self.followed.len();
+                }
+                self.refuse(thread, events);
+            }
+        }
+    }
+
+    /// From here on no ring has more than one page: those that have are mapped again.
+    fn make_small(&mut self, told: &mut Merge, events: &mut Vec<Event>) {
+        self.rings = Rings::Small;
+        let _last = self.drain(told);
+        let large: Vec<ThreadKey> = self.followed.iter().filter(|(_, it)| it.pages > 1).map(|(key, _)| *key).collect();
+        for thread in large {
+            self.followed.remove(&thread);
+            self.due.push_front(thread);
+            let what = What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records: 0 } };
+            events.push(Event { at: clock::now(), what });
         }
     }
 
     /// Empties the rings.
     pub fn drain(&mut self, told: &mut Merge) -> Found {
         let mut found = Found::Switches;
-        for (&thread, ring) in &mut self.rings {
-            let (moved, records) = (&mut self.moved, &mut self.unpaid);
-            ring.drain(|record| match record {
+        let (moved, records) = (&mut self.moved, &mut self.unpaid);
+        for (&thread, Followed { ring, last, .. }) in &mut self.followed {
+            // From the end of a hole on the thread is followed again.
+            let hole = |told: &mut Merge, from: MonoNs, to: MonoNs, records: u64| {
+                told.push(from, What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } });
+                told.push(to, What::SwitchesBegin { thread });
+            };
+            let room = ring.drain(|record| match record {
                 Record::Switch { at, cpu, way } => {
                     *records += 1;
+                    *last = at;
                     let now = if way == Way::OutAsleep { Now::Asleep } else { Now::Awake };
                     moved.insert(thread, now);
                     let what = match way {
@@ -127,24 +233,30 @@ impl Switches {
                     };
                     told.push(at, what);
                 }
-                Record::Lost { records } => {
+                Record::Lost { at, records: lost } => {
+                    // They took their time all the same.
+                    *records += lost;
                     moved.insert(thread, Now::Awake);
-                    // From here on it is followed again; what came before has a hole.
-                    let at = told.newest();
-                    let why = SwitchesEnd::Lost { records };
-                    told.push(at, What::SwitchesEnd { thread, why });
-                    told.push(at, What::SwitchesBegin { thread });
+                    let at = at.unwrap_or_else(clock::now).max(*last);
+                    hole(told, *last, at, lost);
+                    *last = at;
                 }
                 Record::Forked { .. } => found = Found::Birth,
                 Record::Hit { .. } | Record::Other => {}
             });
+            if room == Room::Full {
+                let now = clock::now();
+                moved.insert(thread, Now::Awake);
+                hole(told, *last, now, 0);
+                *last = now;
+            }
         }
         found
     }
 
     /// What the threads did since this was asked last.
     pub fn moves(&mut self) -> Moves<'_> {
-        Moves { followed: Some(&self.rings), moved: std::mem::take(&mut self.moved) }
+        Moves { followed: Some(&self.followed), moved: std::mem::take(&mut self.moved) }
     }
 
     /// Records a second of late: those that there were, while nobody is followed.
@@ -152,7 +264,7 @@ impl Switches {
         self.rate
     }
 
-    /// Keeps to the budget: where the purse is empty, nobody is followed for a while.
+    /// Keeps to the budget: before the purse is empty, nobody is followed for a while.
     pub fn govern(&mut self, now: MonoNs, purse: &mut Purse, told: &mut Merge, events: &mut Vec<Event>) {
         let records = std::mem::take(&mut self.unpaid);
         purse.pay(now, Expense::Records(records));
@@ -165,14 +277,18 @@ impl Switches {
             self.window = (now, 0);
         }
         match self.state {
-            State::Following(since) if records > 0 && purse.left(now) == Ns::ZERO => {
+            // The next look may bring as many again.
+            State::Following(since)
+                if records > 0 && purse.left(now).0 <= purse.costs().record.0.saturating_mul(records) =>
+            {
                 self.rate = self.rate.max(self.window.1.saturating_mul(Ns::SECOND.0) / length.0.max(WINDOW.0));
                 let _last = self.drain(told);
-                self.rings.clear();
-                for thread in self.tids.keys() {
-                    let what = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::TooCostly };
+                let now = clock::now();
+                for (thread, _) in self.followed.drain() {
+                    let what = What::SwitchesEnd { thread, why: SwitchesEnd::TooCostly };
                     events.push(Event { at: now, what });
                 }
+                self.due.clear();
                 if now.since(since) > PAUSES.1 {
                     self.pause = PAUSES.0;
                 }
@@ -181,10 +297,8 @@ impl Switches {
             }
             State::Pausing(until) if now >= until => {
                 self.state = State::Following(now);
-                let tids: Vec<(ThreadKey, Tid)> = self.tids.iter().map(|(thread, tid)| (*thread, *tid)).collect();
-                for (thread, tid) in tids {
-                    self.open(thread, tid, events);
-                }
+                self.due = self.tids.keys().copied().collect();
+                self.most = usize::MAX;
             }
             State::Following(_) | State::Pausing(_) => {}
         }
@@ -192,7 +306,7 @@ impl Switches {
 
     /// Tells that `dropped` events of those before `at` came to nobody: what follows is a new beginning.
     pub fn tell_a_hole(&self, at: MonoNs, dropped: u64, events: &mut Vec<Event>) {
-        for (n, thread) in self.rings.keys().enumerate() {
+        for (n, thread) in self.followed.keys().enumerate() {
             let records = if n == 0 { dropped } else { 0 };
             let end = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::Lost { records } };
             events.extend([end, What::SwitchesBegin { thread: *thread }].map(|what| Event { at, what }));
@@ -210,7 +324,7 @@ enum Now {
 /// What the threads did between two looks, as far as their switches are recorded.
 #[derive(Debug, Default)]
 pub struct Moves<'a> {
-    followed: Option<&'a HashMap<ThreadKey, Ring>>,
+    followed: Option<&'a HashMap<ThreadKey, Followed>>,
     moved: BTreeMap<ThreadKey, Now>,
 }
 

@@ -206,7 +206,7 @@ impl Watchpoints {
                         end(at, WindowEnd::Spent);
                     }
                 }
-                Record::Lost { records } => end(told.released(), WindowEnd::Lost { records }),
+                Record::Lost { records, .. } => end(told.released(), WindowEnd::Lost { records }),
                 Record::Forked { at, process: of, .. } if of == process.0 => {
                     found = Sighting::Birth;
                     end(at, WindowEnd::Birth);

@@ -26,6 +26,7 @@ use crate::model::lanes::{Holding, Lanes, Stretch};
 use crate::model::snapshot::{GilFigures, GilNow};
 use crate::model::thread::{Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
+use crate::model::told::Told;
 use crate::time::{MonoNs, Ns};
 
 /// The threads of the capture, by key.
@@ -173,6 +174,8 @@ pub struct Seen<'a> {
     pub woken: &'a [ThreadKey],
     /// Whether an instrument that may change it looks.
     pub scrutiny: Scrutiny,
+    /// Since when the switches of all threads of the process are told.
+    pub told: Told,
 }
 
 /// Two ticks that are bridged, and what counts happened between them.
@@ -346,7 +349,7 @@ impl GilAccount {
                 touched.sort_unstable();
                 touched.dedup();
                 let step = Step { last, tick, handoffs, interval };
-                self.follow(&step, &touched, seen, threads);
+                self.follow(&step, &touched, seen, threads, mine);
                 tick.waiters = self.count_waiters(&tick.sample);
                 let step = Step { tick, ..step };
                 let scrutiny = if self.exact.is_open() { Scrutiny::Close } else { seen.scrutiny };

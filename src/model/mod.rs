@@ -12,6 +12,7 @@ mod runs;
 pub mod snapshot;
 mod thread;
 pub mod timeline;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use crate::model::snapshot::{
     ThreadState,
 };
 use crate::model::thread::ThreadAccount;
+use crate::model::told::Told;
 use crate::time::{MonoNs, Ns};
 
 /// Ended threads of a process that are kept one by one.
@@ -79,6 +81,7 @@ struct ProcessAccount {
     ended_threads: usize,
     folded_threads: u64,
     switches: SwitchFigures,
+    told: Told,
     /// When they were given up last.
     given_up: MonoNs,
     /// Per core: time that ended threads which are no longer kept had held a GIL there.
@@ -163,6 +166,7 @@ impl Model {
                     ended_threads: 0,
                     folded_threads: 0,
                     switches: SwitchFigures::default(),
+                    told: Told::default(),
                     given_up: MonoNs(0),
                     folded_held: BTreeMap::new(),
                 });
@@ -199,9 +203,12 @@ impl Model {
                 }
             }
             What::ThreadFound { thread, info } if self.threads.len() < KEYS_KEPT => {
-                if let Some(process) = self.processes.get(&info.process) {
+                if let Some(process) = self.processes.get_mut(&info.process) {
                     let start = process.start;
-                    self.threads.entry(*thread).or_insert_with(|| ThreadAccount::new((**info).clone(), at, start));
+                    self.threads.entry(*thread).or_insert_with(|| {
+                        process.told.found(at);
+                        ThreadAccount::new((**info).clone(), at, start)
+                    });
                 }
             }
             What::ThreadNamed { thread, name } => {
@@ -223,6 +230,7 @@ impl Model {
                 };
                 if let Some(account) = self.gils.get_mut(&sample.gil) {
                     let process = account.process();
+                    let told = self.processes.get(&process).map_or(Told::default(), |p| p.told);
                     let interpreters = self.processes.get(&process).map(|p| &p.interpreters);
                     let takes_it = |t: &ThreadAccount| {
                         t.info.process == process
@@ -230,7 +238,7 @@ impl Model {
                                 interpreters.and_then(|all| all.get(i)).is_some_and(|gil| *gil == Some(sample.gil))
                             })
                     };
-                    let seen = Seen { read: &self.read, woken: &self.woken, scrutiny };
+                    let seen = Seen { read: &self.read, woken: &self.woken, scrutiny, told };
                     account.tick(at, *sample, self.interval, &mut self.threads, seen, &takes_it);
                     self.ticked = at;
                 }
@@ -270,11 +278,20 @@ impl Model {
                 if self.told.len() < KEYS_KEPT {
                     self.told.insert(*thread);
                 }
-                self.runs(*thread, |runs, _| runs.begin(at));
+                let ticked = self.ticked;
+                self.runs(*thread, |runs, process| {
+                    if runs.told_since().is_none() {
+                        process.told.begins(at, ticked);
+                    }
+                    runs.begin(at);
+                });
             }
             What::SwitchesEnd { thread, why } => {
                 self.told.remove(thread);
                 self.runs(*thread, |runs, process| {
+                    if runs.told_since().is_some() {
+                        process.told.ends();
+                    }
                     runs.end();
                     process.switches_end(*why, at);
                 });
@@ -321,12 +338,16 @@ impl Model {
         let Some(account) = self.threads.get_mut(&key).filter(|account| account.end.is_none()) else { return };
         account.end = Some(at);
         self.told.remove(&key);
+        let told = account.runs.told_since().is_some();
         let process = account.info.process;
         for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
             gil.thread_ended(key, account);
         }
         if let Some(process) = self.processes.get_mut(&process) {
             process.ended_threads += 1;
+            if !told {
+                process.told.begins(at, self.ticked);
+            }
         }
         self.fold_ended(process);
     }

@@ -167,8 +167,13 @@ impl Runs {
         })
     }
 
+    /// Whether its switches have been told from `since` on.
+    pub fn covers(&self, since: MonoNs) -> bool {
+        self.told.is_some_and(|told| told <= since)
+    }
+
     /// When the wait began in whose last sleep the thread is at `tick`, with time-outs every `interval`. At `last` it
-    /// did not wait. `None`: where it was at `tick` is not known.
+    /// did not wait. `None`: where it was since then is not known.
     pub fn wait_began(&self, last: MonoNs, tick: MonoNs, interval: Ns) -> Option<MonoNs> {
         match self.current {
             Current::Unknown => return None,
@@ -183,16 +188,20 @@ impl Runs {
             let Some(slept) = spell.to else { break };
             let timed_out = newer.from.since(slept) + EARLY >= interval;
             if newer.is_a_take() || !timed_out || slept < last {
-                break;
+                return Some(began);
             }
             (began, newer) = (slept, spell);
         }
-        Some(began)
+        // What came before was not told, and may have been part of the wait.
+        (self.covers(last) || newer.is_a_take()).then_some(began)
     }
 
     /// When the wait ended that began at `began` and went on at `last`, for a thread that no longer waits at `tick`:
     /// when it woke up to take the GIL, which was not let go of before `released`.
     pub fn wait_ended(&self, began: MonoNs, last: MonoNs, released: MonoNs, tick: MonoNs) -> Option<MonoNs> {
+        if !self.covers(last) {
+            return None;
+        }
         let mut woke: Option<Spell> = None;
         for spell in self.spells(tick) {
             if spell.from <= began || spell.to.is_some_and(|to| to < last) {
@@ -216,6 +225,9 @@ impl Runs {
 
     /// Its first spell that ended between two instants, by falling asleep.
     pub fn first_to_end(&self, after: MonoNs, until: MonoNs) -> Option<Spell> {
+        if !self.covers(after) {
+            return None;
+        }
         self.spells(until)
             .take_while(|spell| spell.to.is_none_or(|to| to > after))
             .filter(|spell| spell.to.is_some())

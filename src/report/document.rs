@@ -84,6 +84,8 @@ pub(super) struct Capture {
     pub failed_reads: u64,
     pub torn_reads: u64,
     pub lost_records: u64,
+    pub followed_threads: Option<usize>,
+    pub living_threads: Option<usize>,
     pub dropped_events: u64,
     pub resyncs: u64,
     pub windows: u64,

@@ -168,6 +168,8 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
         failed_reads: health.failed_reads,
         torn_reads: health.torn_reads,
         lost_records: capture.switches.map_or(0, |switches| switches.lost),
+        followed_threads: capture.switches.map(|switches| switches.followed),
+        living_threads: capture.switches.map(|switches| switches.threads),
         dropped_events: health.dropped_events,
         resyncs: capture.exact.map_or(0, |exact| exact.resyncs),
         windows: capture.exact.map_or(0, |exact| exact.windows),

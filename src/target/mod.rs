@@ -11,7 +11,7 @@
 mod attach;
 mod c_library;
 pub mod clock;
-mod descriptors;
+pub(crate) mod descriptors;
 mod elf;
 mod error;
 mod family;

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::event::{Address, Cpu, Pid, Switches, Tid, Usage};
 use crate::target::clock;
-use crate::target::descriptors;
+use crate::target::descriptors::{self, Kept};
 use crate::time::{MonoNs, Ns};
 
 /// futex(2) in the kernel's table of system calls.
@@ -199,7 +199,7 @@ fn read<'a>(kept: &mut Option<File>, which: (Pid, Tid, &str), buffer: &'a mut [u
             let file = File::open(path(which))?;
             let length = file.read_at(buffer, 0)?;
             // The last file descriptors are left to whoever needs them more: sampling goes on, at a price.
-            *kept = descriptors::may_stay_open(&file).then_some(file);
+            *kept = descriptors::may_stay_open(&file, Kept::ForSpeed).then_some(file);
             length
         }
     };

@@ -1,12 +1,15 @@
 //! The kernel's switch records of a simulated GIL, and what the model makes of them beside samples: waits that are right
 //! one by one, where samples alone give shares.
 
-use gilscope::event::{Cpu, Departure, Event, SwitchesEnd, ThreadKey, What};
+use gilscope::event::{
+    CaptureInfo, Cpu, Departure, DropRequest, Event, GilKey, GilSample, Hold, InterpreterId, Mode, ProcessKey, Role,
+    SwitchesEnd, ThreadInfo, ThreadKey, Tid, What,
+};
 use gilscope::model::Model;
 use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
 use gilscope::time::{MonoNs, Ns};
 
-use crate::sampling::{ORIGIN, Sampling};
+use crate::sampling::{ORIGIN, Sampling, info, target};
 use crate::simulator::{Script, State, Step, Truth, World};
 
 /// From waking up to being asleep on the GIL, or to having taken it.
@@ -208,4 +211,133 @@ fn lost_records_cost_precision_and_nothing_else() {
     let longest = truth.waits.iter().map(|wait| wait.length()).max().unwrap();
     let Some(Length::Known(Ns(seen))) = waits(&snapshot).max() else { panic!("no longest wait") };
     assert!(seen <= longest + 2_000_000, "{seen}, in truth at most {longest}");
+}
+
+/// The regimes, each as it is told when the switches of some threads are not followed.
+fn half_followed(unfollowed: impl Fn(usize, MonoNs) -> bool) -> Vec<(&'static str, Truth, Snapshot)> {
+    let told = |events: Vec<Event>| -> Vec<Event> {
+        events
+            .into_iter()
+            .filter_map(|event| match event.what {
+                What::CaptureStarted(info) => {
+                    let what = What::CaptureStarted(Box::new(CaptureInfo { mode: Mode::Fused, ..*info }));
+                    Some(Event { what, ..event })
+                }
+                What::SwitchesBegin { thread } if unfollowed(thread.0 as usize, event.at) => {
+                    let what = What::SwitchesEnd { thread, why: SwitchesEnd::Refused };
+                    Some(Event { what, ..event })
+                }
+                What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. }
+                    if unfollowed(thread.0 as usize, event.at) =>
+                {
+                    None
+                }
+                _ => Some(event),
+            })
+            .collect()
+    };
+    let look = |truth: &Truth| told(fused(&Sampling::at(Ns::MILLISECOND, 7), truth));
+    worlds()
+        .into_iter()
+        .map(|(name, truth)| (name, snapshot(&look(&truth)), truth))
+        .map(|(n, s, t)| (n, t, s))
+        .collect()
+}
+
+/// Held to what samples alone could tell: shares and totals are right, and no wait is made up.
+#[track_caller]
+fn nothing_is_wrong(name: &str, truth: &Truth, snapshot: &Snapshot) {
+    let seen = waits(snapshot);
+    let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+    let off = (seen.total.0 as f64 - total as f64) / total as f64;
+    assert!(off.abs() <= 0.03, "{name}: the total is off by {off}");
+    let longest = truth.waits.iter().map(|wait| wait.length()).max().unwrap();
+    let Some(Length::Known(Ns(most))) = seen.max() else { panic!("{name}: no longest wait") };
+    // Two waits with a short hold between may look like one to samples, if the records do not tell.
+    assert!(most <= 2 * longest + 2_000_000, "{name}: {most}, in truth at most {longest}");
+    let real = truth.waits.len() as f64;
+    assert!((seen.count() as f64) <= real * 1.02 + 2.0, "{name}: {} waits, in truth {real}", seen.count());
+}
+
+#[test]
+fn one_thread_that_is_not_followed_costs_precision_and_nothing_else() {
+    for without in 0..3 {
+        for (name, truth, snapshot) in half_followed(|thread, _| thread == without) {
+            nothing_is_wrong(&format!("{name} without thread {without}"), &truth, &snapshot);
+            let figures = snapshot.processes[0].capture.switches.expect("a fused capture");
+            assert_eq!(figures.followed, figures.threads - usize::from(without < figures.threads), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_single_thread_that_is_followed_gets_no_waits_of_others() {
+    for only in 0..3 {
+        for (name, truth, snapshot) in half_followed(|thread, _| thread != only) {
+            nothing_is_wrong(&format!("{name} with thread {only} alone"), &truth, &snapshot);
+            for (n, thread) in snapshot.processes[0].threads.iter().enumerate() {
+                let real = truth.waits_of(n).iter().sum::<u64>() as f64;
+                let seen = thread.waits.total.0 as f64;
+                assert!(seen <= real * 1.04 + 10_000_000.0, "{name}, thread {n}: {seen}, in truth {real}");
+            }
+        }
+    }
+}
+
+/// The holder lets go, and while one thread takes the GIL another wakes up by chance, out of a sleep of its own.
+fn a_take_and_a_chance(taker: Told) -> Snapshot {
+    let at = |us: u64| MonoNs(ORIGIN + us * 1_000);
+    let (process, gil) = (ProcessKey(0), GilKey(0));
+    let (holder, sleeper, other) = (ThreadKey(0), ThreadKey(1), ThreadKey(2));
+    let mut events: Vec<(u64, What)> = vec![
+        (0, What::CaptureStarted(Box::new(CaptureInfo { mode: Mode::Fused, ..info(Ns::MILLISECOND) }))),
+        (0, What::ProcessFound { process, info: Box::new(target()) }),
+        (0, What::GilFound { gil, process, switch_interval: ms(5) }),
+        (0, What::InterpreterFound { process, interpreter: InterpreterId(0), gil: Some(gil) }),
+    ];
+    for thread in [holder, sleeper, other] {
+        let tid = Some(Tid(100 + thread.0));
+        let info = ThreadInfo { process, tid, name: String::new(), role: Role::Python, started: at(0) };
+        events.push((0, What::ThreadFound { thread, info: Box::new(info) }));
+        events.push((0, What::ThreadJoined { thread, interpreter: InterpreterId(0) }));
+        if thread != other || taker == Told::Yes {
+            events.push((1, What::SwitchesBegin { thread }));
+        }
+    }
+    let sample = |thread, switch_number| {
+        let hold = Hold::By { thread, placement: None };
+        What::GilSample(GilSample { gil, hold, switch_number, waiters: Some(0), drop_request: DropRequest::Unknown })
+    };
+    let run = |thread, from, to| {
+        [(from, What::SwitchedIn { thread, cpu: Cpu(0) }), (to, What::SwitchedOut { thread, how: Departure::Asleep })]
+    };
+    events.extend([(1_000, sample(holder, 1)), (2_000, sample(holder, 1))]);
+    events.extend(run(holder, 1_500, 2_500));
+    events.extend(run(sleeper, 2_050, 2_060));
+    events.push((2_530, What::SwitchedIn { thread: sleeper, cpu: Cpu(1) }));
+    if taker == Told::Yes {
+        // It was asleep before the GIL was held, and on a core first.
+        events.extend(run(other, 2_100, 2_110));
+        events.push((2_505, What::SwitchedIn { thread: other, cpu: Cpu(0) }));
+    }
+    events.push((3_000, sample(other, 2)));
+    let mut events: Vec<Event> = events.into_iter().map(|(us, what)| Event { at: at(us), what }).collect();
+    events.sort_by_key(|event| event.at);
+    snapshot(&events)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Yes,
+    No,
+}
+
+#[test]
+fn who_wakes_up_by_chance_has_not_waited_for_what_an_unfollowed_thread_took() {
+    let waits_of = |taker| {
+        let snapshot = a_take_and_a_chance(taker);
+        snapshot.processes[0].threads.iter().map(|thread| thread.waits.count()).collect::<Vec<_>>()
+    };
+    assert_eq!(waits_of(Told::Yes), [0, 0, 1], "the taker was told of, and was first");
+    assert_eq!(waits_of(Told::No), [0, 0, 0]);
 }

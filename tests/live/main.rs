@@ -19,9 +19,11 @@ mod dashboard;
 
 mod doctor;
 mod exact;
+mod fallback;
 mod fused;
 mod observed;
 mod recorded;
+mod scale;
 mod target;
 mod target_errors;
 mod truth;

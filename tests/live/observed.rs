@@ -39,14 +39,14 @@ fn parse(ended: &Ended) -> Value {
 /// A scenario observed: gilscope's process entry, and the truth within its capture.
 pub struct Observed {
     pub process: Value,
-    stamps: Truth,
-    window: Range<u64>,
+    pub stamps: Truth,
+    pub window: Range<u64>,
 }
 
 /// Where so many of the looks came late twice, the machine had no core to look from: nothing can be said of it.
 const TOO_LATE: f64 = 0.2;
 
-fn observe(python: &Python, scenario: &str, arguments: &[&str], seconds: f64) -> Option<Observed> {
+pub fn observe(python: &Python, scenario: &str, arguments: &[&str], seconds: f64) -> Option<Observed> {
     let first = observe_once(python, scenario, arguments, seconds)?;
     if first.late() <= TOO_LATE {
         return Some(first);
@@ -88,7 +88,7 @@ pub fn on_each(scenario: &str, seconds: f64, check: impl Fn(&Observed, &TruthFig
 }
 
 /// As [`on_each`], on the newest interpreter only.
-fn on_one(scenario: &str, arguments: &[&str], seconds: f64, check: impl Fn(&Observed, &TruthFigures)) {
+pub fn on_one(scenario: &str, arguments: &[&str], seconds: f64, check: impl Fn(&Observed, &TruthFigures)) {
     let _alone = alone();
     let observed = pythons_with_gil()
         .into_iter()
@@ -109,7 +109,7 @@ impl Observed {
         &self.process["interpreters"][0]["gil"]
     }
 
-    fn gil_share(&self, name: &str) -> f64 {
+    pub fn gil_share(&self, name: &str) -> f64 {
         self.gil()[name].as_f64().unwrap_or_else(|| panic!("{name} in {}", self.gil()))
     }
 
@@ -139,7 +139,7 @@ impl Observed {
     /// By how much a share may differ: what is seen at the instants looked at, and nothing at those missed.
     ///
     /// 3,000 looks at random instants at states that last a few looks each err by about half a point.
-    fn bound(&self, points: f64) -> f64 {
+    pub fn bound(&self, points: f64) -> f64 {
         points / 100.0 + 0.5 * self.late()
     }
 
@@ -166,7 +166,7 @@ impl Observed {
     }
 
     /// Every state adds up to the thread's life, as the contract says.
-    fn states_add_up(&self) {
+    pub fn states_add_up(&self) {
         for thread in self.process["threads"].as_array().expect("threads") {
             let sum: u64 = thread["states_ns"].as_object().expect("states").values().filter_map(Value::as_u64).sum();
             let end = thread["end_ns"].as_u64();
@@ -180,7 +180,7 @@ impl Observed {
 }
 
 #[track_caller]
-fn near(seen: f64, truth: f64, tolerance: f64, what: &str) {
+pub fn near(seen: f64, truth: f64, tolerance: f64, what: &str) {
     assert!((seen - truth).abs() <= tolerance, "{what}: {seen:.4}, in truth {truth:.4} (may differ by {tolerance})");
 }
 

@@ -102,6 +102,11 @@ impl Child {
         }
     }
 
+    /// A line of its stdout that has come already.
+    pub fn try_line(&mut self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     /// Waits for a line whose first word is `ready`; gives the words after it.
     ///
     /// # Panics

@@ -1,9 +1,10 @@
-"""Sub-interpreters with GILs of their own (CPython 3.12 on), each kept busy by one thread."""
+"""Sub-interpreters with GILs of their own (CPython 3.12 on), each kept busy by one thread. The argument: how many; 2 if
+not given."""
 
 import sys
 import threading
 
-from harness import EXTENSION, SECONDS, play
+from harness import ARGUMENTS, EXTENSION, SECONDS, play
 
 if sys.version_info >= (3, 13):
     import _interpreters as interpreters
@@ -36,6 +37,6 @@ def inside(name, seed):
 play(
     [
         threading.Thread(name=name, target=inside, args=(name, seed))
-        for seed, name in enumerate(("tenant-1", "tenant-2"), 1)
+        for seed, name in enumerate(["tenant-%d" % (i + 1) for i in range(int(ARGUMENTS[0]) if ARGUMENTS else 2)], 1)
     ]
 )

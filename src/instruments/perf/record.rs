@@ -39,6 +39,8 @@ pub enum Record {
     },
     /// Records that the ring had no room for.
     Lost {
+        /// When there was room again, if it tells.
+        at: Option<MonoNs>,
         /// How many.
         records: u64,
     },
@@ -94,8 +96,10 @@ pub fn parse(record: &[u8]) -> Record {
             let at = MonoNs(u64_at(HEADER + 16)?);
             Some(Record::Forked { at, process: u32_at(HEADER)?, tid: Tid(u32_at(HEADER + 8)?) })
         })(),
-        // id, lost.
-        Some(sys::PERF_RECORD_LOST) => u64_at(HEADER + 8).map(|records| Record::Lost { records }),
+        // id, lost; then `sample_id` as of the record that found room.
+        Some(sys::PERF_RECORD_LOST) => {
+            u64_at(HEADER + 8).map(|records| Record::Lost { at: u64_at(HEADER + 16).map(MonoNs), records })
+        }
         _ => None,
     };
     parsed.unwrap_or(Record::Other)
@@ -141,7 +145,8 @@ mod tests {
                 bytes(9, 0, &[0x401_000, 77, 0x7f00_0010, 3]),
                 Record::Hit { at: MonoNs(77), cpu: Cpu(3), address: Address(0x7f00_0010), ip: Address(0x401_000) },
             ),
-            (bytes(2, 0, &[1, 40]), Record::Lost { records: 40 }),
+            (bytes(2, 0, &[1, 40]), Record::Lost { at: None, records: 40 }),
+            (bytes(2, 0, &[1, 40, 77, 3]), Record::Lost { at: Some(MonoNs(77)), records: 40 }),
             (bytes(4, 0, &[1, 2, 3]), Record::Other),
             (bytes(14, 0, &[]), Record::Other),
         ] {

@@ -11,6 +11,7 @@ use std::io;
 use std::path::Path;
 
 use crate::event::{Address, Tid};
+use crate::target::descriptors::{self, Kept};
 
 use super::{Ring, switch_records, task_records, watchpoint};
 
@@ -82,6 +83,9 @@ pub enum Attempt {
 /// With the reason.
 pub fn try_switch_records(tid: Tid) -> Result<(), Refusal> {
     let event = switch_records(tid).map_err(|error| Refusal::look_around(Attempt::Event, &error))?;
+    if !descriptors::may_stay_open(&event, Kept::ForLack) {
+        return Err(Refusal { why: Why::Descriptors, place: Place::here() });
+    }
     Ring::map(event, 1).map(drop).map_err(|error| Refusal::look_around(Attempt::Ring, &error))
 }
 

@@ -10,6 +10,18 @@ use perf_event_open_sys::bindings as sys;
 
 use super::record::{self, HEADER, Record};
 
+/// The longest record that events of switches and tasks make: of a birth, 56 bytes.
+const LONGEST_RECORD: usize = 64;
+
+/// Whether a ring had room for another record when it was emptied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// It had.
+    Left,
+    /// It had not: some may be missing, of which the kernel tells with the next that finds room, if one ever comes.
+    Full,
+}
+
 /// An event and the ring mapped to it. Closing it takes both from the kernel.
 #[derive(Debug)]
 pub struct Ring {
@@ -51,8 +63,13 @@ impl Ring {
     }
 
     /// Takes all records that are there, the oldest first. A ring that makes no sense is emptied and tells of a loss.
-    pub fn drain(&mut self, mut each: impl FnMut(Record)) {
+    /// Says whether there was room for more.
+    pub fn drain(&mut self, mut each: impl FnMut(Record)) -> Room {
         let head = self.head();
+        if head == self.tail {
+            return Room::Left;
+        }
+        let used = usize::try_from(head.saturating_sub(self.tail)).unwrap_or(usize::MAX);
         // The records must not be read before the head that says they are there.
         fence(Ordering::Acquire);
         let mut buffer = [0u8; 64];
@@ -61,7 +78,7 @@ impl Ring {
             self.copy(self.tail, &mut header);
             let there = usize::try_from(head - self.tail).unwrap_or(usize::MAX);
             let Some(length) = record::length(header).filter(|length| *length <= there.min(self.size)) else {
-                each(Record::Lost { records: 1 });
+                each(Record::Lost { at: None, records: 1 });
                 self.tail = head;
                 break;
             };
@@ -72,6 +89,7 @@ impl Ring {
             self.tail += length as u64;
         }
         self.release();
+        if used.saturating_add(LONGEST_RECORD) > self.size { Room::Full } else { Room::Left }
     }
 
     fn counter(&self, offset: usize) -> &AtomicU64 {
@@ -184,13 +202,13 @@ mod tests {
         let mut lost = 0;
         let mut count = |record| match record {
             Record::Switch { .. } => recorded += 1,
-            Record::Lost { records } => lost += records,
+            Record::Lost { records, .. } => lost += records,
             _ => {}
         };
-        sleeper.2.drain(&mut count);
+        assert_eq!(sleeper.2.drain(&mut count), Room::Full);
         // The kernel tells of the loss with the next record that finds room.
         naps(&sleeper, 1);
-        sleeper.2.drain(&mut count);
+        assert_eq!(sleeper.2.drain(&mut count), Room::Left);
         assert!((100..=200).contains(&recorded), "a page holds 170 records: {recorded}");
         assert!(recorded + lost >= 800, "{recorded} and {lost} lost");
     }

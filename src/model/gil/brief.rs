@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{GilAccount, Step, Threads};
+use super::{GilAccount, Seen, Step, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::{Sleep, Spell};
-use crate::model::thread::Standing;
+use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
 
 /// Whoever lets go of the GIL while somebody waits wakes that thread, and goes to sleep itself soon after: in
@@ -28,20 +28,27 @@ impl GilAccount {
     ///
     /// Followed from hand to hand: whoever holds the GIL lets go of it when it falls asleep, and who wakes up just then
     /// after a sleep that had begun before has waited for it. CPython's count says how many handoffs there were.
+    /// Where the switches of one thread are not told it may have been the taker, whoever else woke up just then, so
+    /// that nothing follows. `mine` tells whether a thread takes this GIL.
     pub(super) fn brief_waits(
         &self,
         step: &Step,
-        woken: &[ThreadKey],
+        seen: Seen<'_>,
         threads: &Threads,
+        mine: &dyn Fn(&ThreadAccount) -> bool,
     ) -> BTreeMap<ThreadKey, Brief> {
         let mut found = BTreeMap::new();
+        let woken = seen.woken;
+        if !seen.told.covers(step.last.at) {
+            return found;
+        }
         let in_hand = step.last.is_held() || step.last.sample.waiters.is_some_and(|waiters| waiters > 0);
         let Some(mut holder) = step.last.holder().or(self.owner).filter(|_| in_hand && step.handoffs > 0) else {
             return found;
         };
         let mut sleeps: BTreeMap<ThreadKey, Vec<(Sleep, Spell)>> = BTreeMap::new();
         for key in woken {
-            if let Some(thread) = threads.get(key).filter(|thread| thread.info.process == self.process) {
+            if let Some(thread) = threads.get(key).filter(|thread| mine(thread)) {
                 sleeps.entry(*key).or_insert_with(|| {
                     let mut own: Vec<_> = thread.runs.sleeps(self.before_last, step.tick.at).collect();
                     own.reverse();

@@ -31,9 +31,16 @@ struct Hint {
 
 impl GilAccount {
     /// Moves every thread concerned from how it stood to how it stands.
-    pub(super) fn follow(&mut self, step: &Step, touched: &[ThreadKey], seen: Seen<'_>, threads: &mut Threads) {
+    pub(super) fn follow(
+        &mut self,
+        step: &Step,
+        touched: &[ThreadKey],
+        seen: Seen<'_>,
+        threads: &mut Threads,
+        mine: &dyn Fn(&ThreadAccount) -> bool,
+    ) {
         let read = seen.read;
-        let brief = self.brief_waits(step, seen.woken, threads);
+        let brief = self.brief_waits(step, seen, threads, mine);
         if step.handoffs == 1
             && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
             && from != to

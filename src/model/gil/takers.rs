@@ -51,9 +51,7 @@ impl GilAccount {
             })
             .collect();
         spells.sort_unstable_by_key(|(on_core, key, _)| std::cmp::Reverse((*on_core, *key)));
-        let told = |key: &ThreadKey| {
-            threads.get(key).and_then(|t| t.runs.told_since()).is_some_and(|since| since <= step.last.at)
-        };
+        let told = |key: &ThreadKey| threads.get(key).is_some_and(|thread| thread.runs.covers(step.last.at));
         let mut ran: Vec<(Ns, ThreadKey)> = read
             .iter()
             .filter(|key| !told(key))
