@@ -8,7 +8,7 @@ use crate::dashboard::rows::{Row, Sort, place, rows};
 use crate::dashboard::state::{Focus, Panel, State, Whose, Window};
 use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
 use crate::model::lanes::Lanes;
-use crate::model::snapshot::{Distribution, ExactFigures, GilFigures, ProcessFigures, SwitchFigures};
+use crate::model::snapshot::{Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, SwitchFigures};
 use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
@@ -137,6 +137,8 @@ pub struct Looks {
     pub exact: Option<ExactFigures>,
     /// Share of the target's time that observing has cost it, estimated; `None`: nothing that it pays for.
     pub overhead: Option<f64>,
+    /// What the instruments change in what they watch.
+    pub perturbation: Option<Perturbation>,
 }
 
 /// The thread table.
@@ -360,6 +362,7 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
             switches: capture.switches,
             exact: capture.exact,
             overhead: capture.overhead(),
+            perturbation: capture.perturbation,
         }),
         notices,
     }

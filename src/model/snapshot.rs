@@ -118,6 +118,14 @@ pub struct Perturbation {
     pub compared: (Ns, Ns),
 }
 
+impl Perturbation {
+    /// Whether what is watched is another program than the one that runs unwatched: more than chance makes of a second
+    /// of each.
+    pub fn is_large(&self) -> bool {
+        [self.contention, self.handoffs].into_iter().flatten().any(|ratio| !(0.75..=1.33).contains(&ratio))
+    }
+}
+
 impl CaptureFigures {
     /// Share of the target's time that observing has cost it; `None`: nothing that it pays for was used.
     pub fn overhead(&self) -> Option<f64> {

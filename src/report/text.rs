@@ -328,9 +328,8 @@ impl Page<'_> {
             self.row("its cost", Style::Plain, &parts);
         }
         if let Some(perturbation) = &capture.perturbation {
-            let (parts, large) = changed(perturbation);
-            self.row("it changes", Style::Plain, &parts);
-            if large && capture.exact.is_some() {
+            self.row("it changes", Style::Plain, &changed(perturbation));
+            if perturbation.is_large() && capture.exact.is_some() {
                 let warning = "The microscope shows another program than the one that runs unwatched: believe its \
                                durations, not that they are the program's.";
                 for line in paint::wrap(warning, self.width.saturating_sub(LABEL + 2)) {
@@ -399,16 +398,13 @@ fn cost(capture: &CaptureFigures) -> Option<Vec<String>> {
     Some(parts)
 }
 
-/// What looking changes, and whether that is much.
-fn changed(perturbation: &Perturbation) -> (Vec<String>, bool) {
-    let ratio = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite());
-    let much = |r: Option<f64>| ratio(r).is_some_and(|ratio| !(0.75..=1.33).contains(&ratio));
-    let show = |what: &str, r: Option<f64>| match ratio(r) {
+/// What looking changes.
+fn changed(perturbation: &Perturbation) -> Vec<String> {
+    let show = |what: &str, ratio: Option<f64>| match ratio.filter(|ratio| ratio.is_finite()) {
         Some(ratio) => format!("{what} x{ratio:.2}"),
         None => format!("{what}: none to compare"),
     };
-    let parts = vec![show("contention", perturbation.contention), show("handoffs a second", perturbation.handoffs)];
-    (parts, much(perturbation.contention) || much(perturbation.handoffs))
+    vec![show("contention", perturbation.contention), show("handoffs a second", perturbation.handoffs)]
 }
 
 fn percent(share: Option<f64>) -> String {

@@ -154,11 +154,19 @@ fn observed(looks: &Looks, gil: Option<&GilView>, theme: Theme, area: Rect, buff
         _ => "sampled",
     };
     let mut pieces = vec![(format!("{mode}, {rate}"), warn_if(slow))];
+    if let Some(changes) = looks.perturbation.filter(|changes| looks.exact.is_some() && changes.is_large()) {
+        let times = |ratio: Option<f64>| ratio.map_or("?".to_owned(), |ratio| format!("x{ratio:.1}"));
+        let (contention, handoffs) = (times(changes.contention), times(changes.handoffs));
+        pieces.push((format!("watching changes it: contention {contention}, handoffs {handoffs}"), Tone::Warn));
+    }
     if costly {
         pieces.push((format!("slowed to {asked:.0} by cost"), Tone::Warn));
     }
     if let Some(switches) = looks.switches.filter(|switches| switches.followed < switches.threads) {
         pieces.push((format!("switches of {}/{}", switches.followed, switches.threads), Tone::Warn));
+    }
+    if let Some(exact) = looks.exact.filter(|exact| exact.takes > 0) {
+        pieces.push((format!("in windows {}", units::percent(exact.coverage)), Tone::Faint));
     }
     pieces.push((format!("covered {}", units::percent(looks.coverage)), warn_if(looks.coverage < 0.95)));
     if let Some(overhead) = looks.overhead {
