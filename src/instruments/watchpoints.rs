@@ -38,6 +38,8 @@ const COMPARABLE: u64 = 100;
 const TURN: Ns = Ns(400_000_000);
 /// The time after which a refused window is tried again; each time twice as long.
 const RETRIES: (Ns, Ns) = (Ns(500_000_000), Ns(30_000_000_000));
+/// Arming may take one part in so many of gilscope's time.
+const REST: u64 = 25;
 /// The time after which a window is tried again where a thread was there that is not known yet.
 const BRIEF: Ns = Ns(1_000_000);
 
@@ -73,6 +75,8 @@ pub struct Watchpoints {
     turn: usize,
     /// Until when windows follow one another without a pause.
     stretch: MonoNs,
+    /// Before it, arming again would take more than its share of gilscope's own time.
+    rested: MonoNs,
     retry: Ns,
     refused: Option<(GilKey, Refusal)>,
     random: fastrand::Rng,
@@ -148,6 +152,7 @@ impl Watchpoints {
             state: State::Closed(now + PAUSE),
             turn: 0,
             stretch: now + PAUSE + STRETCH,
+            rested: now,
             retry: RETRIES.0,
             refused: None,
             random: fastrand::Rng::with_seed(now.0),
@@ -304,7 +309,11 @@ impl Watchpoints {
                 return Sighting::Hits;
             }
         };
-        match self.arm_all(&words, &credit, process, purse) {
+        let began = clock::thread_cpu();
+        let armed = self.arm_all(&words, &credit, process, purse);
+        // Where there are so many threads that this takes long, looking would come too short.
+        self.rested = now + Ns(clock::thread_cpu().saturating_sub(began).0.saturating_mul(REST));
+        match armed {
             Ok(since) => {
                 (self.retry, self.refused) = (RETRIES.0, None);
                 if now >= self.stretch {
@@ -382,7 +391,7 @@ impl Watchpoints {
             from = now + about(PAUSE, self.random.f64());
             self.stretch = from + about(STRETCH, self.random.f64());
         }
-        self.state = State::Closed(from);
+        self.state = State::Closed(from.max(self.rested));
     }
 
     fn disarm(&mut self) {

@@ -12,6 +12,9 @@ use crate::time::{MonoNs, Ns};
 /// half falls into it.
 const DISTORTED: u64 = 20;
 
+/// Forced drops are told where one handoff in so many at most is undecided.
+const DECIDED: u64 = 33;
+
 /// The windows on the GILs of a process.
 pub struct Exactness<'a> {
     gils: Vec<&'a GilAccount>,
@@ -47,7 +50,7 @@ impl<'a> Exactness<'a> {
             takes: totals.takes,
             handoffs: totals.handoffs,
             cross_core_handoffs: totals.cross_core,
-            forced_handoffs: totals.forced,
+            forced_handoffs: (totals.undecided <= totals.handoffs / DECIDED).then_some(totals.forced),
             refused: self.gils.iter().find_map(|gil| gil.refused()),
         }
     }

@@ -100,8 +100,8 @@ pub struct ExactFigures {
     pub handoffs: u64,
     /// Of those, on another core.
     pub cross_core_handoffs: u64,
-    /// Drops at a request, by a thread that wanted the GIL back at once.
-    pub forced_handoffs: u64,
+    /// Drops at a request, by a thread that wanted the GIL back at once; `None`: too many are undecided.
+    pub forced_handoffs: Option<u64>,
     /// Why there can be no window at present.
     pub refused: Option<Refusal>,
 }

@@ -365,7 +365,7 @@ fn windows_observed(exact: &ExactFigures) -> Vec<String> {
         format!("{} windows", units::count(exact.windows)),
         format!("{} of the time", percent(Some(exact.coverage))),
         format!("{} takes", units::count(exact.takes)),
-        format!("{} forced drops", units::count(exact.forced_handoffs)),
+        format!("{} forced drops", exact.forced_handoffs.map_or("?".to_owned(), units::count)),
     ];
     if exact.resyncs > 0 {
         parts.push(format!("{} resyncs", units::count(exact.resyncs)));

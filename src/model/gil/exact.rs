@@ -61,6 +61,7 @@ pub struct Exact {
     handoffs: u64,
     cross_core: u64,
     forced: u64,
+    undecided: u64,
     holds: Intervals,
     waits: Intervals,
     drop_latency: Intervals,
@@ -159,6 +160,7 @@ impl Default for Exact {
             handoffs: 0,
             cross_core: 0,
             forced: 0,
+            undecided: 0,
             holds: Intervals::new(Grain::Fine),
             waits: Intervals::new(Grain::Fine),
             drop_latency: Intervals::new(Grain::Fine),
@@ -184,6 +186,8 @@ pub struct Totals {
     pub cross_core: u64,
     /// Drops at a request by a thread that wanted the GIL back at once.
     pub forced: u64,
+    /// Drops at a request of which is not known what the thread did next.
+    pub undecided: u64,
 }
 
 impl std::ops::AddAssign for Totals {
@@ -195,6 +199,7 @@ impl std::ops::AddAssign for Totals {
         self.handoffs += other.handoffs;
         self.cross_core += other.cross_core;
         self.forced += other.forced;
+        self.undecided += other.undecided;
     }
 }
 
@@ -219,6 +224,7 @@ impl Exact {
             handoffs: self.handoffs,
             cross_core: self.cross_core,
             forced: self.forced,
+            undecided: self.undecided,
         }
     }
 
@@ -466,10 +472,11 @@ impl Exact {
         match (drop.how, drop.taken) {
             (Dropped::AtRequest, Some(taken)) => {
                 let at_once = match meanwhile(hit.thread, [drop.at, taken, hit.at]) {
-                    Some(doings) => doings.on_core <= AT_ONCE_ON_CORE && doings.slept <= ON_A_MUTEX,
-                    None => hit.at.since(taken) <= AT_ONCE,
+                    Some(doings) => Some(doings.on_core <= AT_ONCE_ON_CORE && doings.slept <= ON_A_MUTEX),
+                    None => (hit.at.since(taken) <= AT_ONCE).then_some(true),
                 };
-                self.forced += u64::from(at_once);
+                self.forced += u64::from(at_once == Some(true));
+                self.undecided += u64::from(at_once.is_none());
             }
             (Dropped::Unasked, _) if hit.at.since(drop.at) <= NEEDLESS => {
                 if let Some(own) = self.threads.get_mut(&hit.thread) {
