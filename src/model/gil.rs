@@ -9,6 +9,7 @@
 mod brief;
 pub mod exact;
 mod follow;
+mod handoffs;
 pub mod perturbed;
 mod sites;
 mod takers;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
 
 use crate::model::gil::exact::{Doings, Exact, Hit};
+use crate::model::gil::handoffs::Handoffs;
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
 use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
@@ -84,6 +86,9 @@ pub struct GilAccount {
     samples: u64,
     handoffs_seen: u64,
     handoffs_counted: u64,
+    /// No handoff since then, at the latest.
+    tenure: MonoNs,
+    followed: Handoffs,
     waits: Intervals,
     holds: Intervals,
     history: Arc<Timeline>,
@@ -221,6 +226,8 @@ impl GilAccount {
             samples: 0,
             handoffs_seen: 0,
             handoffs_counted: 0,
+            tenure: found,
+            followed: Handoffs::default(),
             waits: Intervals::new(Grain::Fine),
             holds: Intervals::new(Grain::Fine),
             history: Arc::default(),
@@ -358,6 +365,8 @@ impl GilAccount {
             }
             None => {
                 if let Some(last) = self.last {
+                    self.followed.miss(handoffs, at.since(last.at), self.switch_interval);
+                    self.tenure = at;
                     self.cut_all(last.at, touched, threads);
                     for thread in threads.values_mut().filter(|t| t.end.is_none() && mine(t)) {
                         thread.gap(last.at, at);
@@ -574,8 +583,9 @@ impl GilAccount {
             max_waiters: self.max_waiters,
             lost: self.lost,
             handoffs: self.handoffs_counted,
-            forced_handoffs: None,
-            cross_core_handoffs: None,
+            forced_handoffs: self.followed.forced(),
+            unclear_handoffs: self.followed.unclear(),
+            cross_core_handoffs: self.followed.cross_core(self.handoffs_counted),
             drop_latency: exact.map(|[_, _, latency]| latency.exact(distortion)),
             waits: match exact {
                 Some([_, waits, _]) => waits.exact(distortion),

@@ -29,7 +29,7 @@ use crate::model::snapshot::{
     CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, Source, SwitchFigures, ThreadFigures,
     ThreadState,
 };
-use crate::model::thread::ThreadAccount;
+use crate::model::thread::{CoreTime, ThreadAccount};
 use crate::model::told::Told;
 use crate::time::{MonoNs, Ns};
 
@@ -84,8 +84,9 @@ struct ProcessAccount {
     told: Told,
     /// When they were given up last.
     given_up: MonoNs,
-    /// Per core: time that ended threads which are no longer kept had held a GIL there.
-    folded_held: BTreeMap<Cpu, Ns>,
+    /// Per core: the time of ended threads that are no longer kept, and what is missing of it.
+    folded_cores: BTreeMap<Cpu, CoreTime>,
+    folded_missing: Ns,
 }
 
 impl ProcessAccount {
@@ -168,7 +169,8 @@ impl Model {
                     switches: SwitchFigures::default(),
                     told: Told::default(),
                     given_up: MonoNs(0),
-                    folded_held: BTreeMap::new(),
+                    folded_cores: BTreeMap::new(),
+                    folded_missing: Ns::ZERO,
                 });
             }
             What::ProcessEnded { process, ending } => {
@@ -296,13 +298,13 @@ impl Model {
                     process.switches_end(*why, at);
                 });
             }
-            What::SwitchedIn { thread, .. } => {
+            What::SwitchedIn { thread, cpu } => {
                 if self.woken.len() < KEYS_KEPT && self.woken.last() != Some(thread) {
                     self.woken.push(*thread);
                 }
                 self.runs(*thread, |runs, process| {
                     process.switches.records += 1;
-                    runs.switched_in(at);
+                    runs.switched_in(at, *cpu);
                 });
             }
             What::SwitchedOut { thread, how } => self.runs(*thread, |runs, process| {
@@ -383,8 +385,12 @@ impl Model {
             if let Some(thread) = self.threads.remove(&key) {
                 account.ended_threads = account.ended_threads.saturating_sub(1);
                 account.folded_threads += 1;
-                for (cpu, held) in thread.held_on() {
-                    *account.folded_held.entry(cpu).or_default() += held;
+                let (cores, missing) = thread.cores(self.now);
+                account.folded_missing += missing;
+                for (cpu, time) in cores {
+                    let folded = account.folded_cores.entry(cpu).or_default();
+                    folded.held += time.held;
+                    folded.on_core += time.on_core;
                 }
             }
         }
@@ -411,6 +417,31 @@ impl Model {
             info: self.info.clone(),
             processes: self.processes.iter().map(|(key, account)| self.process(*key, account)).collect(),
         }
+    }
+
+    /// What its threads did on which core. For how long they were on it is told if what the records may have missed, of
+    /// all threads together, is no more than a hundredth of the time: no core's figure is further off than that.
+    fn cores(&self, key: ProcessKey, account: &ProcessAccount, now: MonoNs) -> Vec<CoreFigures> {
+        let mut cores = account.folded_cores.clone();
+        let mut missing = account.folded_missing;
+        for thread in self.threads.values().filter(|thread| thread.info.process == key) {
+            let (own, own_missing) = thread.cores(now);
+            missing += own_missing;
+            for (cpu, time) in own {
+                let sum = cores.entry(cpu).or_default();
+                sum.held += time.held;
+                sum.on_core += time.on_core;
+            }
+        }
+        let is_told = account.switches.records > 0 && missing.0.saturating_mul(100) <= now.since(account.start).0;
+        cores.retain(|_, time| is_told || time.held > Ns::ZERO);
+        let figures = |(cpu, time): (Cpu, CoreTime)| CoreFigures {
+            cpu,
+            target_on_cpu: is_told.then_some(time.on_core),
+            gil_held: time.held,
+            other: None,
+        };
+        cores.into_iter().map(figures).collect()
     }
 
     fn process(&self, key: ProcessKey, account: &ProcessAccount) -> ProcessFigures {
@@ -473,17 +504,9 @@ impl Model {
                 .iter()
                 .map(|(id, gil)| InterpreterFigures { id: *id, gil: gil.and_then(|g| gils.get(&g).cloned()) })
                 .collect(),
-            cores: cores(&threads, &account.folded_held),
+            cores: self.cores(key, account, now),
             threads,
             folded_threads: account.folded_threads,
         }
     }
-}
-
-fn cores(threads: &[ThreadFigures], folded: &BTreeMap<Cpu, Ns>) -> Vec<CoreFigures> {
-    let mut held = folded.clone();
-    for core in threads.iter().flat_map(|thread| &thread.cores) {
-        *held.entry(core.cpu).or_default() += core.gil_held;
-    }
-    held.into_iter().map(|(cpu, gil_held)| CoreFigures { cpu, target_on_cpu: None, gil_held, other: None }).collect()
 }

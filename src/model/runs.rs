@@ -5,9 +5,9 @@
 //! and sleeps on. So a wait is a chain of sleeps. The runs between them are as short as those pieces of `take_gil`
 //! are; a run in which the GIL was taken goes on through the eval loop at least.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::event::Departure;
+use crate::event::{Cpu, Departure};
 use crate::time::{MonoNs, Ns};
 
 /// Runs that are remembered: those between two ticks, and the time-outs of a long wait before them.
@@ -29,13 +29,28 @@ pub struct Runs {
     told: Option<MonoNs>,
     recent: VecDeque<Run>,
     current: Current,
+    /// Up to here it is known where it was.
+    known: MonoNs,
+    totals: Totals,
+}
+
+/// What the records add up to since the thread came into view.
+#[derive(Debug, Clone, Default)]
+struct Totals {
+    /// Time during which it is known whether it was on a core.
+    known: Ns,
+    on_core: Ns,
+    /// By core, as far as that was told.
+    cores: BTreeMap<Cpu, Ns>,
+    /// Off a core that it wanted back.
+    preempted: Ns,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Current {
     #[default]
     Unknown,
-    On(MonoNs),
+    On(MonoNs, Option<Cpu>),
     Off,
 }
 
@@ -45,6 +60,8 @@ struct Run {
     from: MonoNs,
     to: MonoNs,
     how: Departure,
+    /// `None`: it was on it already when its switches began to be told.
+    cpu: Option<Cpu>,
 }
 
 /// A run, or several between which the thread was kept off its core although it wanted it.
@@ -69,6 +86,15 @@ pub struct Sleep {
     pub before: Ns,
 }
 
+impl Totals {
+    fn ran(&mut self, cpu: Option<Cpu>, length: Ns) {
+        self.on_core += length;
+        if let Some(cpu) = cpu {
+            *self.cores.entry(cpu).or_default() += length;
+        }
+    }
+}
+
 impl Sleep {
     /// Whether the spell before it was as short as asking for the GIL is, or so long that it held something else. In
     /// between, the GIL may have been taken and let go of before the sleep.
@@ -90,6 +116,7 @@ impl Runs {
         if self.told.is_none() {
             self.forget();
             self.told = Some(at);
+            self.known = at;
         }
     }
 
@@ -110,40 +137,131 @@ impl Runs {
     }
 
     /// It got a core.
-    pub fn switched_in(&mut self, at: MonoNs) {
+    pub fn switched_in(&mut self, at: MonoNs, cpu: Cpu) {
         if self.told.is_none() {
             return;
         }
-        if let Current::On(_) = self.current {
+        match self.current {
             // It never left: a record is missing.
-            self.recent.clear();
+            Current::On(..) => self.recent.clear(),
+            Current::Off | Current::Unknown => {
+                self.totals.known += at.since(self.known);
+                if let Some(run) = self.recent.back().filter(|run| run.how == Departure::Preempted) {
+                    self.totals.preempted += at.since(run.to);
+                }
+            }
         }
-        self.current = Current::On(at);
+        self.known = at;
+        self.current = Current::On(at, Some(cpu));
     }
 
     /// It left its core.
     pub fn switched_out(&mut self, at: MonoNs, how: Departure) {
         let Some(since) = self.told else { return };
-        let from = match self.current {
-            Current::On(from) => from,
+        let (from, cpu) = match self.current {
+            Current::On(from, cpu) => (from, cpu),
             // It was on a core when its switches began to be told.
-            Current::Unknown => since,
+            Current::Unknown => (since, None),
             Current::Off => {
                 self.recent.clear();
-                at
+                self.known = at;
+                (at, None)
             }
         };
+        self.totals.known += at.since(self.known);
+        self.known = at;
+        self.totals.ran(cpu, at.since(from));
         if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back(Run { from, to: at, how });
+        self.recent.push_back(Run { from, to: at, how, cpu });
         self.current = Current::Off;
+    }
+
+    /// Time until `now` of which is known whether it was on a core.
+    pub fn known(&self, now: MonoNs) -> Ns {
+        match (self.told, self.current) {
+            (Some(_), Current::On(..) | Current::Off) => self.totals.known + now.since(self.known),
+            _ => self.totals.known,
+        }
+    }
+
+    /// Time on a core until `now`, as far as it is known.
+    pub fn total(&self, now: MonoNs) -> Ns {
+        self.totals.on_core + self.current_run(now).map_or(Ns::ZERO, |(_, length)| length)
+    }
+
+    /// The same by core, as far as that was told.
+    pub fn cores(&self, now: MonoNs) -> BTreeMap<Cpu, Ns> {
+        let mut cores = self.totals.cores.clone();
+        if let Some((Some(cpu), length)) = self.current_run(now) {
+            *cores.entry(cpu).or_default() += length;
+        }
+        cores
+    }
+
+    fn current_run(&self, now: MonoNs) -> Option<(Option<Cpu>, Ns)> {
+        match self.current {
+            Current::On(from, cpu) => Some((cpu, now.since(from))),
+            Current::Off | Current::Unknown => None,
+        }
+    }
+
+    /// The core that it got last, by `at`; `None`: not told.
+    pub fn core_at(&self, at: MonoNs) -> Option<Cpu> {
+        match self.current {
+            Current::On(from, cpu) if from <= at => cpu,
+            _ => self.recent.iter().rev().find(|run| run.from <= at)?.cpu,
+        }
+    }
+
+    /// Time between two instants in which it was off a core and wanted it back, as far as that is remembered.
+    pub fn preempted(&self, from: MonoNs, to: MonoNs) -> Ns {
+        let next = match self.current {
+            Current::On(from, _) => from,
+            Current::Off | Current::Unknown => to,
+        };
+        let newer = self.recent.iter().skip(1).map(|run| run.from).chain([next]);
+        let spans = self.recent.iter().zip(newer).filter(|(run, _)| run.how == Departure::Preempted);
+        spans.map(|(run, back)| back.min(to).since(run.to.max(from))).sum()
+    }
+
+    /// Time on a core between two instants, as far as that is remembered.
+    pub fn ran(&self, from: MonoNs, to: MonoNs) -> Ns {
+        let current = match self.current {
+            Current::On(since, _) => to.since(since.max(from)),
+            Current::Off | Current::Unknown => Ns::ZERO,
+        };
+        self.recent.iter().map(|run| run.to.min(to).since(run.from.max(from))).sum::<Ns>() + current
+    }
+
+    /// From the spell on after which it slept at `at`, or else that it was in: the oldest first, as of `now`.
+    pub fn around(&self, at: MonoNs, now: MonoNs) -> Vec<Spell> {
+        let mut spells = Vec::new();
+        for spell in self.spells(now) {
+            let ended_before = spell.to.is_some_and(|to| to <= at);
+            if ended_before && spells.last().is_some_and(|newer: &Spell| newer.from <= at) {
+                break;
+            }
+            spells.push(spell);
+            if ended_before {
+                break;
+            }
+        }
+        spells.reverse();
+        spells
+    }
+
+    /// Whether it slept through to a time-out of `interval` between two instants.
+    pub fn timed_out(&self, from: MonoNs, until: MonoNs, interval: Ns) -> bool {
+        let mut sleeps = self.sleeps(from, until);
+        sleeps.any(|(sleep, _)| sleep.from >= from && sleep.until <= until && sleep.until.since(sleep.from) >= interval)
     }
 
     /// The spells that are remembered, the newest first, as of `now`.
     fn spells(&self, now: MonoNs) -> impl Iterator<Item = Spell> + '_ {
         let mut open = match self.current {
-            Current::On(from) => Some(Spell { from, to: None, on_core: now.since(from) }),
+            Current::On(from, _) => Some(Spell { from, to: None, on_core: now.since(from) }),
             Current::Off | Current::Unknown => None,
         };
         let mut runs = self.recent.iter().rev();
@@ -178,7 +296,7 @@ impl Runs {
         match self.current {
             Current::Unknown => return None,
             // It went to sleep between the tick and the look at where it sleeps.
-            Current::On(_) => return Some(tick),
+            Current::On(..) => return Some(tick),
             Current::Off => {}
         }
         let mut spells = self.spells(tick);
@@ -243,7 +361,7 @@ impl Runs {
         }
         let part = |run_from: MonoNs, run_to: MonoNs| run_to.min(to).since(run_from.max(from));
         let open = match self.current {
-            Current::On(since) => part(since, to),
+            Current::On(since, _) => part(since, to),
             Current::Off | Current::Unknown => Ns::ZERO,
         };
         Some(self.recent.iter().map(|run| part(run.from, run.to)).sum::<Ns>() + open)
@@ -267,7 +385,7 @@ mod tests {
         let mut runs = Runs::default();
         runs.begin(MonoNs(0));
         for (from, to) in of {
-            runs.switched_in(MonoNs(from * 1_000));
+            runs.switched_in(MonoNs(from * 1_000), Cpu(0));
             match to {
                 0 => {}
                 to if *to < 0 => runs.switched_out(MonoNs(to.unsigned_abs() * 1_000), Departure::Preempted),

@@ -188,7 +188,9 @@ pub struct GilFigures {
     pub handoffs: u64,
     /// Of those, forced ones; `None`: not observable at this precision.
     pub forced_handoffs: Option<u64>,
-    /// Of those, between threads on different cores; `None`: not observable at this precision.
+    /// Of all, those that may have been forced or not: where they are more than a few, nothing is said of forced ones.
+    pub unclear_handoffs: u64,
+    /// Of all, between threads on different cores; `None`: not observable at this precision.
     pub cross_core_handoffs: Option<u64>,
     /// From a drop request to the drop; `None`: not observable at this precision.
     pub drop_latency: Option<Distribution>,

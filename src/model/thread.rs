@@ -102,6 +102,15 @@ pub struct ThreadAccount {
     pub settled: MonoNs,
 }
 
+/// A thread's time on one core, or several threads'.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CoreTime {
+    /// On it, by the records of its switches.
+    pub on_core: Ns,
+    /// Holding a GIL, when it was last seen there.
+    pub held: Ns,
+}
+
 /// What the kernel's totals say about time in which nobody looked: it belongs to no state.
 #[derive(Debug, Clone, Copy, Default)]
 struct Blind {
@@ -169,9 +178,43 @@ impl ThreadAccount {
         }
     }
 
-    /// Time it held a GIL, by the core it was then last seen on.
-    pub fn held_on(&self) -> impl Iterator<Item = (Cpu, Ns)> + '_ {
-        self.held_on.iter().map(|(cpu, held)| (*cpu, *held))
+    /// Its time by core, as of `now`, and time on a core that is missing there.
+    pub fn cores(&self, now: MonoNs) -> (BTreeMap<Cpu, CoreTime>, Ns) {
+        let end = self.end.unwrap_or(now);
+        let mut cores: BTreeMap<Cpu, CoreTime> = BTreeMap::new();
+        for (cpu, held) in &self.held_on {
+            cores.entry(*cpu).or_default().held = *held;
+        }
+        let mut placed = Ns::ZERO;
+        for (cpu, on_core) in self.runs.cores(end) {
+            cores.entry(cpu).or_default().on_core = on_core;
+            placed += on_core;
+        }
+        (cores, self.untold(end) + self.runs.total(end).saturating_sub(placed))
+    }
+
+    /// How long it may have been on a core without a record that says so: no longer than it was not followed, nor than
+    /// the kernel's totals have more than the records.
+    fn untold(&self, end: MonoNs) -> Ns {
+        let lifetime = end.since(self.start);
+        let beyond = self.used().0.saturating_sub(self.runs.total(end));
+        lifetime.saturating_sub(self.runs.known(end)).min(beyond + lifetime.saturating_sub(self.covered()))
+    }
+
+    /// Whether its records tell its time on a core: they were there most of its lifetime, and what they may have missed is
+    /// no more than a hundredth of it.
+    fn is_followed(&self, end: MonoNs, missing: Ns) -> bool {
+        let lifetime = end.since(self.start);
+        let known = self.runs.known(end);
+        known > Ns::ZERO && known.0.saturating_mul(2) >= lifetime.0 && missing.0.saturating_mul(100) <= lifetime.0
+    }
+
+    /// How long the kernel's totals were followed.
+    fn covered(&self) -> Ns {
+        match (&self.baseline, &self.latest) {
+            (Some((from, _)), Some((to, _))) => to.since(*from),
+            _ => Ns::ZERO,
+        }
     }
 
     /// A reading of the kernel's totals.
@@ -312,13 +355,12 @@ impl ThreadAccount {
         let handing_over = take(self.handing_over + self.open_time(Standing::HandingOver, ticks));
         let unseen = self.unobserved + self.open_time(Standing::Unseen, ticks);
         let gaps = take(unseen);
-        let covered = match (&self.baseline, &self.latest) {
-            (Some((from, _)), Some((to, _))) => to.since(*from),
-            _ => Ns::ZERO,
-        };
+        let is_followed = self.is_followed(end, self.untold(end));
+        let covered = if is_followed { lifetime } else { self.covered() };
         let gaps_elsewhere = gaps.saturating_sub(self.blind.covered);
         let uncovered = take(lifetime.saturating_sub(covered).saturating_sub(gaps_elsewhere));
-        let (on_cpu, run_delay) = self.used();
+        let (used, run_delay) = self.used();
+        let on_cpu = if is_followed { self.runs.total(end) } else { used };
         let native = take(on_cpu.saturating_sub(running + self.blind.on_cpu));
         let runnable = take(run_delay.saturating_sub(preempted + self.delay_in_wait + self.blind.run_delay));
         StateTimes {
@@ -375,6 +417,9 @@ impl ThreadAccount {
     /// The figures to show. `ticks` knows the newest tick of each GIL.
     pub fn figures(&self, key: ThreadKey, now: MonoNs, resolution: Ns, ticks: Ticks) -> ThreadFigures {
         let open = |standing| self.open(standing, ticks).collect::<Vec<_>>();
+        let (cores, missing) = self.cores(now);
+        let is_followed = self.is_followed(self.end.unwrap_or(now), missing);
+        let on_cpu = |time: &CoreTime| is_followed.then_some(time.on_core);
         ThreadFigures {
             key,
             tid: self.info.tid,
@@ -393,7 +438,11 @@ impl ThreadAccount {
             holds: self.holds.distribution(&open(Standing::Holding), resolution),
             voluntary_switches: self.switches.map(|(a, b)| b.voluntary.saturating_sub(a.voluntary)),
             involuntary_switches: self.switches.map(|(a, b)| b.involuntary.saturating_sub(a.involuntary)),
-            cores: self.held_on.iter().map(|(&cpu, &gil_held)| ThreadCore { cpu, on_cpu: None, gil_held }).collect(),
+            cores: cores
+                .iter()
+                .filter(|(_, time)| is_followed || time.held > Ns::ZERO)
+                .map(|(&cpu, time)| ThreadCore { cpu, on_cpu: on_cpu(time), gil_held: time.held })
+                .collect(),
         }
     }
 }

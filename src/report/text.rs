@@ -2,8 +2,8 @@
 
 use crate::event::{Build, CostOrigin, Mode, RateReason, Refusal};
 use crate::model::snapshot::{
-    CaptureFigures, Distribution, ExactFigures, GilFigures, Length, Perturbation, ProcessFigures, Snapshot,
-    SwitchFigures,
+    CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Length, Perturbation, ProcessFigures,
+    Snapshot, SwitchFigures,
 };
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
@@ -282,6 +282,17 @@ impl Page<'_> {
         }
         self.heading("Cores", "where the GIL was held, of the time it was");
         self.row("GIL held", Style::Plain, &parts);
+        let duration = self.process.capture.duration;
+        let used = |core: &CoreFigures| Some((core.cpu, core.target_on_cpu?.share_of(duration)?));
+        let used: Vec<String> = cores
+            .iter()
+            .take(CORES)
+            .filter_map(used)
+            .map(|(cpu, share)| format!("cpu {}: {}", cpu.0, units::percent(share)))
+            .collect();
+        if !used.is_empty() {
+            self.row("in use", Style::Plain, &[used, vec!["by this program, of all time".to_owned()]].concat());
+        }
     }
 
     fn observed(&mut self) {
@@ -445,7 +456,10 @@ fn handoffs(gil: &GilFigures) -> Vec<String> {
     let per_second = gil.handoffs as f64 / gil.observed.as_secs_f64();
     let mut parts = vec![units::count(gil.handoffs), units::rate(per_second)];
     let mut share = |name: &str, count: Option<u64>| {
-        parts.extend(count.map(|count| format!("{name} {}", units::count(count))));
+        parts.extend(count.map(|count| {
+            let of_all = (count > 0).then(|| units::percent(count as f64 / gil.handoffs.max(count) as f64));
+            format!("{name} {}{}", units::count(count), of_all.map_or(String::new(), |share| format!(" ({share})")))
+        }));
     };
     share("forced", gil.forced_handoffs);
     share("to another core", gil.cross_core_handoffs);

@@ -388,6 +388,7 @@ impl Scene {
             lost: sum(|s| s.waiting),
             handoffs: waits.count() + 1,
             forced_handoffs: None,
+            unclear_handoffs: 0,
             cross_core_handoffs: None,
             drop_latency: None,
             now: GilNow {

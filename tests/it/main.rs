@@ -7,6 +7,7 @@ mod dashboard_snapshots;
 mod doctor;
 mod exact;
 mod fixtures;
+mod handoffs;
 mod layering;
 mod model;
 mod recording;

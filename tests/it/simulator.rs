@@ -88,6 +88,8 @@ pub struct Truth {
     pub waits: Vec<Interval>,
     /// When the GIL went to another thread than its last holder, and to whom.
     pub handoffs: Vec<(u64, usize)>,
+    /// Drops that a request brought about, and whose.
+    pub forced: Vec<(u64, usize)>,
     /// Per thread, each change of state.
     pub states: Vec<Vec<(u64, State)>>,
     /// Per thread, time-outs and lost races: moments on a core while it waits.
@@ -221,6 +223,7 @@ impl World {
             Doing::Unborn => self.take(thread),
             Doing::Step { step: Step::Bytecode(_), until } if self.drop_request && until > self.now => {
                 self.rest[thread] = until - self.now;
+                self.truth.forced.push((self.now, thread));
                 self.release(thread, None);
             }
             Doing::Step { .. } => self.go_on(thread),

@@ -19,20 +19,27 @@ const BLIP: u64 = 5_000;
 
 /// A time on a core, in virtual time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Run {
-    from: u64,
-    to: u64,
+pub struct Run {
+    pub from: u64,
+    pub to: u64,
     how: Departure2,
+}
+
+impl Run {
+    /// On one of three cores: a thread is moved now and then.
+    pub fn cpu(&self, thread: usize) -> Cpu {
+        Cpu(((self.from / 7_000_000 + thread as u64 * 5) % 3) as u16)
+    }
 }
 
 /// [`Departure`], with an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Departure2 {
+pub enum Departure2 {
     Asleep,
     Preempted,
 }
 
-fn runs(truth: &Truth, thread: usize) -> Vec<Run> {
+pub fn runs(truth: &Truth, thread: usize) -> Vec<Run> {
     let changes = &truth.states[thread];
     let ends = changes.iter().skip(1).map(|(at, _)| *at).chain([truth.end]);
     let mut runs: Vec<Run> =
@@ -53,6 +60,10 @@ fn runs(truth: &Truth, thread: usize) -> Vec<Run> {
         if *state == State::Waiting && !before.on_core() {
             runs.push(Run { from: from.saturating_sub(ASK), to: *from, how: Departure2::Asleep });
         }
+        if before == State::HandingOver && *state == State::Idle {
+            // Woken in `switch_cond`, on the way to sleep elsewhere.
+            runs.push(Run { from: *from, to: from + BLIP, how: Departure2::Asleep });
+        }
         before = *state;
     }
     runs.sort_unstable();
@@ -67,10 +78,13 @@ fn runs(truth: &Truth, thread: usize) -> Vec<Run> {
 }
 
 /// The sampler's events of `truth`, and the kernel's records of its switches, in the order of time.
-fn fused(sampling: &Sampling, truth: &Truth) -> Vec<Event> {
+pub fn fused(sampling: &Sampling, truth: &Truth) -> Vec<Event> {
     let mut events = Vec::new();
     let mut told_from = vec![u64::MAX; truth.states.len()];
-    for event in sampling.look(truth) {
+    for mut event in sampling.look(truth) {
+        if let What::CaptureStarted(info) = &mut event.what {
+            info.mode = Mode::Fused;
+        }
         let found = match &event.what {
             What::ThreadFound { thread, .. } => Some(*thread),
             _ => None,
@@ -90,7 +104,7 @@ fn fused(sampling: &Sampling, truth: &Truth) -> Vec<Event> {
                 Departure2::Preempted => Departure::Preempted,
             };
             let at = |at: u64| MonoNs(ORIGIN + at);
-            events.push(Event { at: at(run.from), what: What::SwitchedIn { thread, cpu: Cpu(n as u16 % 2) } });
+            events.push(Event { at: at(run.from), what: What::SwitchedIn { thread, cpu: run.cpu(n) } });
             events.push(Event { at: at(run.to), what: What::SwitchedOut { thread, how } });
         }
     }
@@ -99,7 +113,7 @@ fn fused(sampling: &Sampling, truth: &Truth) -> Vec<Event> {
     events
 }
 
-fn snapshot(events: &[Event]) -> Snapshot {
+pub fn snapshot(events: &[Event]) -> Snapshot {
     let mut model = Model::new();
     events.iter().for_each(|event| model.apply(event));
     model.snapshot()
@@ -114,7 +128,7 @@ fn ms(n: u64) -> Ns {
 }
 
 /// The regimes that waits come from.
-fn worlds() -> Vec<(&'static str, Truth)> {
+pub fn worlds() -> Vec<(&'static str, Truth)> {
     let io = |sleep: u64| Script::new(&[Step::Bytecode(Ns::from_micros(30)), Step::Sleep(Ns::from_micros(sleep))]);
     let hog = || Script::new(&[Step::Bytecode(Ns::SECOND)]);
     let play = |seed, scripts: &[Script]| World::play(seed, ms(20_000), scripts);

@@ -68,6 +68,83 @@ fn long_waits_are_right_one_by_one() {
     on_each("long_waits", 4.0, waits_are_right);
 }
 
+/// The GIL's forced handoffs, where they and the looks allow to judge them.
+fn forced(observed: &Observed) -> Option<(f64, f64)> {
+    if !is_fused(&observed.process) {
+        return None;
+    }
+    let gil = &observed.process["interpreters"][0]["gil"];
+    eprintln!(
+        "forced {} to another core {} of {}",
+        gil["forced_handoffs"], gil["cross_core_handoffs"], gil["handoffs"]
+    );
+    if observed.late() > 0.05 {
+        eprintln!("skipped: {:.0} % of the looks were late", 100.0 * observed.late());
+        return None;
+    }
+    let handoffs = gil["handoffs"].as_f64().unwrap();
+    // More than a thirtieth may be unclear, and then nothing is said. That something is said is held by the simulated GIL.
+    let Some(forced) = gil["forced_handoffs"].as_f64() else {
+        eprintln!("skipped: not told");
+        return None;
+    };
+    Some((forced, handoffs))
+}
+
+/// Pure bytecode lets go of the GIL only when asked, and threads that take it in C only of their own will. Beside 3 %,
+/// there is what the late looks missed, and a handful at the edges.
+#[test]
+fn forced_drops_are_those_of_bytecode() {
+    on_each("saturated", 3.0, |observed, _| {
+        let Some((forced, handoffs)) = forced(observed) else { return };
+        let bound = (0.03 + observed.late()) * handoffs + 3.0;
+        assert!(handoffs - forced <= bound, "{forced} of {handoffs} are forced, all are");
+    });
+    on_each("convoy", 3.0, |observed, truth| {
+        let Some((forced, handoffs)) = forced(observed) else { return };
+        // Beside one hog, a take that had to wait for the switch interval was given by force.
+        let waits =
+            truth.threads.iter().filter(|thread| thread.kind != Kind::Bytecode).flat_map(|thread| &thread.waits);
+        let real = waits.filter(|wait| **wait >= 5_000_000).count() as f64;
+        let bound = (0.03 + observed.late()) * real + 3.0;
+        assert!((forced - real).abs() <= bound, "{forced} of {handoffs} are forced, in truth {real}");
+    });
+    on_each("contended", 3.0, |observed, _| {
+        let Some((forced, handoffs)) = forced(observed) else { return };
+        let bound = (0.03 + observed.late()) * handoffs + 3.0;
+        assert!(forced <= bound, "{forced} of {handoffs} are forced, none is");
+    });
+}
+
+/// The kernel's own total of a thread's time on a core is the sum over the cores. It is up to a clock tick behind for a
+/// thread that runs, and read every 100 ms.
+#[test]
+fn time_on_cores_adds_up() {
+    on_each("contended", 2.0, |observed, _| {
+        if !is_fused(&observed.process) || observed.late() > 0.05 {
+            eprintln!("skipped: {:.0} % of the looks were late", 100.0 * observed.late());
+            return;
+        }
+        let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("not told: {}", observed.process));
+        let threads = observed.process["threads"].as_array().unwrap();
+        let by_thread: f64 = threads
+            .iter()
+            .flat_map(|thread| thread["cores"].as_array().unwrap())
+            .map(|core| number(&core["on_cpu_ns"]))
+            .sum();
+        let cores = observed.process["cores"].as_array().unwrap();
+        let by_core: f64 = cores.iter().map(|core| number(&core["target_on_cpu_ns"])).sum();
+        let states = |name: &str| threads.iter().map(|thread| number(&thread["states_ns"][name])).sum::<f64>();
+        let duration = number(&observed.process["capture"]["duration_ns"]);
+        let by_state = states("running") + states("native");
+        eprintln!("by thread {by_thread}, by core {by_core}, by state {by_state} of {duration}");
+        assert!((by_thread - by_core).abs() <= 0.01 * duration, "by thread {by_thread}, by core {by_core}");
+        // Who holds is known to the look, and a holder that was woken and queues for a core looks as if it were on it.
+        assert!((by_state - by_core).abs() <= 0.1 * duration, "by state {by_state}, by core {by_core}");
+        assert!(cores.iter().all(|core| number(&core["target_on_cpu_ns"]) <= 1.01 * duration), "{cores:?}");
+    });
+}
+
 /// A thread that does nothing but sleep for an instant switches tens of thousands of times a second: its records are
 /// given up, and what samples tell goes on.
 #[test]

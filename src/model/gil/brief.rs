@@ -10,7 +10,7 @@ use crate::time::{MonoNs, Ns};
 
 /// Whoever lets go of the GIL while somebody waits wakes that thread, and goes to sleep itself soon after: in
 /// `switch_cond`, or in the call that it released the GIL for.
-const RELEASE_BEFORE_WAKING: Ns = Ns(100_000);
+pub(super) const RELEASE_BEFORE_WAKING: Ns = Ns(100_000);
 /// The one that is woken may be on a core before the other is off its own.
 pub(super) const RELEASE_AFTER_WAKING: Ns = Ns(40_000);
 

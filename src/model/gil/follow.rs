@@ -1,6 +1,7 @@
 //! From how every thread stood to the GIL at one tick to how it stands at the next: what ends and begins, and when.
 
 use super::brief::{self, Brief};
+use super::handoffs::Takes;
 use super::{GilAccount, Seen, Step, Threads, Tick};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
@@ -20,13 +21,15 @@ pub(super) struct Move {
 
 /// What switches tell about a move beside the thread's own.
 #[derive(Debug, Clone, Copy)]
-struct Hint {
+struct Hint<'a> {
     /// When the GIL was handed over, if that was once.
     handed: Option<Moment>,
     /// Before it the GIL was not let go of.
     released: MonoNs,
     /// What the thread did between the ticks.
     brief: Option<Brief>,
+    /// Who took the GIL between them.
+    takes: &'a Takes,
 }
 
 impl GilAccount {
@@ -57,13 +60,24 @@ impl GilAccount {
                 between: None,
             })
             .collect();
-        let hint = Hint { handed: None, released: MonoNs(0), brief: None };
-        for (thread, between) in self.takers_unseen(step, &moves, read, threads) {
+        let unseen = self.takers_unseen(step, &moves, read, threads);
+        let released = self.released(step, threads);
+        // Where one thread woke up to take it, the one before had let go of it.
+        let woke = |moved: &Move| self.wait_ends(moved, released, step, threads.get(&moved.thread)?);
+        let ended = moves.iter().filter_map(|moved| Some((woke(moved)?.at, moved.thread)));
+        let ended = ended.chain(unseen.iter().filter_map(|(thread, spell)| Some((spell.as_ref()?.from, *thread))));
+        let takes = self.takes(step, ended.collect(), &brief, threads);
+        let handed_by_wait = moves.iter().find_map(woke);
+        self.follow_handoffs(step, &takes, touched, seen, threads);
+        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes };
+        for (thread, between) in unseen {
             let waiting = Some(Standing::Waiting);
             self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
         }
         for (thread, brief) in &brief {
             if let (Brief::Waited(sleep), Some(account)) = (brief, threads.get_mut(thread)) {
+                let rounds = takes.before(sleep.until, *thread).zip(takes.before(sleep.from, *thread));
+                account.rounds_lost += rounds.map_or(0, |(after, before)| after - before);
                 let open = Open {
                     start: sleep.from,
                     edge: Edge::Seen,
@@ -75,21 +89,18 @@ impl GilAccount {
                 end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
             }
         }
-        let released = self.released(step, threads);
-        // Where one thread woke up to take it, the one before had let go of it.
-        let woke = |moved: &Move| self.wait_ends(moved, released, step, threads.get(&moved.thread)?);
         let took = |moved: &Move| match brief.get(&moved.thread)? {
             Brief::Waited(sleep) if moved.to == Some(Standing::Holding) => Some(Moment::recorded(sleep.until)),
             Brief::Waited(_) | Brief::Waits(_) => None,
         };
         let handed = match step.handoffs {
-            1 => moves.iter().find_map(woke).or_else(|| moves.iter().find_map(took)),
+            1 => handed_by_wait.or_else(|| moves.iter().find_map(took)),
             _ => None,
         };
         for moved in moves {
             let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
             if moved.from != moved.to || retaken {
-                let hint = Hint { handed, released, brief: brief.get(&moved.thread).copied() };
+                let hint = Hint { handed, released, brief: brief.get(&moved.thread).copied(), takes: &takes };
                 self.restand(step, moved, hint, threads);
             }
         }
@@ -118,7 +129,7 @@ impl GilAccount {
         &self,
         step: &Step,
         moved: &Move,
-        hint: Hint,
+        hint: Hint<'_>,
         ended: Moment,
         account: &ThreadAccount,
     ) -> Option<Moment> {
@@ -137,11 +148,11 @@ impl GilAccount {
     }
 
     /// Ends what a thread was in, and begins what it is in.
-    fn restand(&mut self, step: &Step, moved: Move, hint: Hint, threads: &mut Threads) {
+    fn restand(&mut self, step: &Step, moved: Move, hint: Hint<'_>, threads: &mut Threads) {
         let Some(account) = threads.get_mut(&moved.thread) else { return };
         let ends = match moved.from {
             Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, step, account),
-            Some(Standing::Holding) => hint.handed,
+            Some(Standing::Holding) => hint.handed.or_else(|| hint.takes.first_of_others(moved.thread)),
             Some(Standing::HandingOver | Standing::Unseen) | None => None,
         };
         let ends = ends.unwrap_or_else(|| step.edge());
@@ -154,8 +165,11 @@ impl GilAccount {
             match stand.standing {
                 Standing::Waiting => {
                     self.waiting = self.waiting.saturating_sub(1);
-                    let rounds = step.last.sample.switch_number.checked_sub(stand.open.switch_number);
-                    account.rounds_lost = account.rounds_lost.saturating_add(rounds.unwrap_or(0));
+                    let seen = step.last.sample.switch_number.checked_sub(stand.open.switch_number);
+                    let since =
+                        hint.takes.before(ends.at, moved.thread).filter(|_| ends.sharpness == Sharpness::Switch);
+                    let rounds = seen.unwrap_or(0).saturating_add(since.unwrap_or(0));
+                    account.rounds_lost = account.rounds_lost.saturating_add(rounds);
                     end_interval([&mut account.waits, &mut self.waits], stand.open, ends, step, unseen);
                 }
                 Standing::Holding => {
@@ -173,7 +187,11 @@ impl GilAccount {
                 edge: if seen { Edge::Seen } else { Edge::Cut },
                 sharpness: begins.sharpness,
                 first: step.tick.at,
-                switch_number: step.tick.sample.switch_number,
+                switch_number: match moved.between {
+                    // The spell after which it waits again may have ended in a short sleep of another kind.
+                    Some(_) => step.tick.sample.switch_number,
+                    None => count_at(step, begins, moved.thread, hint.takes),
+                },
             };
             account.begin(Stand { gil: self.key, standing, open });
             self.waiting += u32::from(standing == Standing::Waiting);
@@ -182,6 +200,13 @@ impl GilAccount {
 
     /// Where a thread was queued for a core while it held or waited, that time belongs there.
     fn follow_run_delay(&mut self, step: &Step, read: &[ThreadKey], threads: &mut Threads) {
+        let kept = step.last.holder().filter(|holder| step.handoffs == 0 && step.tick.holder() == Some(*holder));
+        let is_told = |account: &ThreadAccount| account.runs.told_since().is_some_and(|told| told <= step.last.at);
+        if let Some(account) = kept.and_then(|holder| threads.get_mut(&holder)).filter(|account| is_told(account)) {
+            let delay = account.runs.preempted(step.last.at, step.tick.at);
+            account.preempted(delay);
+            self.preempted += delay;
+        }
         for thread in read {
             let to = self.standing_at(&step.tick, *thread);
             let Some(account) = threads.get_mut(thread) else { continue };
@@ -190,7 +215,7 @@ impl GilAccount {
             };
             let delay = usage.run_delay.min(step.tick.at.since(stand.open.start));
             match (stand.standing, to) {
-                (Standing::Holding, Some(Standing::Holding)) if step.handoffs == 0 => {
+                (Standing::Holding, Some(Standing::Holding)) if step.handoffs == 0 && !is_told(account) => {
                     account.preempted(delay);
                     self.preempted += delay;
                 }
@@ -198,6 +223,19 @@ impl GilAccount {
                 _ => {}
             }
         }
+    }
+}
+
+/// CPython's count of handoffs when something began: who took the GIL since then, within this step, took it after.
+fn count_at(step: &Step, begins: Moment, thread: ThreadKey, takes: &Takes) -> u64 {
+    let by_the_tick = step.tick.sample.switch_number;
+    let after = || {
+        let all = takes.before(step.tick.at, thread)?;
+        Some(all.saturating_sub(takes.before(begins.at, thread)?))
+    };
+    match begins.sharpness {
+        Sharpness::Switch => by_the_tick.saturating_sub(after().unwrap_or(0)),
+        Sharpness::Tick => by_the_tick,
     }
 }
 
