@@ -105,7 +105,7 @@ fn on_each(name: &str, check: impl Fn(&Python, &[Event], &Snapshot, &Truth)) {
     let mut played = 0;
     for python in pythons_with_gil() {
         let Some(scenario) = Scenario::start(python, name, &[]) else { continue };
-        let events = record(scenario.pid(), &file, &["-d", "3", "--max-overhead", "60"]);
+        let events = record(scenario.pid(), &file, &["-d", "2.5", "--max-overhead", "60"]);
         let truth = scenario.stop();
         let Some(events) = events else { return };
         let snapshot = snapshot(&events);
@@ -407,7 +407,8 @@ fn a_gilscope_that_is_killed_leaves_nothing_behind() {
 #[test]
 fn watchpoints_do_not_outlive_the_program() {
     let _alone = alone();
-    for python in pythons_with_gil() {
+    // Every third, and so a Python of each kind: shared and static, old and new.
+    for python in pythons_with_gil().into_iter().step_by(3) {
         let code = format!(
             "{CHURN}
 if len(sys.argv) < 2: print('ready', flush=True)
