@@ -4,6 +4,7 @@
 //! it has; beyond a bound it drops observations, counts them, and keeps the
 //! definitions, without which later events would mean nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -468,24 +469,29 @@ impl Run {
     /// Nobody takes the events: of those that wait, only the definitions are kept.
     fn drop_observations(&mut self) {
         let before = self.ready.len();
-        let windows: Vec<(MonoNs, GilKey)> = self
-            .ready
-            .iter()
-            .filter_map(|event| match event.what {
-                What::WindowBegins { gil } | What::LockWritten { gil, .. } => Some((event.at, gil)),
-                _ => None,
-            })
-            .collect();
+        let mut windows: BTreeMap<GilKey, MonoNs> = BTreeMap::new();
+        for event in &self.ready {
+            if let What::WindowBegins { gil }
+            | What::WindowEnds { gil, .. }
+            | What::LockWritten { gil, .. }
+            | What::CondWritten { gil, .. } = event.what
+            {
+                windows.entry(gil).or_insert(event.at);
+            }
+        }
         self.ready.retain(|event| !is_observation(&event.what));
         let dropped = (before - self.ready.len()) as u64;
         self.dropped += dropped;
         if let Some(switches) = &self.switches {
             switches.tell_a_hole(self.merge.released(), dropped, &mut self.ready);
         }
-        // What was seen of a window is worth nothing with a hole in it.
-        if let (Some(watchpoints), Some((at, gil))) = (&mut self.watchpoints, windows.first()) {
-            let what = What::WindowEnds { gil: *gil, why: WindowEnd::Lost { records: 0 } };
-            self.ready.insert(0, Event { at: *at, what });
+        // A window with a hole in it ended where the hole begins.
+        for (gil, at) in windows {
+            let what = What::WindowEnds { gil, why: WindowEnd::Lost { records: 0 } };
+            let place = self.ready.partition_point(|event| event.at < at);
+            self.ready.insert(place, Event { at, what });
+        }
+        if let Some(watchpoints) = &mut self.watchpoints {
             watchpoints.tell_a_hole(&mut self.purse, &mut self.merge);
         }
     }
