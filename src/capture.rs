@@ -301,8 +301,13 @@ impl Run {
             let when = if late { Punctuality::Late } else { Punctuality::OnTime };
             let told = self.batch.len();
             self.drain(&mut sampler);
-            let moves = self.switches.as_mut().map_or_else(Moves::default, Switches::moves);
+            let reads = sampler.reads();
+            let moves = self.switches.as_ref().map_or_else(Moves::default, Switches::moves);
             let verdict = sampler.tick(when, &moves, &mut self.keys, &mut self.batch);
+            // What a look that came too late, or that could not read, has not used is there for the next one.
+            if let Some(switches) = self.switches.as_mut().filter(|_| verdict.is_some() && sampler.reads() == reads) {
+                switches.looked();
+            }
             let born = self.follow(told, &sampler);
             if born == Sighting::Birth {
                 sampler.expect_a_birth();

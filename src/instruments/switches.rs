@@ -254,9 +254,14 @@ impl Switches {
         found
     }
 
-    /// What the threads did since this was asked last.
-    pub fn moves(&mut self) -> Moves<'_> {
-        Moves { followed: Some(&self.followed), moved: std::mem::take(&mut self.moved) }
+    /// What the threads did since a look last made use of it.
+    pub fn moves(&self) -> Moves<'_> {
+        Moves { followed: Some(&self.followed), moved: Some(&self.moved) }
+    }
+
+    /// A look has made use of it.
+    pub fn looked(&mut self) {
+        self.moved.clear();
     }
 
     /// Records a second of late: those that there were, while nobody is followed.
@@ -325,13 +330,13 @@ enum Now {
 #[derive(Debug, Default)]
 pub struct Moves<'a> {
     followed: Option<&'a HashMap<ThreadKey, Followed>>,
-    moved: BTreeMap<ThreadKey, Now>,
+    moved: Option<&'a BTreeMap<ThreadKey, Now>>,
 }
 
 impl Moves<'_> {
     /// Whether a thread is known not to have moved: it is where it was at the look before.
     pub fn stayed(&self, thread: ThreadKey) -> bool {
-        self.is_followed(thread) && !self.moved.contains_key(&thread)
+        self.is_followed(thread) && self.moved.is_some_and(|moved| !moved.contains_key(&thread))
     }
 
     /// Whether all its switches are recorded.
@@ -341,6 +346,7 @@ impl Moves<'_> {
 
     /// Who has fallen asleep, and sleeps.
     pub fn fell_asleep(&self) -> impl Iterator<Item = ThreadKey> + '_ {
-        self.moved.iter().filter(|(_, now)| **now == Now::Asleep).map(|(thread, _)| *thread)
+        let moved = self.moved.into_iter().flatten();
+        moved.filter(|(_, now)| **now == Now::Asleep).map(|(thread, _)| *thread)
     }
 }
