@@ -230,6 +230,9 @@ impl Sampler {
         let holder = self.holder(&reading, keys, at, events);
         let memory = self.target.memory();
         let found = self.watches[index].tell(reading, holder, moves, memory, &mut self.roster, at, events);
+        if found == Found::Torn {
+            self.reads.torn += 1;
+        }
         match (found, holder, holder_state(&reading)) {
             (Found::Fewer, _, _) | (_, None, Some(_)) => Cause::Unexplained,
             _ => Cause::None,

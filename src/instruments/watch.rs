@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::event::{Address, Cpu, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
+use crate::instruments::clock;
 use crate::instruments::roster::{Roster, StateKey, Told};
 use crate::instruments::switches::Moves;
 use crate::instruments::watchpoints::Words;
@@ -14,6 +15,9 @@ const SEARCH: usize = 48;
 /// Where a holder is, is looked up this often at most, and whenever the holder changes. What was seen counts until the
 /// next look, so that a longer time would give the beginning of a hold more than its share.
 const PLACEMENT_SPACING: Ns = Ns(900_000);
+/// What is read of the GIL and of its threads within this time, but for that in which the reader has its core, is taken to
+/// be of one instant.
+const LONGEST_AWAY: Ns = Ns(150_000);
 
 /// A GIL under watch.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct Watch {
     cursor: usize,
     placed_at: MonoNs,
     core: Option<Core>,
+    /// CPU time of the reading thread when it began to read.
+    cpu_before: Ns,
 }
 
 /// The core that a thread was on after it had been given one so many times.
@@ -94,6 +100,7 @@ impl Watch {
             cursor: 0,
             placed_at: MonoNs(0),
             core: None,
+            cpu_before: Ns::ZERO,
         }
     }
 
@@ -113,7 +120,15 @@ impl Watch {
 
     /// Reads the GIL's words: the first thing a tick does, so that they are of its instant.
     pub fn read(&mut self, memory: &Memory) -> Result<GilReading, ReadError> {
+        self.cpu_before = clock::thread_cpu();
         self.probe.read(memory)
+    }
+
+    /// Whether this thread has been without a core for a while in the look that began at `at`.
+    fn was_kept_off(&self, at: MonoNs) -> bool {
+        let length = clock::now().since(at);
+        length > LONGEST_AWAY
+            && length.saturating_sub(clock::thread_cpu().saturating_sub(self.cpu_before)) > LONGEST_AWAY
     }
 
     /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names, and `moves` is
@@ -148,6 +163,10 @@ impl Watch {
             true => Found::All,
             false => {
                 let (stands, found) = self.identify(&reading, holder, moves, &asleep, memory, roster);
+                // Kept off its core in between, a look sees the GIL at one instant and the threads at another.
+                if self.was_kept_off(at) && self.probe.read(memory).is_ok_and(|now| moved(&reading, &now)) {
+                    return Found::Torn;
+                }
                 self.tell_relations(stands, &reading, moves, roster, at, events);
                 found
             }
@@ -176,12 +195,7 @@ impl Watch {
     /// Whether the GIL's own words tell of a change since the last tick: another state, a handoff, another number of
     /// waiters.
     pub fn has_moved(&self, reading: &GilReading) -> bool {
-        self.last.is_none_or(|last| {
-            holder_state(&last.reading) != holder_state(reading)
-                || last.reading.switch_number != reading.switch_number
-                || last.reading.lock != reading.lock
-                || last.reading.waiters != reading.waiters
-        })
+        self.last.is_none_or(|last| moved(&last.reading, reading))
     }
 
     /// Whether nobody's standing can have changed since the last tick: the GIL did not move, and all whom the condition
@@ -420,6 +434,15 @@ pub enum Found {
     All,
     /// Fewer: somebody waits that is not known.
     Fewer,
+    /// The GIL moved on while they were looked for: nothing was told.
+    Torn,
+}
+
+fn moved(before: &GilReading, now: &GilReading) -> bool {
+    holder_state(before) != holder_state(now)
+        || before.switch_number != now.switch_number
+        || before.lock != now.lock
+        || before.waiters != now.waiters
 }
 
 enum Asked {
