@@ -43,6 +43,9 @@ const PLACEMENT_HOLDS: Ns = Ns(2_000_000);
 /// No handoff is faster: a counter that moves more often was misread.
 const FASTEST_HANDOFF: Ns = Ns(100);
 
+/// Time that the threads queue for cores, of all time, up to which drops are told apart by where the dropper is next.
+const MOST_QUEUED: f64 = 0.03;
+
 /// The kernel has no more tasks (`PID_MAX_LIMIT`): a larger count of waiters was misread.
 const MOST_TASKS: u32 = 1 << 22;
 
@@ -548,6 +551,14 @@ impl GilAccount {
         self.exact.end(at);
     }
 
+    /// Whether who wants the GIL shows it by sleeping on it. Who was woken from the mutex around it and queues for a core is
+    /// neither asleep nor running, and looks as if it had let go for reasons of its own.
+    fn is_followable(&self, threads: &Threads) -> bool {
+        let own = threads.values().filter(|thread| thread.info.process == self.process);
+        let queued: Ns = own.map(ThreadAccount::queued).sum();
+        queued.share_of(self.observed).is_some_and(|share| share <= MOST_QUEUED)
+    }
+
     /// The figures to show. Watchpoints distort what is shorter than `distortion`.
     pub fn figures(&self, threads: &Threads, resolution: Ns, distortion: Ns) -> GilFigures {
         let share = |length: Ns| length.share_of(self.observed).unwrap_or(0.0);
@@ -583,7 +594,7 @@ impl GilAccount {
             max_waiters: self.max_waiters,
             lost: self.lost,
             handoffs: self.handoffs_counted,
-            forced_handoffs: self.followed.forced(),
+            forced_handoffs: self.followed.forced().filter(|_| self.is_followable(threads)),
             unclear_handoffs: self.followed.unclear(),
             cross_core_handoffs: self.followed.cross_core(self.handoffs_counted),
             drop_latency: exact.map(|[_, _, latency]| latency.exact(distortion)),

@@ -414,6 +414,12 @@ impl ThreadAccount {
         }
     }
 
+    /// Time that it has queued for a core, as far as the kernel's totals were read.
+    pub fn queued(&self) -> Ns {
+        let totals = self.baseline.zip(self.latest);
+        totals.map_or(Ns::ZERO, |((_, from), (_, to))| to.run_delay.saturating_sub(from.run_delay))
+    }
+
     /// The figures to show. `ticks` knows the newest tick of each GIL.
     pub fn figures(&self, key: ThreadKey, now: MonoNs, resolution: Ns, ticks: Ticks) -> ThreadFigures {
         let open = |standing| self.open(standing, ticks).collect::<Vec<_>>();
