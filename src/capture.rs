@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use crate::event::{CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, What, WindowEnd};
 use crate::instruments::clock;
+use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
     Found, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Verdict, Watchpoints,
@@ -47,6 +48,8 @@ pub struct Options {
     pub duration: Option<Ns>,
     /// Which instruments look.
     pub precision: Precision,
+    /// What is to name the sleeps of threads, beside switch records; tried before.
+    pub tracepoint: Option<FutexTracepoint>,
     /// gilscope's version.
     pub tool_version: String,
 }
@@ -192,7 +195,7 @@ impl Run {
         Run {
             schedule: Schedule::new(now, options.interval, now.0),
             merge: Merge::default(),
-            switches: (options.precision != Precision::Sampled).then(Switches::begin),
+            switches: (options.precision != Precision::Sampled).then(|| Switches::begin(options.tracepoint)),
             watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
             purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
             calibration: match options.precision {
@@ -347,6 +350,9 @@ impl Run {
             watchpoints.follow(news);
         }
         if let Some(switches) = &mut self.switches {
+            if news.iter().any(|event| matches!(event.what, What::GilFound { .. } | What::InterpreterEnded { .. })) {
+                switches.look_at(sampler.futexes(), &mut begun);
+            }
             switches.govern(now, &mut self.purse, &mut self.merge, &mut begun);
             switches.follow(news, &mut self.merge, &mut begun);
             switch_rate = switches.rate() / 2;
@@ -511,6 +517,7 @@ fn is_observation(what: &What) -> bool {
             | What::Usage { .. }
             | What::SwitchedIn { .. }
             | What::SwitchedOut { .. }
+            | What::FutexEntered { .. }
             | What::WindowBegins { .. }
             | What::WindowEnds { .. }
             | What::LockWritten { .. }

@@ -208,6 +208,28 @@ pub enum What {
         /// Whether it wanted to.
         how: Departure,
     },
+    /// From here on, as long as its switches are told, it is told of the thread's every entry into a wait on a futex of a
+    /// GIL of its process.
+    FutexesBegin {
+        /// Which thread.
+        thread: ThreadKey,
+    },
+    /// Up to here it was told of them.
+    FutexesEnd {
+        /// Which thread.
+        thread: ThreadKey,
+        /// Why.
+        why: SwitchesEnd,
+    },
+    /// The thread is about to sleep on one of a GIL's futexes, unless what it would wait for has just happened.
+    FutexEntered {
+        /// Whose futex it is.
+        gil: GilKey,
+        /// Which thread.
+        thread: ThreadKey,
+        /// Which futex.
+        site: FutexSite,
+    },
     /// What looking costs the target here, and what it may.
     CostsKnown(Costs),
     /// What the target has paid for so far, about once a second and at the end.
@@ -281,7 +303,21 @@ pub enum Departure {
     Preempted,
 }
 
-/// Why switches are no longer told.
+/// The futexes of a GIL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FutexSite {
+    /// `cond`: in `take_gil`, the thread waits for the GIL.
+    Cond,
+    /// `mutex`: for microseconds, at the edges of takes and drops.
+    Mutex,
+    /// `switch_cond`: in `drop_gil` after a forced drop, until another thread has taken it.
+    SwitchCond,
+    /// `switch_mutex`: as `mutex`.
+    SwitchMutex,
+}
+
+/// Why switches, or futexes, are no longer told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SwitchesEnd {

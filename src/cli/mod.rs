@@ -138,7 +138,7 @@ pub struct ReplayArgs {
 #[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
     /// The recording to report on
-    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints"])]
     pub recording: Option<PathBuf>,
     /// The process to observe
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
@@ -244,6 +244,10 @@ pub struct Common {
     /// The precision to observe with
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub mode: ModeArg,
+    /// Have the kernel name the sleeps of threads that wait for the GIL, beside switch records: surer waits where threads
+    /// contend. Needs root or CAP_PERFMON, and tracefs; makes every system call of the machine 50 ns longer meanwhile
+    #[arg(long, value_name = "WHEN", default_value = "never")]
+    pub tracepoints: TracepointsArg,
     /// Colour in text
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
@@ -276,6 +280,15 @@ pub enum ModeArg {
     /// Beside that watchpoints on the GIL, in windows: every take and drop, also uncontended ones; may change
     /// contention, and says so
     Exact,
+}
+
+/// When to use tracepoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TracepointsArg {
+    /// Never
+    Never,
+    /// Always, or not at all
+    Always,
 }
 
 /// When to colour.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::capture::{Capture, Options, Precision, Stop};
-use crate::cli::{Common, ModeArg};
+use crate::cli::{Common, ModeArg, TracepointsArg};
 use crate::error::{Failure, Status};
-use crate::event::{Event, Origin, Pid, Tid};
+use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
+use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::{clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
@@ -145,11 +146,12 @@ pub fn failure(error: &AttachError) -> Failure {
     }
 }
 
-/// How to capture `pid`: as precisely as was asked for, or, where that is left to gilscope, as is permitted.
+/// How to capture a process: as precisely as was asked for, or, where that is left to gilscope, as is permitted.
 ///
 /// # Errors
 /// If what was asked for may not be had.
-pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Options, Failure> {
+pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Result<Options, Failure> {
+    let pid = info.pid;
     // A program that gilscope starts has its own limit by now.
     descriptors::use_all();
     let fused = Precision::Fused { budget: common.max_overhead };
@@ -172,7 +174,29 @@ pub fn options(pid: Pid, common: &Common, duration: Option<Ns>) -> Result<Option
             }
         },
     };
-    Ok(Options { interval: common.rate, duration, precision, tool_version: env!("CARGO_PKG_VERSION").to_owned() })
+    let tracepoint = match common.tracepoints {
+        TracepointsArg::Never => None,
+        TracepointsArg::Always => Some(tracepoint(info, precision)?),
+    };
+    let tool_version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(Options { interval: common.rate, duration, precision, tracepoint, tool_version })
+}
+
+/// The tracepoint that was asked for.
+fn tracepoint(info: &ProcessInfo, precision: Precision) -> Result<FutexTracepoint, Failure> {
+    // Its waiters sleep on their own stacks (`pthread_cond_timedwait.c`): the kernel cannot tell them by the address.
+    if info.libc.starts_with("musl") {
+        return Err(Failure::new(Status::Unsupported, "on musl, tracepoints cannot tell who waits for the GIL")
+            .next("do without: --tracepoints never"));
+    }
+    match perf::try_futex_waits(Tid(info.pid.0)) {
+        Err(refusal) => Err(refused("tracepoints", &refusal)),
+        Ok(_) if !matches!(precision, Precision::Fused { .. }) => {
+            Err(Failure::new(Status::Usage, "tracepoints name what switch records tell of: they are for --mode fused")
+                .next("--mode fused, or --tracepoints never"))
+        }
+        Ok(tracepoint) => Ok(tracepoint),
+    }
 }
 
 fn refused(what: &str, refusal: &perf::Refusal) -> Failure {
@@ -208,7 +232,7 @@ pub fn observe(
         info.libc,
         1_000_000_000 / common.rate.0.max(1)
     ));
-    let options = options(info.pid, common, duration)?;
+    let options = options(info, common, duration)?;
     let capture = Capture::start(target, options, stop)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))?;
     let mut model = Model::new();

@@ -38,7 +38,7 @@ pub fn start_live(
 ) -> Result<Session, Failure> {
     let refused = |error| Failure::new(Status::Internal, format!("cannot start a thread to observe with: {error}"));
     let pid = target.info().pid;
-    let options = options(pid, common, duration)?;
+    let options = options(target.info(), common, duration)?;
     let mut kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
         .map_err(|error| Failure::new(Status::Internal, error))?;
     if let Some(file) = file {

@@ -1,6 +1,6 @@
 //! Facts as checks: what was found, what its lack costs, and what to type.
 
-use crate::doctor::facts::{Facts, Host, Memory, Namespace, OwnWatchpoint, Process, Protected, Seccomp, Tracepoints};
+use crate::doctor::facts::{Facts, Host, Memory, Namespace, OwnWatchpoint, Process, Protected, Seccomp};
 use crate::doctor::facts::{Python, WATCHED_WORDS, Waiters};
 use crate::doctor::{Check, Outcome};
 use crate::event::Build;
@@ -188,12 +188,12 @@ fn descriptors(host: &Host) -> Check {
 }
 
 fn tracepoints(host: &Host) -> Check {
-    let detail = match host.tracepoints {
-        Tracepoints::Readable => "tracefs can be read",
-        Tracepoints::NotPermitted => "tracefs is there, for root",
-        Tracepoints::Absent => "tracefs is not mounted",
+    // Nothing depends on them, so that there is nothing to do about them.
+    let detail = match &host.tracepoints {
+        Ok(()) => "gilscope may have its own, where --tracepoints always asks for them".to_owned(),
+        Err(refusal) => format!("refused: {refusal}; only --tracepoints always asks for them"),
     };
-    check("tracepoints", "tracepoints", Outcome::Note, format!("{detail}; no precision depends on it"))
+    check("tracepoints", "tracepoints", Outcome::Note, detail)
 }
 
 fn of_process(process: &Process, host: &Host) -> Vec<Check> {

@@ -55,8 +55,8 @@ pub struct Host {
     pub perf_lock_kb: Option<u64>,
     /// File descriptors that gilscope may have (`RLIMIT_NOFILE`); none: unlimited.
     pub descriptors: Option<u64>,
-    /// The kernel's tracepoints.
-    pub tracepoints: Tracepoints,
+    /// Whether gilscope may have the kernel's tracepoint of its own waits on futexes.
+    pub tracepoints: Result<(), Refusal>,
 }
 
 /// A set of capabilities (capabilities(7)).
@@ -126,17 +126,6 @@ pub struct Rings {
     pub had: usize,
     /// Why no more.
     pub refusal: Option<Refusal>,
-}
-
-/// Whether tracepoints can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tracepoints {
-    /// tracefs is mounted, and can be read.
-    Readable,
-    /// It is there, for others.
-    NotPermitted,
-    /// It is not mounted.
-    Absent,
 }
 
 /// The target.

@@ -1,12 +1,12 @@
 //! Probes of gilscope's own surroundings, on gilscope itself.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use crate::doctor::facts::{Capabilities, Host, Namespace, OwnWatchpoint, Rings, Seccomp, Tracepoints};
+use crate::doctor::facts::{Capabilities, Host, Namespace, OwnWatchpoint, Rings, Seccomp};
 use crate::event::{Address, Pid, Tid};
 use crate::instruments::perf::{self, Attempt, Place, Refusal, Ring};
 use crate::target::{Memory, ReadError};
@@ -46,7 +46,7 @@ pub(super) fn examine(threads: Option<usize>) -> Host {
         memory_lock: limit(&limits, "Max locked memory"),
         perf_lock_kb: number("/proc/sys/kernel/perf_event_mlock_kb").and_then(|kb| u64::try_from(kb).ok()),
         descriptors: limit(&limits, "Max open files"),
-        tracepoints: tracepoints(),
+        tracepoints: perf::try_futex_waits(OWN_THREAD).map(drop),
     }
 }
 
@@ -117,18 +117,6 @@ fn rings(tried: usize) -> Rings {
         }
     }
     Rings { tried, had: kept.len(), refusal: None }
-}
-
-fn tracepoints() -> Tracepoints {
-    let mut seen = Tracepoints::Absent;
-    for root in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {
-        match fs::read(format!("{root}/events/sched/sched_switch/id")) {
-            Ok(_) => return Tracepoints::Readable,
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => seen = Tracepoints::NotPermitted,
-            Err(_) => {}
-        }
-    }
-    seen
 }
 
 /// Takes up to four debug registers of a thread, without arming one, and gives them back at once.

@@ -16,7 +16,7 @@ use crate::time::Ns;
 
 pub use facts::{
     Capabilities, Facts, Host, Memory, Namespace, OwnWatchpoint, Process, Protected, Python, Rings, Seccomp,
-    Tracepoints, WATCHED_WORDS, Waiters,
+    WATCHED_WORDS, Waiters,
 };
 pub use json::{SCHEMA, SCHEMA_VERSION, write_json};
 pub use judge::diagnose;

@@ -15,6 +15,9 @@ pub struct Costs {
     pub record: Ns,
     /// Arming a watchpoint and taking it away.
     pub arming: Ns,
+    /// One record of the tracepoint of futex(2); and about as much is what tracing adds to a thread's leaving a core and
+    /// getting one again.
+    pub trace: Ns,
     /// What the target may lose in any second.
     pub budget: Ns,
     /// Where the figures are from.
@@ -38,6 +41,7 @@ impl Costs {
         armed_switch: Ns(1_500),
         record: Ns(700),
         arming: Ns(30_000),
+        trace: Ns(1_000),
         budget: Ns(20_000_000),
         origin: CostOrigin::Assumed,
     };
@@ -59,6 +63,8 @@ pub struct Spent {
     pub records: u64,
     /// Watchpoints armed and taken away.
     pub arms: u64,
+    /// Records of the tracepoint of futex(2), and times that traced threads left a core.
+    pub traces: u64,
     /// All of it together, by what each was measured to cost.
     pub cost: Ns,
     /// The most in any one second.

@@ -9,6 +9,7 @@ mod background;
 mod calibrate;
 pub mod clock;
 mod family;
+mod futexes;
 mod keys;
 mod merge;
 mod names;

@@ -23,6 +23,8 @@ pub enum Expense {
     Records(u64),
     /// Watchpoints armed and disarmed.
     Arms(u64),
+    /// Records of the tracepoint of futex(2), and times that traced threads left a core.
+    Traces(u64),
 }
 
 /// What is left of the budget.
@@ -74,6 +76,10 @@ impl Purse {
             Expense::Arms(n) => {
                 self.spent.arms += n;
                 (n, self.costs.arming)
+            }
+            Expense::Traces(n) => {
+                self.spent.traces += n;
+                (n, self.costs.trace)
             }
         };
         let cost = Ns(each.0.saturating_mul(number));

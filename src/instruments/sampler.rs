@@ -11,7 +11,9 @@ use crate::instruments::roster::{Depth, Roster, Swept};
 use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::instruments::watchpoints::{Process, Words};
-use crate::target::{Finalization, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState};
+use crate::target::{
+    Finalization, GilFutexes, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState,
+};
 use crate::time::{MonoNs, Ns};
 
 /// Shortest time between two looks at who is there.
@@ -146,6 +148,11 @@ impl Sampler {
     /// Reads that failed so far.
     pub fn reads(&self) -> Reads {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
+    }
+
+    /// The GILs whose futexes can be told by their addresses, and where those lie; `None` where that does not go for all.
+    pub fn futexes(&self) -> Option<Vec<(GilKey, GilFutexes)>> {
+        self.watches.iter().map(|watch| Some((watch.gil, watch.futexes()?))).collect()
     }
 
     /// Looks once. `moves` is what the threads did since the look before, as far as that is known. `None`: it was too late for a look to count.

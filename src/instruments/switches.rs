@@ -3,12 +3,15 @@
 //! Each thread has a ring of its own. The rings are emptied at every look.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::os::fd::OwnedFd;
 
-use crate::event::{Departure, Event, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
+use crate::event::{Departure, Event, GilKey, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
+use crate::instruments::futexes::{Change, Futexes};
 use crate::instruments::merge::Merge;
-use crate::instruments::perf::{self, Record, Ring, Room, Unfollowed, Way};
+use crate::instruments::perf::{self, FutexTracepoint, Record, Ring, Room, Unfollowed, Way};
 use crate::instruments::purse::{Expense, Purse};
+use crate::target::GilFutexes;
 use crate::time::{MonoNs, Ns};
 
 /// Pages for the records of one thread, by how many threads there are, and one page otherwise: 126 pages at most, with
@@ -36,10 +39,14 @@ pub struct Switches {
     /// So many threads could be followed when there was no room for one more.
     most: usize,
     rings: Rings,
+    /// What names their sleeps, if that was asked for.
+    futexes: Option<Futexes>,
     /// Who switched, or came to be followed, since this was asked last; and whether it sleeps by the newest record.
     moved: BTreeMap<ThreadKey, Now>,
     /// Records that were not paid for yet.
     unpaid: u64,
+    /// Those that name sleeps, and times that traced threads left a core.
+    unpaid_traces: u64,
     window: (MonoNs, u64),
     /// Records a second, when they were counted last.
     rate: u64,
@@ -52,6 +59,8 @@ pub struct Switches {
 #[derive(Debug)]
 struct Followed {
     ring: Ring,
+    /// What names its sleeps there.
+    traced: Option<OwnedFd>,
     pages: usize,
     last: MonoNs,
 }
@@ -82,8 +91,8 @@ pub enum Found {
 }
 
 impl Switches {
-    /// Nobody is followed yet.
-    pub fn begin() -> Switches {
+    /// Nobody is followed yet. With a tracepoint, their sleeps will be named.
+    pub fn begin(tracepoint: Option<FutexTracepoint>) -> Switches {
         let now = clock::now();
         Switches {
             followed: HashMap::new(),
@@ -92,8 +101,10 @@ impl Switches {
             refused: HashSet::new(),
             most: usize::MAX,
             rings: Rings::Large,
+            futexes: tracepoint.map(|tracepoint| Futexes::begin(tracepoint, now)),
             moved: BTreeMap::new(),
             unpaid: 0,
+            unpaid_traces: 0,
             window: (now, 0),
             rate: 0,
             state: State::Following(now),
@@ -142,6 +153,52 @@ impl Switches {
                 break;
             }
         }
+        while let Some(futexes) = &mut self.futexes
+            && clock::now() < until
+            && let Some(thread) = futexes.next_due()
+        {
+            if let Some((followed, tid)) = self.followed.get_mut(&thread).zip(self.tids.get(&thread))
+                && followed.traced.is_none()
+            {
+                followed.traced = futexes.trace(*tid, &mut followed.ring);
+                if followed.traced.is_some() {
+                    events.push(Event { at: clock::now(), what: What::FutexesBegin { thread } });
+                }
+            }
+        }
+    }
+
+    /// There are these GILs; `None` if nobody can tell whose futex an address is.
+    pub fn look_at(&mut self, gils: Option<Vec<(GilKey, GilFutexes)>>, events: &mut Vec<Event>) {
+        let change = self.futexes.as_mut().map(|futexes| futexes.look_at(gils.unwrap_or_default()));
+        if change == Some(Change::Gils) {
+            self.untrace(SwitchesEnd::Lost { records: 0 }, events);
+            self.trace_all();
+        }
+    }
+
+    fn trace_all(&mut self) {
+        if let Some(futexes) = &mut self.futexes {
+            self.followed.keys().for_each(|thread| futexes.is_due(*thread));
+        }
+    }
+
+    fn untrace(&mut self, why: SwitchesEnd, events: &mut Vec<Event>) {
+        let at = clock::now();
+        for (&thread, followed) in &mut self.followed {
+            if followed.traced.take().is_some() {
+                events.push(Event { at, what: What::FutexesEnd { thread, why } });
+            }
+        }
+    }
+
+    /// A thread is no longer followed.
+    fn let_go(&mut self, thread: ThreadKey, why: SwitchesEnd, events: &mut Vec<Event>) {
+        if let Some(followed) = self.followed.remove(&thread) {
+            let traced = followed.traced.map(|_| What::FutexesEnd { thread, why });
+            let ends = traced.into_iter().chain([What::SwitchesEnd { thread, why }]);
+            events.extend(ends.map(|what| Event { at: clock::now(), what }));
+        }
     }
 
     /// Whether another thread can be followed, at the price of one that has been quiet for long if need be.
@@ -153,8 +210,8 @@ impl Switches {
         let Some((&thread, _)) = quietest.filter(|(_, followed)| now.since(followed.last) >= QUIET) else {
             return false;
         };
-        self.followed.remove(&thread);
-        self.refuse(thread, events);
+        self.let_go(thread, SwitchesEnd::Refused, events);
+        self.refused.insert(thread);
         true
     }
 
@@ -177,7 +234,10 @@ impl Switches {
         match perf::follow(*tid, pages) {
             Ok(ring) => {
                 let at = clock::now();
-                self.followed.insert(thread, Followed { ring, pages, last: at });
+                self.followed.insert(thread, Followed { ring, traced: None, pages, last: at });
+                if let Some(futexes) = &mut self.futexes {
+                    futexes.is_due(thread);
+                }
                 self.refused.remove(&thread);
                 self.moved.insert(thread, Now::Awake);
                 events.push(Event { at, what: What::SwitchesBegin { thread } });
@@ -203,18 +263,16 @@ impl Switches {
         let _last = self.drain(told);
         let large: Vec<ThreadKey> = self.followed.iter().filter(|(_, it)| it.pages > 1).map(|(key, _)| *key).collect();
         for thread in large {
-            self.followed.remove(&thread);
+            self.let_go(thread, SwitchesEnd::Lost { records: 0 }, events);
             self.due.push_front(thread);
-            let what = What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records: 0 } };
-            events.push(Event { at: clock::now(), what });
         }
     }
 
     /// Empties the rings.
     pub fn drain(&mut self, told: &mut Merge) -> Found {
         let mut found = Found::Switches;
-        let (moved, records) = (&mut self.moved, &mut self.unpaid);
-        for (&thread, Followed { ring, last, .. }) in &mut self.followed {
+        let (moved, records, traces) = (&mut self.moved, &mut self.unpaid, &mut self.unpaid_traces);
+        for (&thread, Followed { ring, traced, last, .. }) in &mut self.followed {
             // From the end of a hole on the thread is followed again.
             let hole = |told: &mut Merge, from: MonoNs, to: MonoNs, records: u64| {
                 told.push(from, What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } });
@@ -223,6 +281,7 @@ impl Switches {
             let room = ring.drain(|record| match record {
                 Record::Switch { at, cpu, way } => {
                     *records += 1;
+                    *traces += u64::from(traced.is_some() && way != Way::In);
                     *last = at;
                     let now = if way == Way::OutAsleep { Now::Asleep } else { Now::Awake };
                     moved.insert(thread, now);
@@ -232,6 +291,12 @@ impl Switches {
                         Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
                     };
                     told.push(at, what);
+                }
+                Record::FutexWait { at, address } => {
+                    *traces += 1;
+                    if let Some((gil, site)) = self.futexes.as_ref().and_then(|futexes| futexes.site(address)) {
+                        told.push(at, What::FutexEntered { gil, thread, site });
+                    }
                 }
                 Record::Lost { at, records: lost } => {
                     // They took their time all the same.
@@ -273,6 +338,18 @@ impl Switches {
     pub fn govern(&mut self, now: MonoNs, purse: &mut Purse, told: &mut Merge, events: &mut Vec<Event>) {
         let records = std::mem::take(&mut self.unpaid);
         purse.pay(now, Expense::Records(records));
+        let traces = std::mem::take(&mut self.unpaid_traces);
+        purse.pay(now, Expense::Traces(traces));
+        if let Some(futexes) = &mut self.futexes {
+            // They go first: without them the records still tell most.
+            if traces > 0 && purse.left(now).0 <= purse.costs().budget.0 / 4 {
+                futexes.give_up(now);
+                let _last = self.drain(told);
+                self.untrace(SwitchesEnd::TooCostly, events);
+            } else if futexes.resumes(now) {
+                self.trace_all();
+            }
+        }
         self.window.1 += records;
         let length = now.since(self.window.0);
         if length >= WINDOW && matches!(self.state, State::Following(_)) {
@@ -289,10 +366,8 @@ impl Switches {
                 self.rate = self.rate.max(self.window.1.saturating_mul(Ns::SECOND.0) / length.0.max(WINDOW.0));
                 let _last = self.drain(told);
                 let now = clock::now();
-                for (thread, _) in self.followed.drain() {
-                    let what = What::SwitchesEnd { thread, why: SwitchesEnd::TooCostly };
-                    events.push(Event { at: now, what });
-                }
+                let followed: Vec<ThreadKey> = self.followed.keys().copied().collect();
+                followed.into_iter().for_each(|thread| self.let_go(thread, SwitchesEnd::TooCostly, events));
                 self.due.clear();
                 if now.since(since) > PAUSES.1 {
                     self.pause = PAUSES.0;

@@ -7,7 +7,9 @@ use crate::instruments::clock;
 use crate::instruments::roster::{Roster, StateKey, Told};
 use crate::instruments::switches::Moves;
 use crate::instruments::watchpoints::Words;
-use crate::target::{Blocked, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState};
+use crate::target::{
+    Blocked, GilFutexes, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState,
+};
 use crate::time::{MonoNs, Ns};
 
 /// Threads asked at one tick in search of a waiter that only the condition variable knows of.
@@ -116,6 +118,11 @@ impl Watch {
     /// Where its words lie.
     pub fn words(&self) -> Words {
         Words { gil: self.gil, locked: self.probe.locked(), cond: self.probe.cond_sequence() }
+    }
+
+    /// Where its futexes lie; `None` where the C library has them elsewhere.
+    pub fn futexes(&self) -> Option<GilFutexes> {
+        self.probe.futexes()
     }
 
     /// Reads the GIL's words: the first thing a tick does, so that they are of its instant.

@@ -216,7 +216,7 @@ impl Watchpoints {
                     found = Sighting::Birth;
                     end(at, WindowEnd::Birth);
                 }
-                Record::Forked { .. } | Record::Switch { .. } | Record::Other => {}
+                Record::Forked { .. } | Record::Switch { .. } | Record::FutexWait { .. } | Record::Other => {}
             });
         }
         let now = clock::now();

@@ -10,6 +10,7 @@ mod brief;
 pub mod exact;
 mod follow;
 mod handoffs;
+mod named;
 pub mod perturbed;
 mod sites;
 mod takers;

@@ -307,6 +307,12 @@ impl Model {
                     runs.switched_in(at, *cpu);
                 });
             }
+            What::FutexesBegin { thread } => self.runs(*thread, |runs, _| runs.futexes_begin(at)),
+            What::FutexesEnd { thread, .. } => self.runs(*thread, |runs, _| runs.futexes_end()),
+            What::FutexEntered { gil, thread, site } => self.runs(*thread, |runs, process| {
+                process.switches.named += 1;
+                runs.futex_entered(at, *gil, *site);
+            }),
             What::SwitchedOut { thread, how } => self.runs(*thread, |runs, process| {
                 process.switches.records += 1;
                 runs.switched_out(at, *how);

@@ -5,9 +5,13 @@
 //! and sleeps on. So a wait is a chain of sleeps. The runs between them are as short as those pieces of `take_gil`
 //! are; a run in which the GIL was taken goes on through the eval loop at least.
 
+mod named;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::event::{Cpu, Departure};
+use crate::event::{Cpu, Departure, FutexSite, GilKey};
+pub use crate::model::runs::named::NamedWait;
+use crate::model::runs::named::{Entered, Whole};
 use crate::time::{MonoNs, Ns};
 
 /// Runs that are remembered: those between two ticks, and the time-outs of a long wait before them.
@@ -32,6 +36,10 @@ pub struct Runs {
     /// Up to here it is known where it was.
     known: MonoNs,
     totals: Totals,
+    /// Since when its sleeps on futexes of a GIL are named; `None`: they are not.
+    named: Option<MonoNs>,
+    /// What it is about to sleep on.
+    entered: Option<Entered>,
 }
 
 /// What the records add up to since the thread came into view.
@@ -62,6 +70,19 @@ struct Run {
     how: Departure,
     /// `None`: it was on it already when its switches began to be told.
     cpu: Option<Cpu>,
+    /// The sleep after it.
+    slept: Slept,
+}
+
+/// What a thread slept on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Slept {
+    /// It was not told.
+    Untold,
+    /// One of a GIL's futexes.
+    On(GilKey, FutexSite),
+    /// Not a GIL's futex.
+    Elsewhere,
 }
 
 /// A run, or several between which the thread was kept off its core although it wanted it.
@@ -73,6 +94,8 @@ pub struct Spell {
     pub to: Option<MonoNs>,
     /// Time on a core in it.
     pub on_core: Ns,
+    /// What it went to sleep on.
+    slept: Slept,
 }
 
 /// A time asleep, from falling asleep to waking up.
@@ -104,6 +127,16 @@ impl Sleep {
 }
 
 impl Spell {
+    /// A time from waking up to falling asleep, whatever came between.
+    pub fn between(from: MonoNs, to: MonoNs) -> Spell {
+        Spell { from, to: Some(to), on_core: to.since(from), slept: Slept::Untold }
+    }
+
+    /// Both, with a sleep between them that does not count.
+    pub fn and(self, later: Spell) -> Spell {
+        Spell { from: self.from, on_core: self.on_core + later.on_core, ..later }
+    }
+
     /// Whether more was done in it than a time-out does.
     pub fn is_a_take(&self) -> bool {
         self.on_core > TIME_OUT_RUN
@@ -129,6 +162,7 @@ impl Runs {
     fn forget(&mut self) {
         self.recent.clear();
         self.current = Current::Unknown;
+        self.entered = None;
     }
 
     /// Since when its switches have been told; `None`: they are not.
@@ -168,13 +202,20 @@ impl Runs {
                 (at, None)
             }
         };
+        let slept = match how {
+            Departure::Asleep => self.falls_asleep(from, at, if cpu.is_some() { Whole::Yes } else { Whole::No }),
+            Departure::Preempted => {
+                self.put_off(from, at);
+                Slept::Untold
+            }
+        };
         self.totals.known += at.since(self.known);
         self.known = at;
         self.totals.ran(cpu, at.since(from));
         if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
         }
-        self.recent.push_back(Run { from, to: at, how, cpu });
+        self.recent.push_back(Run { from, to: at, how, cpu, slept });
         self.current = Current::Off;
     }
 
@@ -261,7 +302,7 @@ impl Runs {
     /// The spells that are remembered, the newest first, as of `now`.
     fn spells(&self, now: MonoNs) -> impl Iterator<Item = Spell> + '_ {
         let mut open = match self.current {
-            Current::On(from, _) => Some(Spell { from, to: None, on_core: now.since(from) }),
+            Current::On(from, _) => Some(Spell { from, to: None, on_core: now.since(from), slept: Slept::Untold }),
             Current::Off | Current::Unknown => None,
         };
         let mut runs = self.recent.iter().rev();
@@ -276,7 +317,9 @@ impl Runs {
                     }
                     (_, how) => {
                         let to = (how == Departure::Asleep).then_some(run.to);
-                        if let Some(done) = open.replace(Spell { from: run.from, to, on_core: length }) {
+                        if let Some(done) =
+                            open.replace(Spell { from: run.from, to, on_core: length, slept: run.slept })
+                        {
                             return Some(done);
                         }
                     }

@@ -142,6 +142,8 @@ pub struct SwitchFigures {
     pub threads: usize,
     /// Records so far.
     pub records: u64,
+    /// Entries into waits on a GIL's futexes that the tracepoint told.
+    pub named: u64,
     /// Records that are missing.
     pub lost: u64,
     /// How often they were given up, of all threads, because they cost too much.

@@ -28,7 +28,7 @@ pub enum Class {
     Usage,
     /// The instrument about itself: rate and health.
     Instrument,
-    /// Context switches.
+    /// Context switches, and what names the sleeps between them.
     Switch,
     /// Watchpoints: their windows and hits.
     Watchpoint,
@@ -86,9 +86,13 @@ pub const fn class(what: &What) -> Class {
         | What::WindowRefused { .. }
         | What::LockWritten { .. }
         | What::CondWritten { .. } => Class::Watchpoint,
-        What::SwitchesBegin { .. } | What::SwitchesEnd { .. } | What::SwitchedIn { .. } | What::SwitchedOut { .. } => {
-            Class::Switch
-        }
+        What::SwitchesBegin { .. }
+        | What::SwitchesEnd { .. }
+        | What::SwitchedIn { .. }
+        | What::SwitchedOut { .. }
+        | What::FutexesBegin { .. }
+        | What::FutexesEnd { .. }
+        | What::FutexEntered { .. } => Class::Switch,
     }
 }
 
@@ -143,5 +147,8 @@ kinds! {
     25 => WindowRefused { gil: gil, why: why };
     26 => LockWritten { gil: gil, thread: thread, ip: ip, cpu: cpu };
     27 => CondWritten { gil: gil, thread: thread, ip: ip, cpu: cpu };
+    28 => FutexesBegin { thread: thread };
+    29 => FutexesEnd { thread: thread, why: why };
+    30 => FutexEntered { gil: gil, thread: thread, site: site };
     compact { GilSample, Relation, Usage }
 }

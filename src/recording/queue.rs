@@ -232,7 +232,8 @@ impl Recorder {
                 }
                 return self.drop_one();
             }
-            What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } => {
+            What::FutexesBegin { .. } | What::FutexesEnd { .. } => None,
+            What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } | What::FutexEntered { thread, .. } => {
                 *self.holes.entry(*thread).or_default() += 1;
                 return self.drop_one();
             }

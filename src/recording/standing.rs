@@ -44,6 +44,10 @@ struct ThreadStanding {
     switches: Option<Stamped>,
     /// The last of them.
     switched: Option<Stamped>,
+    /// Whether its waits on futexes are.
+    futexes: Option<Stamped>,
+    /// The last of them, if the thread has not switched since.
+    entered: Option<Stamped>,
     joined: Vec<(InterpreterId, Stamped)>,
     relations: Vec<(GilKey, Stamped)>,
 }
@@ -158,12 +162,23 @@ impl Standing {
             }
             What::SwitchesBegin { thread } | What::SwitchesEnd { thread, .. } => {
                 if let Some(standing) = entry(&mut self.threads, *thread) {
-                    (standing.switches, standing.switched) = (stamped(), None);
+                    (standing.switches, standing.switched, standing.entered) = (stamped(), None, None);
+                }
+            }
+            What::FutexesBegin { thread } | What::FutexesEnd { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.futexes = stamped();
+                }
+            }
+            // It names the sleep to come.
+            What::FutexEntered { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.entered = stamped();
                 }
             }
             What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } => {
                 if let Some(standing) = entry(&mut self.threads, *thread) {
-                    standing.switched = stamped();
+                    (standing.switched, standing.entered) = (stamped(), None);
                 }
             }
         }
@@ -181,8 +196,8 @@ impl Standing {
             all.extend([&gil.found, &gil.interval, &gil.sample, &gil.window].into_iter().flatten());
         }
         for thread in self.threads.values() {
-            let sorts = [&thread.found, &thread.named, &thread.usage, &thread.switches, &thread.switched];
-            all.extend(sorts.into_iter().flatten());
+            all.extend([&thread.found, &thread.named, &thread.usage].into_iter().flatten());
+            all.extend([&thread.switches, &thread.switched, &thread.futexes, &thread.entered].into_iter().flatten());
             all.extend(thread.joined.iter().map(|(_, stamped)| stamped));
             all.extend(thread.relations.iter().map(|(_, stamped)| stamped));
         }

@@ -3,9 +3,9 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Departure, Ending, GilKey, Health, InterpreterId, Mode,
-    Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, RateReason, Refusal, Role, Spent, SwitchesEnd, ThreadInfo,
-    ThreadKey, Tid, WindowEnd,
+    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Departure, Ending, FutexSite, GilKey, Health, InterpreterId,
+    Mode, Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, RateReason, Refusal, Role, Spent, SwitchesEnd,
+    ThreadInfo, ThreadKey, Tid, WindowEnd,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -289,8 +289,8 @@ fields!(ProcessInfo { pid, cmdline, python, build, libc, cpus_allowed, origin })
 fields!(PythonVersion { major, minor, patch });
 fields!(ThreadInfo { process, tid, name, role, started });
 fields!(Health { ticks, late, failed_reads, torn_reads, dropped_events, own_cpu });
-fields!(Costs { exception, armed_switch, record, arming, budget, origin });
-fields!(Spent { exceptions, armed_switches, records, arms, cost, worst_second });
+fields!(Costs { exception, armed_switch, record, arming, trace, budget, origin });
+fields!(Spent { exceptions, armed_switches, records, arms, traces, cost, worst_second });
 
 cases!(Mode { 0 => Sampled {}, 1 => Fused {}, 2 => Exact {} });
 cases!(CostOrigin { 0 => Assumed {}, 1 => Measured {} });
@@ -299,6 +299,7 @@ cases!(Refusal { 0 => Registers {}, 1 => Limits {}, 2 => TooManyThreads {}, 3 =>
 cases!(Build { 0 => Default {}, 1 => FreeThreaded {}, 2 => Debug {} });
 cases!(Origin { 0 => Attached {}, 1 => Launched {} });
 cases!(Departure { 0 => Asleep {}, 1 => Preempted {} });
+cases!(FutexSite { 0 => Cond {}, 1 => Mutex {}, 2 => SwitchCond {}, 3 => SwitchMutex {} });
 cases!(SwitchesEnd { 0 => Lost { records }, 1 => TooCostly {}, 2 => Refused {} });
 cases!(Role { 0 => Main {}, 1 => Python {}, 2 => Native {} });
 cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {} });

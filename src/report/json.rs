@@ -155,6 +155,9 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
         mode: info.map(|info| info.mode),
         instruments: match info.map(|info| info.mode) {
             Some(Mode::Exact) => vec!["memory", "proc", "switches", "watchpoints"],
+            Some(Mode::Fused) if capture.switches.is_some_and(|switches| switches.named > 0) => {
+                vec!["memory", "proc", "switches", "tracepoints"]
+            }
             Some(Mode::Fused) => vec!["memory", "proc", "switches"],
             Some(Mode::Sampled) | None => vec!["memory", "proc"],
         },

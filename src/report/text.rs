@@ -362,6 +362,9 @@ fn switches_observed(switches: &SwitchFigures) -> Vec<String> {
         format!("{} records", units::count(switches.records)),
         format!("for {} of {} threads", switches.followed, switches.threads),
     ];
+    if switches.named > 0 {
+        parts.push(format!("{} sleeps named", units::count(switches.named)));
+    }
     if switches.lost > 0 {
         parts.push(format!("{} lost", units::count(switches.lost)));
     }

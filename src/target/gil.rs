@@ -100,6 +100,35 @@ pub enum GilSite {
     SwitchMutex,
 }
 
+/// Where the futexes of a GIL lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GilFutexes {
+    cond: Address,
+    mutex: Address,
+    switch_cond: Address,
+    switch_mutex: Address,
+    end: Address,
+}
+
+impl GilFutexes {
+    /// From the first to behind the last.
+    pub fn range(&self) -> (Address, Address) {
+        (self.cond, self.end)
+    }
+
+    /// Which of them an address belongs to. By range, never by word: which word of a condition variable it is differs
+    /// between versions of glibc.
+    pub fn site(&self, futex: Address) -> Option<GilSite> {
+        match futex {
+            it if it < self.cond || it >= self.end => None,
+            it if it < self.mutex => Some(GilSite::Cond),
+            it if it < self.switch_cond => Some(GilSite::Mutex),
+            it if it < self.switch_mutex => Some(GilSite::SwitchCond),
+            _ => Some(GilSite::SwitchMutex),
+        }
+    }
+}
+
 /// How `pthread_cond_t` is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum CondLayout {
@@ -333,15 +362,23 @@ impl GilProbe {
     /// Which part of this GIL a futex belongs to; `None` if to none. On musl waiters sleep on words of their own:
     /// see [`GilProbe::musl_waiters`].
     pub fn site(&self, futex: Address) -> Option<GilSite> {
+        self.ranges().site(futex)
+    }
+
+    /// Where its futexes lie, if whoever waits for it sleeps on one of them; on musl they sleep on their stacks.
+    pub fn futexes(&self) -> Option<GilFutexes> {
+        (self.cond != CondLayout::Musl).then(|| self.ranges())
+    }
+
+    fn ranges(&self) -> GilFutexes {
         let layout = &self.runtime.layout.gil;
-        let offset = futex.0.checked_sub(self.gil.0)?;
-        // By sub-range, never by word: which word of a condition variable it is differs between versions of glibc.
-        match offset {
-            it if it < layout.cond || it >= layout.size => None,
-            it if it < layout.mutex => Some(GilSite::Cond),
-            it if it < layout.switch_cond => Some(GilSite::Mutex),
-            it if it < layout.switch_mutex => Some(GilSite::SwitchCond),
-            _ => Some(GilSite::SwitchMutex),
+        let at = |offset: u64| Address(self.gil.0.wrapping_add(offset));
+        GilFutexes {
+            cond: at(layout.cond),
+            mutex: at(layout.mutex),
+            switch_cond: at(layout.switch_cond),
+            switch_mutex: at(layout.switch_mutex),
+            end: at(layout.size),
         }
     }
 

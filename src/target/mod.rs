@@ -40,7 +40,7 @@ use crate::time::Ns;
 
 pub use crate::target::error::{AttachError, Kind, ReadError};
 pub use crate::target::family::Family;
-pub use crate::target::gil::{Confirmation, GilProbe, GilReading, GilSite, HolderState, Lock};
+pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, GilSite, HolderState, Lock};
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};
 pub use crate::target::permission::Refusal;

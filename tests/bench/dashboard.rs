@@ -105,7 +105,13 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
     let target = Target::attach(Pid(target.id()), Ns::SECOND, Origin::Attached).expect("it can be observed");
     let stop = Stop::default();
     let precision = Precision::Sampled;
-    let options = Options { interval: Ns::MILLISECOND, duration: None, precision, tool_version: "bench".to_owned() };
+    let options = Options {
+        interval: Ns::MILLISECOND,
+        duration: None,
+        precision,
+        tracepoint: None,
+        tool_version: "bench".to_owned(),
+    };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");
     let engine = Engine::live(Box::new(Live(capture, stop)), None);
     let session = Session::start(engine).expect("it starts");

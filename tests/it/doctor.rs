@@ -2,7 +2,7 @@
 
 use gilscope::doctor::{
     Capabilities, Diagnosis, Facts, Host, Memory, Namespace, Outcome, OwnWatchpoint, Precision, Process, Protected,
-    Python, Rings, SCHEMA, Seccomp, Tracepoints, Waiters, diagnose, text, write_json,
+    Python, Rings, SCHEMA, Seccomp, Waiters, diagnose, text, write_json,
 };
 use gilscope::event::{Build, Pid, PythonVersion};
 use gilscope::instruments::perf::{Place, Refusal, Why};
@@ -38,7 +38,7 @@ fn host() -> Host {
         memory_lock: Some(8 << 20),
         perf_lock_kb: Some(516),
         descriptors: Some(1024),
-        tracepoints: Tracepoints::NotPermitted,
+        tracepoints: Err(refusal(Why::TracefsOfRoot)),
     }
 }
 

@@ -2,8 +2,8 @@
 //! one by one, where samples alone give shares.
 
 use gilscope::event::{
-    CaptureInfo, Cpu, Departure, DropRequest, Event, GilKey, GilSample, Hold, InterpreterId, Mode, ProcessKey, Role,
-    SwitchesEnd, ThreadInfo, ThreadKey, Tid, What,
+    CaptureInfo, Cpu, Departure, DropRequest, Event, FutexSite, GilKey, GilSample, Hold, InterpreterId, Mode,
+    ProcessKey, Role, SwitchesEnd, ThreadInfo, ThreadKey, Tid, What,
 };
 use gilscope::model::Model;
 use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
@@ -75,6 +75,52 @@ pub fn runs(truth: &Truth, thread: usize) -> Vec<Run> {
         }
     }
     joined
+}
+
+/// The same, and beside it what the tracepoint tells: on which futex each sleep is.
+fn named(sampling: &Sampling, truth: &Truth) -> Vec<Event> {
+    let mut events = fused(sampling, truth);
+    // Whoever sleeps while it holds has been awake to take, and is so to let go.
+    for (n, states) in truth.states.iter().enumerate() {
+        let thread = ThreadKey(n as u32);
+        for pair in states.windows(2) {
+            let [(_, before), (at, state)] = [pair[0], pair[1]];
+            let at_least = 22_000;
+            let sleeps_on = !before.on_core() && !state.on_core();
+            if sleeps_on && (before.holds() || state.holds()) && at > ASK && at + at_least < truth.end {
+                let [from, to] = [at - ASK, at + at_least].map(|at| MonoNs(ORIGIN + at));
+                events.push(Event { at: from, what: What::SwitchedIn { thread, cpu: Cpu(0) } });
+                events.push(Event { at: to, what: What::SwitchedOut { thread, how: Departure::Asleep } });
+            }
+        }
+    }
+    events.sort_by_key(|event| (event.at, event.what == What::CaptureEnded));
+    let begins: Vec<Event> = events
+        .iter()
+        .filter_map(|event| match event.what {
+            What::SwitchesBegin { thread } => Some(Event { at: event.at, what: What::FutexesBegin { thread } }),
+            _ => None,
+        })
+        .collect();
+    let entered: Vec<Event> = events
+        .iter()
+        .filter_map(|event| {
+            let What::SwitchedOut { thread, how: Departure::Asleep } = event.what else { return None };
+            let states = &truth.states[thread.0 as usize];
+            let next = states.partition_point(|(at, _)| ORIGIN + at <= event.at.0);
+            let site = match states[next.checked_sub(1)?].1 {
+                State::Waiting => FutexSite::Cond,
+                State::HandingOver => FutexSite::SwitchCond,
+                _ => return None,
+            };
+            let what = What::FutexEntered { gil: GilKey(0), thread, site };
+            Some(Event { at: MonoNs(event.at.0 - 1_000), what })
+        })
+        .collect();
+    events.extend(begins);
+    events.extend(entered);
+    events.sort_by_key(|event| (event.at, event.what == What::CaptureEnded));
+    events
 }
 
 /// The sampler's events of `truth`, and the kernel's records of its switches, in the order of time.
@@ -183,6 +229,30 @@ fn waits_are_right_one_by_one() {
             assert!(right.contains(&ns), "{name}: p{share} is {ns}, in truth {low} to {high}");
         }
     }
+}
+
+/// Named sleeps make certain what switches and samples have to guess: every wait is found, also where takes are hidden
+/// between two looks that are far apart.
+#[test]
+fn named_sleeps_make_hidden_takes_certain() {
+    let (mut better, mut worse) = (0, 0);
+    for (name, truth) in worlds() {
+        for (interval, tolerance) in [(Ns::MILLISECOND, 0.001), (ms(4), 0.004)] {
+            let sampling = Sampling::at(interval, 7);
+            let (guessed, named) = (snapshot(&fused(&sampling, &truth)), snapshot(&named(&sampling, &truth)));
+            let whole: Vec<u64> =
+                truth.waits.iter().filter(|wait| wait.to < truth.end).map(|wait| wait.length()).collect();
+            let off =
+                |snapshot: &Snapshot| (waits(snapshot).count() + waits(snapshot).censored).abs_diff(whole.len() as u64);
+            eprintln!("{name} at {interval}: {} waits, off by {} and {}", whole.len(), off(&guessed), off(&named));
+            assert!(off(&named) as f64 <= whole.len() as f64 * tolerance + 4.0, "{name}: off by {}", off(&named));
+            (better, worse) = (better + off(&named), worse + off(&guessed));
+            let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+            let seen = waits(&named).total.0 as f64;
+            assert!((seen - total as f64).abs() <= total as f64 * 0.006, "{name}: {seen}, in truth {total}");
+        }
+    }
+    assert!(better * 4 < worse, "named sleeps are off by {better}, guessed ones by {worse}");
 }
 
 #[test]

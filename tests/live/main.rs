@@ -26,6 +26,7 @@ mod recorded;
 mod scale;
 mod target;
 mod target_errors;
+mod tracepoints;
 mod truth;
 mod truth_uprobes;
 mod truth_workloads;

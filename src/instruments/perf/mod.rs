@@ -7,9 +7,11 @@ mod open;
 mod record;
 mod refusal;
 mod ring;
+mod tracepoint;
 
 pub use follow::{Unfollowed, follow};
-pub use open::{arm, share_ring, switch_records, task_records, watchpoint};
-pub use record::{Record, Way};
-pub use refusal::{Attempt, Place, Refusal, Why, try_switch_records, try_watchpoints};
+pub use open::{arm, futex_waits, share_ring, switch_records, task_records, watchpoint};
+pub use record::{Record, Samples, Way};
+pub use refusal::{Attempt, Place, Refusal, Why, try_futex_waits, try_switch_records, try_watchpoints};
 pub use ring::{Ring, Room};
+pub use tracepoint::FutexTracepoint;

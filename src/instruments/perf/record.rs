@@ -3,6 +3,7 @@
 use perf_event_open_sys::bindings as sys;
 
 use crate::event::{Address, Cpu, Tid};
+use crate::instruments::perf::tracepoint::FutexTracepoint;
 use crate::time::MonoNs;
 
 /// What a record says.
@@ -28,6 +29,13 @@ pub enum Record {
         /// The instruction after the one that wrote.
         ip: Address,
     },
+    /// The task is about to sleep on a futex.
+    FutexWait {
+        /// When.
+        at: MonoNs,
+        /// The futex.
+        address: Address,
+    },
     /// The task made another one, which may be a process.
     Forked {
         /// When.
@@ -46,6 +54,15 @@ pub enum Record {
     },
     /// Any other.
     Other,
+}
+
+/// What the samples in a ring are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Samples {
+    /// Hits of watchpoints.
+    Hits,
+    /// What the tracepoint has recorded.
+    Futexes(FutexTracepoint),
 }
 
 /// Which way a switch went.
@@ -68,11 +85,15 @@ pub fn length(header: [u8; HEADER]) -> Option<usize> {
     Some(usize::from(u16::from_le_bytes([low, high]))).filter(|length| *length >= HEADER && length % 8 == 0)
 }
 
-/// Takes a whole record apart. Its parts are those that [`switch_records`] and [`watchpoint`] ask for.
+/// The longest record that is taken apart, of those that events here make: a tracepoint's, with 96 bytes.
+pub const LONGEST: usize = 128;
+
+/// Takes a whole record apart. Its parts are those that [`switch_records`], [`watchpoint`] and [`futex_waits`] ask for.
 ///
 /// [`switch_records`]: super::switch_records
 /// [`watchpoint`]: super::watchpoint
-pub fn parse(record: &[u8]) -> Record {
+/// [`futex_waits`]: super::futex_waits
+pub fn parse(record: &[u8], samples: &Samples) -> Record {
     let u32_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
     let u64_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
     let misc = record.get(4..6).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
@@ -82,14 +103,22 @@ pub fn parse(record: &[u8]) -> Record {
             cpu: Cpu(u16::try_from(cpu).unwrap_or(u16::MAX)),
             way: way(misc),
         }),
-        // The parts of a sample that `watchpoint` asks for: ip, time, address, core.
-        Some(sys::PERF_RECORD_SAMPLE) => (|| {
-            Some(Record::Hit {
+        Some(sys::PERF_RECORD_SAMPLE) => (|| match samples {
+            // The parts of a sample that `watchpoint` asks for: ip, time, address, core.
+            Samples::Hits => Some(Record::Hit {
                 ip: Address(u64_at(HEADER)?),
                 at: MonoNs(u64_at(HEADER + 8)?),
                 address: Address(u64_at(HEADER + 16)?),
                 cpu: Cpu(u16::try_from(u32_at(HEADER + 24)?).unwrap_or(u16::MAX)),
-            })
+            }),
+            // And `futex_waits`: time, core, the length of what was recorded, and that.
+            Samples::Futexes(tracepoint) => {
+                let at = MonoNs(u64_at(HEADER)?);
+                let length = u32_at(HEADER + 16)? as usize;
+                let recorded = record.get(HEADER + 20..)?;
+                let address = tracepoint.wait(recorded.get(..length.min(recorded.len()))?)?;
+                Some(Record::FutexWait { at, address })
+            }
         })(),
         // pid, ppid, tid, ptid, time.
         Some(sys::PERF_RECORD_FORK) => (|| {
@@ -150,7 +179,7 @@ mod tests {
             (bytes(4, 0, &[1, 2, 3]), Record::Other),
             (bytes(14, 0, &[]), Record::Other),
         ] {
-            assert_eq!(parse(&bytes), record);
+            assert_eq!(parse(&bytes, &Samples::Hits), record);
             assert_eq!(length(*bytes.first_chunk().unwrap()), Some(bytes.len()));
         }
         assert_eq!(length([0; 8]), None);
@@ -160,7 +189,7 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes: Vec<u8>) {
-            parse(&bytes);
+            parse(&bytes, &Samples::Hits);
         }
     }
 }

@@ -13,7 +13,7 @@ use std::path::Path;
 use crate::event::{Address, Tid};
 use crate::target::descriptors::{self, Kept};
 
-use super::{Ring, switch_records, task_records, watchpoint};
+use super::{FutexTracepoint, Ring, futex_waits, switch_records, task_records, watchpoint};
 
 /// Above this level of `perf_event_paranoid` the kernels of distributions refuse all of it.
 const MOST_PARANOID: i32 = 2;
@@ -51,6 +51,14 @@ pub enum Why {
     Registers,
     /// The machine has no debug registers for this.
     NoWatchpoints,
+    /// tracefs, where tracepoints are described, is not mounted.
+    NoTracefs,
+    /// tracefs is there, but not for gilscope's user.
+    TracefsOfRoot,
+    /// The kernel does not trace system calls.
+    NoTracepoint,
+    /// gilscope may follow the task's switches, but not the tracepoint.
+    Unprivileged,
     /// Anything else, in the kernel's words.
     Other(String),
 }
@@ -75,6 +83,8 @@ pub enum Attempt {
     Ring,
     /// To open a watchpoint.
     Watchpoint,
+    /// To open a tracepoint.
+    Tracepoint,
 }
 
 /// Tries whether switch records of a task may be had, ring and all.
@@ -101,6 +111,23 @@ pub fn try_watchpoints(tid: Tid, number: usize) -> Result<(), Refusal> {
     }
     let event = task_records(tid).map_err(|error| Refusal::look_around(Attempt::Event, &error))?;
     Ring::map(event, 1).map(drop).map_err(|error| Refusal::look_around(Attempt::Ring, &error))
+}
+
+/// Tries whether the waits of a task on futexes may be traced. Nothing is traced.
+///
+/// # Errors
+/// With the reason.
+pub fn try_futex_waits(tid: Tid) -> Result<FutexTracepoint, Refusal> {
+    let tracepoint = FutexTracepoint::find().map_err(|why| Refusal { why, place: Place::here() })?;
+    let owner = switch_records(tid).map_err(|error| Refusal::look_around(Attempt::Event, &error))?;
+    let filter = tracepoint.filter(&[(NOWHERE, NOWHERE)]);
+    match Ring::map(owner, 1) {
+        Err(error) => Err(Refusal::look_around(Attempt::Ring, &error)),
+        Ok(ring) => match futex_waits(tid, &tracepoint, &filter, ring.event()) {
+            Err(error) => Err(Refusal::look_around(Attempt::Tracepoint, &error)),
+            Ok(_) => Ok(tracepoint),
+        },
+    }
 }
 
 impl Refusal {
@@ -156,6 +183,15 @@ impl Refusal {
                 "end the debugger (registers that gdb has used stay taken until the thread ends), or do with less: \
                  --mode fused"
             }
+            (Why::NoTracefs, Place::Host) => {
+                "sudo mount -t tracefs nodev /sys/kernel/tracing, or do without: --tracepoints never"
+            }
+            (Why::NoTracefs, Place::Container | Place::Pod) => {
+                "start the container as root with: -v /sys/kernel/tracing:/sys/kernel/tracing:ro, or do without: \
+                 --tracepoints never"
+            }
+            (Why::TracefsOfRoot | Why::Unprivileged, _) => "run it with sudo, or do without: --tracepoints never",
+            (Why::NoTracepoint, _) => "do without: --tracepoints never",
             (Why::Absent | Why::NoWatchpoints | Why::Other(_), _) => "do without: --mode sampled",
         }
     }
@@ -182,6 +218,10 @@ impl fmt::Display for Refusal {
             Why::Locked => f.write_str("no more memory may be locked for its ring"),
             Why::Registers => f.write_str("all debug registers of its threads are taken, as by a debugger"),
             Why::NoWatchpoints => f.write_str("this machine offers no debug registers"),
+            Why::NoTracefs => f.write_str("tracefs, which describes them, is not mounted"),
+            Why::TracefsOfRoot => f.write_str("tracefs, which describes them, is for root"),
+            Why::NoTracepoint => f.write_str("this kernel does not trace system calls"),
+            Why::Unprivileged => f.write_str("they need CAP_PERFMON"),
             Why::Other(error) => write!(f, "perf_event_open(2) says \"{error}\""),
         }
     }
@@ -219,6 +259,8 @@ fn why(attempt: Attempt, error: &io::Error, own: OwnThread, paranoid: Option<i32
         (Some(libc::EOPNOTSUPP | libc::ENODEV | libc::ENOENT | libc::EINVAL), Attempt::Watchpoint) => {
             Why::NoWatchpoints
         }
+        (Some(libc::ENOENT | libc::ENODEV | libc::EINVAL), Attempt::Tracepoint) => Why::NoTracepoint,
+        (Some(libc::EACCES | libc::EPERM), Attempt::Tracepoint) => Why::Unprivileged,
         // Without `perf_event_paranoid` there are no events; with it, a filter says so.
         (Some(libc::ENOSYS), _) if paranoid.is_none() => Why::Absent,
         (Some(errno @ (libc::EACCES | libc::EPERM | libc::ENOSYS)), _) => match (own, paranoid) {
@@ -255,6 +297,7 @@ mod tests {
         assert_eq!(of(libc::EMFILE, event, yes, Some(2)), Why::Descriptors);
         assert_eq!(of(libc::ENOSPC, watchpoint, yes, Some(2)), Why::Registers);
         assert_eq!(of(libc::EOPNOTSUPP, watchpoint, yes, Some(2)), Why::NoWatchpoints);
+        assert_eq!(of(libc::EACCES, Attempt::Tracepoint, yes, Some(2)), Why::Unprivileged);
         assert_eq!(of(libc::ESRCH, event, yes, Some(2)), Why::Gone);
         assert!(matches!(of(libc::E2BIG, event, yes, Some(2)), Why::Other(_)));
     }

@@ -8,10 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use perf_event_open_sys::bindings as sys;
 
-use super::record::{self, HEADER, Record};
-
-/// The longest record that events of switches and tasks make: of a birth, 56 bytes.
-const LONGEST_RECORD: usize = 64;
+use super::record::{self, HEADER, LONGEST, Record, Samples};
 
 /// Whether a ring had room for another record when it was emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +27,7 @@ pub struct Ring {
     /// Bytes of records that it holds: a power of two.
     size: usize,
     tail: u64,
+    samples: Samples,
     event: OwnedFd,
 }
 
@@ -54,12 +52,17 @@ impl Ring {
             return Err(io::Error::last_os_error());
         }
         let base = NonNull::new(mapped.cast::<u8>()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Ring { base, page, size: pages * page, tail: 0, event })
+        Ok(Ring { base, page, size: pages * page, tail: 0, samples: Samples::Hits, event })
     }
 
     /// The event that it belongs to, for others of the same task to share the ring.
     pub fn event(&self) -> &OwnedFd {
         &self.event
+    }
+
+    /// From here on its samples are these; otherwise they are hits.
+    pub fn expect(&mut self, samples: Samples) {
+        self.samples = samples;
     }
 
     /// Takes all records that are there, the oldest first. A ring that makes no sense is emptied and tells of a loss.
@@ -72,7 +75,7 @@ impl Ring {
         let used = usize::try_from(head.saturating_sub(self.tail)).unwrap_or(usize::MAX);
         // The records must not be read before the head that says they are there.
         fence(Ordering::Acquire);
-        let mut buffer = [0u8; 64];
+        let mut buffer = [0u8; LONGEST];
         while self.tail < head {
             let mut header = [0u8; HEADER];
             self.copy(self.tail, &mut header);
@@ -83,13 +86,13 @@ impl Ring {
                 break;
             };
             // Those of interest are short; of others the beginning will do.
-            let whole = &mut buffer[..length.min(64)];
+            let whole = &mut buffer[..length.min(LONGEST)];
             self.copy(self.tail, whole);
-            each(record::parse(whole));
+            each(record::parse(whole, &self.samples));
             self.tail += length as u64;
         }
         self.release();
-        if used.saturating_add(LONGEST_RECORD) > self.size { Room::Full } else { Room::Left }
+        if used.saturating_add(LONGEST) > self.size { Room::Full } else { Room::Left }
     }
 
     fn counter(&self, offset: usize) -> &AtomicU64 {
@@ -178,8 +181,8 @@ mod tests {
         let Some(mut sleeper) = sleeper() else { return };
         let mut switches: Vec<(MonoNs, Way)> = Vec::new();
         // More than one page holds, so the ring goes round.
-        for _ in 0..10 {
-            naps(&sleeper, 30);
+        for _ in 0..20 {
+            naps(&sleeper, 15);
             sleeper.2.drain(|record| match record {
                 Record::Switch { at, way, .. } => switches.push((at, way)),
                 other => assert_eq!(other, Record::Other),

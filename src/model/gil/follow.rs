@@ -2,6 +2,7 @@
 
 use super::brief::{self, Brief};
 use super::handoffs::Takes;
+use super::named::Named;
 use super::{GilAccount, Seen, Step, Threads, Tick};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
@@ -30,6 +31,8 @@ struct Hint<'a> {
     brief: Option<Brief>,
     /// Who took the GIL between them.
     takes: &'a Takes,
+    /// Its waits, if its sleeps are named.
+    named: Option<&'a Named>,
 }
 
 impl GilAccount {
@@ -43,7 +46,9 @@ impl GilAccount {
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) {
         let read = seen.read;
-        let brief = self.brief_waits(step, seen, threads, mine);
+        let named = self.named(step, touched, seen, threads, mine);
+        let mut brief = self.brief_waits(step, seen, threads, mine);
+        brief.retain(|thread, _| !named.contains_key(thread));
         if step.handoffs == 1
             && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
             && from != to
@@ -60,38 +65,52 @@ impl GilAccount {
                 between: None,
             })
             .collect();
-        let unseen = self.takers_unseen(step, &moves, read, threads);
         let released = self.released(step, threads);
         // Where one thread woke up to take it, the one before had let go of it.
-        let woke = |moved: &Move| self.wait_ends(moved, released, step, threads.get(&moved.thread)?);
+        let woke =
+            |moved: &Move| self.wait_ends(moved, released, named.get(&moved.thread), step, threads.get(&moved.thread)?);
+        let whole: Vec<(ThreadKey, MonoNs, MonoNs)> = brief
+            .iter()
+            .filter_map(|(thread, brief)| match brief {
+                Brief::Waited(sleep) => Some((*thread, sleep.from, sleep.until)),
+                Brief::Waits(_) => None,
+            })
+            .chain(named.iter().flat_map(|(thread, named)| {
+                named.whole.iter().filter_map(|wait| Some((*thread, wait.from, wait.until?)))
+            }))
+            .collect();
+        let unseen = self.takers_unseen(step, &moves, read, &named, threads);
         let ended = moves.iter().filter_map(|moved| Some((woke(moved)?.at, moved.thread)));
         let ended = ended.chain(unseen.iter().filter_map(|(thread, spell)| Some((spell.as_ref()?.from, *thread))));
-        let takes = self.takes(step, ended.collect(), &brief, threads);
+        let ended = ended.chain(whole.iter().map(|(thread, _, until)| (*until, *thread)));
+        let takes = self.takes(step, ended.collect(), threads);
         let handed_by_wait = moves.iter().find_map(woke);
         self.follow_handoffs(step, &takes, touched, seen, threads);
-        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes };
+        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, named: None };
         for (thread, between) in unseen {
             let waiting = Some(Standing::Waiting);
             self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
         }
-        for (thread, brief) in &brief {
-            if let (Brief::Waited(sleep), Some(account)) = (brief, threads.get_mut(thread)) {
-                let rounds = takes.before(sleep.until, *thread).zip(takes.before(sleep.from, *thread));
+        for (thread, start, until) in whole {
+            if let Some(account) = threads.get_mut(&thread) {
+                let rounds = takes.before(until, thread).zip(takes.before(start, thread));
                 account.rounds_lost += rounds.map_or(0, |(after, before)| after - before);
                 let open = Open {
-                    start: sleep.from,
+                    start,
                     edge: Edge::Seen,
                     sharpness: Sharpness::Switch,
                     first: step.last.at,
                     switch_number: step.last.sample.switch_number,
                 };
-                let end = Moment::recorded(sleep.until);
+                let end = Moment::recorded(until);
                 end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
             }
         }
-        let took = |moved: &Move| match brief.get(&moved.thread)? {
-            Brief::Waited(sleep) if moved.to == Some(Standing::Holding) => Some(Moment::recorded(sleep.until)),
-            Brief::Waited(_) | Brief::Waits(_) => None,
+        let took = |moved: &Move| match (brief.get(&moved.thread), named.get(&moved.thread)) {
+            _ if moved.to != Some(Standing::Holding) => None,
+            (_, Some(named)) => named.whole.last()?.until.map(Moment::recorded),
+            (Some(Brief::Waited(sleep)), None) => Some(Moment::recorded(sleep.until)),
+            (Some(Brief::Waits(_)) | None, None) => None,
         };
         let handed = match step.handoffs {
             1 => handed_by_wait.or_else(|| moves.iter().find_map(took)),
@@ -100,7 +119,8 @@ impl GilAccount {
         for moved in moves {
             let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
             if moved.from != moved.to || retaken {
-                let hint = Hint { handed, released, brief: brief.get(&moved.thread).copied(), takes: &takes };
+                let (brief, named) = (brief.get(&moved.thread).copied(), named.get(&moved.thread));
+                let hint = Hint { handed, released, brief, takes: &takes, named };
                 self.restand(step, moved, hint, threads);
             }
         }
@@ -114,12 +134,22 @@ impl GilAccount {
     }
 
     /// When the wait of `moved` ended, as its switches tell.
-    fn wait_ends(&self, moved: &Move, released: MonoNs, step: &Step, account: &ThreadAccount) -> Option<Moment> {
+    fn wait_ends(
+        &self,
+        moved: &Move,
+        released: MonoNs,
+        named: Option<&Named>,
+        step: &Step,
+        account: &ThreadAccount,
+    ) -> Option<Moment> {
         let stand = account.standing(self.key).filter(|stand| stand.standing == Standing::Waiting)?;
         let at = match moved.between {
             Some(spell) => spell.from,
             None if moved.to == Some(Standing::Waiting) => return None,
-            None => account.runs.wait_ended(stand.open.start, step.last.at, released, step.tick.at)?,
+            None => match named.and_then(|named| named.ended) {
+                Some(ended) => ended.max(stand.open.start),
+                None => account.runs.wait_ended(stand.open.start, step.last.at, released, step.tick.at)?,
+            },
         };
         Some(Moment::recorded(at))
     }
@@ -133,6 +163,14 @@ impl GilAccount {
         ended: Moment,
         account: &ThreadAccount,
     ) -> Option<Moment> {
+        let told = hint.named.and_then(|named| match moved.to? {
+            Standing::Waiting => named.began,
+            Standing::Holding => named.whole.last()?.until,
+            Standing::HandingOver | Standing::Unseen => None,
+        });
+        if let Some(at) = told.filter(|_| moved.between.is_none()) {
+            return Some(Moment::recorded(at.max(account.settled)));
+        }
         let at = match (moved.to?, moved.between, hint.brief) {
             (Standing::Waiting, Some(spell), _) => spell.to?,
             (Standing::Waiting, None, Some(Brief::Waits(since))) => since,
@@ -151,11 +189,15 @@ impl GilAccount {
     fn restand(&mut self, step: &Step, moved: Move, hint: Hint<'_>, threads: &mut Threads) {
         let Some(account) = threads.get_mut(&moved.thread) else { return };
         let ends = match moved.from {
-            Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, step, account),
+            Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, hint.named, step, account),
             Some(Standing::Holding) => hint.handed.or_else(|| hint.takes.first_of_others(moved.thread)),
             Some(Standing::HandingOver | Standing::Unseen) | None => None,
         };
-        let ends = ends.unwrap_or_else(|| step.edge());
+        let mut ends = ends.unwrap_or_else(|| step.edge());
+        // Whoever waits has let go of it before.
+        if let Some(asked) = hint.named.and_then(Named::asked).filter(|_| moved.from != Some(Standing::Waiting)) {
+            ends.at = ends.at.min(asked.max(step.last.at));
+        }
         // Where one side could not be read, that something began or ended there was not seen.
         let blind = |here: &Tick, other: Option<Standing>, standing: Standing| {
             other == Some(Standing::Unseen) || (standing == Standing::Holding && here.sample.hold == Hold::ByUnknown)

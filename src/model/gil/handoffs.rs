@@ -5,10 +5,7 @@
 //! handoff after such a time can be forced. Whoever was forced sleeps in `switch_cond` until the taker wakes it, asks for
 //! the GIL again within some microseconds on a core, and sleeps on it or has it; whoever let go for reasons of its own
 //! sleeps elsewhere, or runs on without it.
-
-use std::collections::BTreeMap;
-
-use super::brief::{Brief, RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
+use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::{GilAccount, Seen, Step, Threads};
 use crate::event::{Cpu, Relation, ThreadKey};
 use crate::model::intervals::Moment;
@@ -154,18 +151,8 @@ enum Now {
 
 impl GilAccount {
     /// The takes between two ticks, of which there were as many as CPython counted handoffs.
-    pub(super) fn takes(
-        &self,
-        step: &Step,
-        waits_ended: Vec<(MonoNs, ThreadKey)>,
-        brief: &BTreeMap<ThreadKey, Brief>,
-        threads: &Threads,
-    ) -> Takes {
+    pub(super) fn takes(&self, step: &Step, waits_ended: Vec<(MonoNs, ThreadKey)>, threads: &Threads) -> Takes {
         let mut known = waits_ended;
-        known.extend(brief.iter().filter_map(|(thread, brief)| match brief {
-            Brief::Waited(sleep) => Some((sleep.until, *thread)),
-            Brief::Waits(_) => None,
-        }));
         known.sort_unstable();
         let count = known.len() as u64;
         let last = known.last().map(|(_, thread)| *thread);
@@ -371,7 +358,7 @@ impl Drop {
             && again.from.since(slept) <= ON_A_MUTEX
         {
             spells.next();
-            back = Spell { from: back.from, to: again.to, on_core: back.on_core + again.on_core };
+            back = back.and(again);
         }
         let Some(slept) = back.to else { return awake(back.on_core, now) };
         if back.on_core > ASKING_AGAIN {

@@ -1,6 +1,9 @@
 //! Who took the GIL between two ticks and lost it again, so that nobody saw it hold.
 
+use std::collections::BTreeMap;
+
 use super::follow::Move;
+use super::named::Named;
 use super::{GilAccount, Step, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::Spell;
@@ -19,21 +22,26 @@ impl GilAccount {
     /// Threads that wait at both ticks, but have taken the GIL and lost it again between them.
     ///
     /// The count of handoffs tells how many takers nobody saw. A thread is one of them if it has used a core for
-    /// longer than time-outs of its wait explain; where more threads have, those that used it longest.
+    /// longer than time-outs of its wait explain; where more threads have, those that used it longest. Whose sleeps are
+    /// named is one of them for certain, or is not.
     pub(super) fn takers_unseen(
         &self,
         step: &Step,
         moves: &[Move],
         read: &[ThreadKey],
+        named: &BTreeMap<ThreadKey, Named>,
         threads: &Threads,
     ) -> Vec<(ThreadKey, Option<Spell>)> {
         let left_a_wait = |moved: &&Move| {
             moved.from == Some(Standing::Waiting) && matches!(moved.to, None | Some(Standing::HandingOver))
         };
         let seen = u64::from(step.tick.is_held()) + moves.iter().filter(left_a_wait).count() as u64;
+        // Whose sleeps are named need not be guessed.
+        let sure: Vec<_> = named.iter().filter_map(|(key, named)| Some((*key, Some(named.between()?)))).collect();
+        let seen = seen + named.values().map(Named::takes).sum::<u64>();
         let unseen = usize::try_from(step.handoffs.saturating_sub(seen)).unwrap_or(usize::MAX);
         if unseen == 0 {
-            return Vec::new();
+            return sure;
         }
         let longest = step.tick.at.since(step.last.at) + Ns::SECOND;
         let waits_on = |key: &ThreadKey| {
@@ -45,6 +53,7 @@ impl GilAccount {
         let mut spells: Vec<(Ns, ThreadKey, Spell)> = self
             .relations
             .keys()
+            .filter(|key| !named.contains_key(key))
             .filter_map(|key| {
                 let spell = waits_on(key)?.runs.take_between(step.last.at, step.tick.at)?;
                 Some((spell.on_core, *key, spell))
@@ -74,6 +83,7 @@ impl GilAccount {
         ran.sort_unstable_by(|a, b| b.cmp(a));
         ran.dedup();
         let spells = spells.into_iter().map(|(_, thread, spell)| (thread, Some(spell)));
-        spells.chain(ran.into_iter().map(|(_, thread)| (thread, None))).take(unseen).collect()
+        let guessed = spells.chain(ran.into_iter().map(|(_, thread)| (thread, None))).take(unseen);
+        sure.into_iter().chain(guessed).collect()
     }
 }

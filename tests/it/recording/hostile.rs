@@ -90,8 +90,8 @@ fn based(records: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_event_of_a_kind_to_come_is_skipped_and_counted() {
-    // Kind 30 with a body of two bytes, kind 300 with one of one, a short kind with four integers, and an ending.
-    let records = [30, 2, 0xff, 0xff, 0x1f, 0xac, 2, 1, 0xff, 0x23, 1, 0x80, 1, 3, 4, 2, 0];
+    // Kind 31 with a body of two bytes, kind 300 with one of one, a short kind with four integers, and an ending.
+    let records = [0x1f, 31, 2, 0xff, 0xff, 0x1f, 0xac, 2, 1, 0xff, 0x23, 1, 0x80, 1, 3, 4, 2, 0];
     let mut reader = Reader::from_bytes(with_content(&based(&records), 4)).unwrap();
     let mut decoded = reader.events(Start::Beginning);
     let read: Vec<_> = decoded.by_ref().map(|item| item.unwrap().into_event()).collect();

@@ -135,23 +135,27 @@ fn health() -> impl Strategy<Value = Health> {
 
 fn costs() -> impl Strategy<Value = Costs> {
     let origin = prop_oneof![Just(CostOrigin::Assumed), Just(CostOrigin::Measured)];
-    (ns(), ns(), ns(), ns(), ns(), origin).prop_map(|(exception, armed_switch, record, arming, budget, origin)| Costs {
-        exception,
-        armed_switch,
-        record,
-        arming,
-        budget,
-        origin,
-    })
+    (ns(), ns(), ns(), ns(), ns(), ns(), origin).prop_map(
+        |(exception, armed_switch, record, arming, trace, budget, origin)| Costs {
+            exception,
+            armed_switch,
+            record,
+            arming,
+            trace,
+            budget,
+            origin,
+        },
+    )
 }
 
 fn spent() -> impl Strategy<Value = Spent> {
-    (number(), number(), number(), number(), ns(), ns()).prop_map(
-        |(exceptions, armed_switches, records, arms, cost, worst_second)| Spent {
+    (number(), number(), number(), number(), number(), ns(), ns()).prop_map(
+        |(exceptions, armed_switches, records, arms, traces, cost, worst_second)| Spent {
             exceptions,
             armed_switches,
             records,
             arms,
+            traces,
             cost,
             worst_second,
         },
@@ -194,10 +198,20 @@ fn what() -> impl Strategy<Value = What> {
     let departure = prop_oneof![Just(Departure::Asleep), Just(Departure::Preempted)];
     let lost = number().prop_map(|records| SwitchesEnd::Lost { records });
     let why = prop_oneof![lost, Just(SwitchesEnd::TooCostly), Just(SwitchesEnd::Refused)];
+    let why_futexes = prop_oneof![Just(SwitchesEnd::TooCostly), Just(SwitchesEnd::Refused)];
+    let site = prop_oneof![
+        Just(FutexSite::Cond),
+        Just(FutexSite::Mutex),
+        Just(FutexSite::SwitchCond),
+        Just(FutexSite::SwitchMutex)
+    ];
     let switches = prop_oneof![
         thread().prop_map(|thread| What::SwitchesBegin { thread }),
         (thread(), why).prop_map(|(thread, why)| What::SwitchesEnd { thread, why }),
         (thread(), cpu()).prop_map(|(thread, cpu)| What::SwitchedIn { thread, cpu }),
+        thread().prop_map(|thread| What::FutexesBegin { thread }),
+        (thread(), why_futexes).prop_map(|(thread, why)| What::FutexesEnd { thread, why }),
+        (gil(), thread(), site).prop_map(|(gil, thread, site)| What::FutexEntered { gil, thread, site }),
         (thread(), departure).prop_map(|(thread, how)| What::SwitchedOut { thread, how }),
     ];
     let end = prop_oneof![
