@@ -157,3 +157,46 @@ fn format_1_1_is_read_as_it_was_written() {
     assert!((195..=230).contains(&waits.count()), "{}", waits.count());
     assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
 }
+
+/// `v1.2.gscope`: a thread of bytecode beside one that sleeps for 2 ms by turns, 2 s at 200 looks a second, with watchpoints.
+#[test]
+fn format_1_2_is_read_as_it_was_written() {
+    let mut reader = Reader::open(&path("v1.2.gscope")).unwrap();
+    assert_eq!((reader.minor(), reader.finality()), (2, Finality::Last));
+    let all = events(&mut reader);
+    assert_eq!(reader.warnings(), []);
+    let ways = |wanted: fn(&What) -> bool| all.iter().filter(|event| wanted(&event.what)).count();
+    let counts = [
+        ways(|what| matches!(what, What::WindowBegins { .. })),
+        ways(|what| matches!(what, What::WindowEnds { .. })),
+        ways(|what| matches!(what, What::LockWritten { .. })),
+        ways(|what| matches!(what, What::CondWritten { .. })),
+        ways(|what| matches!(what, What::CostsKnown(_) | What::Spent(_))),
+    ];
+    assert_eq!((all.len(), counts), (5_312, [3, 3, 929, 700, 3]));
+    let mut model = Model::new();
+    all.iter().for_each(|event| model.apply(event));
+    let snapshot = model.snapshot();
+    let process = &snapshot.processes[0];
+    let (exact, gil) = (process.capture.exact.unwrap(), process.interpreters[0].gil.as_deref().unwrap());
+    assert_eq!((exact.windows as usize, exact.resyncs, gil.holds.source), (counts[0], 0, Source::Exact));
+    // Every hold in the windows is two hits.
+    let holds = gil.holds.count() + gil.holds.censored;
+    assert!((2 * holds).abs_diff(counts[2] as u64) <= 2 * exact.windows + 8, "{holds} holds of {} hits", counts[2]);
+    assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
+}
+
+/// `v1.2-named.gscope`: the same program, 1.5 s, with the kernel's tracepoint of futex(2).
+#[test]
+fn named_sleeps_of_format_1_2_are_read_as_they_were_written() {
+    let mut reader = Reader::open(&path("v1.2-named.gscope")).unwrap();
+    let all = events(&mut reader);
+    assert_eq!(reader.warnings(), []);
+    let named = all.iter().filter(|event| matches!(event.what, What::FutexEntered { .. })).count();
+    assert_eq!((all.len(), named), (3_046, 951));
+    let mut model = Model::new();
+    all.iter().for_each(|event| model.apply(event));
+    let waits = &model.snapshot().processes[0].interpreters[0].gil.as_deref().unwrap().waits.clone();
+    assert_eq!(waits.source, Source::Fused);
+    assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
+}
