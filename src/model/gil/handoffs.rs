@@ -354,17 +354,13 @@ impl Drop {
                 return Some(if self.apart && hardly_queued { Verdict::Voluntary } else { Verdict::Unclear });
             }
         }
-        while let (Some(slept), Some(again)) = (back.to, spells.peek().copied())
-            && again.from.since(slept) <= ON_A_MUTEX
-        {
-            spells.next();
-            back = back.and(again);
-        }
+        back = through_mutex(back, &mut spells);
         let Some(slept) = back.to else { return awake(back.on_core, now) };
         if back.on_core > ASKING_AGAIN {
             return Some(if took(&back) { Verdict::Forced } else { Verdict::Unclear });
         }
         let Some(again) = spells.next() else { return asleep(slept, now, tick) };
+        let again = through_mutex(again, &mut spells);
         // A wait ends when somebody lets go, and whoever does goes to sleep soon; any other sleep ends when it likes.
         match (took(&again), let_go(again.from), again.to) {
             (true, ..) => Some(Verdict::Forced),
@@ -374,6 +370,16 @@ impl Drop {
             _ => Some(Verdict::Unclear),
         }
     }
+}
+
+/// The spell, and those that follow it after a sleep as short as on the mutex around the GIL, as one.
+fn through_mutex(mut spell: Spell, more: &mut std::iter::Peekable<impl Iterator<Item = Spell>>) -> Spell {
+    while let Some(slept) = spell.to
+        && let Some(next) = more.next_if(|next| next.from.since(slept) <= ON_A_MUTEX)
+    {
+        spell = spell.and(next);
+    }
+    spell
 }
 
 /// It has slept since `slept`, after it had time to ask for the GIL: on the GIL, or elsewhere.
