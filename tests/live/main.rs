@@ -29,3 +29,4 @@ mod target_errors;
 mod truth;
 mod truth_uprobes;
 mod truth_workloads;
+mod unwatched;

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub mod child;
 pub mod extension;
 pub mod pythons;
+pub mod ranks;
 pub mod scenario;
 pub mod truth;
 #[path = "../truth/uprobe.rs"]
