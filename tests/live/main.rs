@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod budget;
 mod command;
 mod command_demo;
 mod command_errors;
