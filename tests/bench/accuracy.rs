@@ -24,6 +24,7 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs::{Permissions, set_permissions};
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -35,7 +36,7 @@ use serde_json::Value;
 use support::budget::read;
 use support::pythons::{Python, pythons_with_gil};
 use support::scenario::Scenario;
-use support::truth::{Kind, Truth, percentile};
+use support::truth::{CONTENDED_NS, Kind, Thread, Truth, percentile};
 use support::windows::{windows, within};
 
 /// With their arguments.
@@ -254,9 +255,19 @@ fn look_through_windows(python: &Python, name: &str, options: &Options, all: &mu
             continue;
         };
         all.holds.add(within(&windows, thread.holds()), &seen.holds);
-        all.waits.add(within(&windows, thread.waits()), &seen.waits);
+        all.waits.add(within(&windows, whole_waits(thread, &windows)), &seen.waits);
     }
     process.capture.exact.map(|exact| exact.coverage)
+}
+
+/// The contended waits of which a window can show the beginning: the thread was seen to drop before. Another wait may have
+/// begun before the window did, and counts as cut.
+fn whole_waits<'a>(thread: &'a Thread, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
+    let cycles = thread.cycles.windows(2).filter(|pair| {
+        let window = windows.iter().find(|window| window.contains(&pair[1].ask));
+        window.is_some_and(|window| window.contains(&pair[0].drop))
+    });
+    cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| wait.end - wait.start > CONTENDED_NS)
 }
 
 fn compare(truth: &Truth, process: &Value) -> Run {
