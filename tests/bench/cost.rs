@@ -294,13 +294,14 @@ fn cpu_seconds(pid: u32) -> f64 {
         / 1e9
 }
 
-/// Four threads that sleep for an instant, each so often a second.
+/// Four threads that each sleep for an instant, so often a second.
 const SWITCHER: &str = "
-import os, threading, time
+import sys, threading, time
+rate = float(sys.argv[1])
 def switch():
     due = time.monotonic()
     while True:
-        due += 1 / 2500
+        due += 1 / rate
         rest = due - time.monotonic()
         if rest > 0:
             time.sleep(rest)
@@ -310,42 +311,44 @@ print('ready', flush=True)
 time.sleep(1000)
 ";
 
-/// Four threads that fall asleep and wake up 2,500 times a second each: 20,000 records a second, of which half are
-/// wake-ups. gilscope has one core and the target another.
+/// Each sleep is two records. gilscope has one core and the target another.
 fn sustained(python: &Python) {
-    let cores: Vec<String> = allowed_cores();
+    let cores = allowed_cores();
     let [one, two, ..] = &cores[..] else { return println!("skipped: it takes two cores") };
-    let mut target = Command::new("taskset");
-    target.args(["-c", one]).arg(&python.program).args(["-c", SWITCHER]);
-    let mut target = support::child::Child::spawn(&mut target);
-    target.ready(Duration::from_secs(60));
-    println!("| mode | seconds | switch records a second | lost records | dropped events | coverage | own CPU |");
+    println!("load of the machine: {}", load());
+    println!();
+    println!(
+        "| sleeps a second | switch records a second | lost records | dropped events | late looks | coverage | own CPU |"
+    );
     println!("|---|---|---|---|---|---|---|");
-    for (mode, seconds) in [("fused", "20")] {
+    for rate in [1_250, 2_500, 5_000] {
+        let mut target = Command::new("taskset");
+        target.args(["-c", one]).arg(&python.program).args(["-c", SWITCHER, &rate.to_string()]);
+        let mut target = support::child::Child::spawn(&mut target);
+        target.ready(Duration::from_secs(60));
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("events.gscope");
         let mut command = Command::new("taskset");
-        command.args(["-c", two, env!("CARGO_BIN_EXE_gilscope"), "record", "-q", "--mode", mode]);
-        command.args(["--max-overhead", "100", "-d", seconds, "-p", &target.pid().to_string(), "-o"]).arg(&file);
+        command.args(["-c", two, env!("CARGO_BIN_EXE_gilscope"), "record", "-q", "--mode", "fused"]);
+        command.args(["--max-overhead", "100", "-d", "20", "-p", &target.pid().to_string(), "-o"]).arg(&file);
         let output = command.output().expect("taskset is here");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let events = support::budget::read(&file);
         let paid = support::budget::paid(&events, 0).expect("costs are in it");
-        let report = Command::new(env!("CARGO_BIN_EXE_gilscope"))
-            .args(["report", "-f", "json", "-o", "/dev/stdout"])
-            .arg(&file)
-            .output()
-            .expect("gilscope reads it");
-        let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
-        let capture = &report["processes"][0]["capture"];
-        let length = capture["duration_ns"].as_f64().expect("a duration");
+        let mut model = gilscope::model::Model::new();
+        events.iter().for_each(|event| model.apply(event));
+        let snapshot = model.snapshot();
+        let capture = &snapshot.processes[0].capture;
+        let length = capture.duration.0 as f64;
         println!(
-            "| {mode} | {seconds} | {:.0} | {} | {} | {:.4} | {:.1} % |",
+            "| {} | {:.0} | {} | {} | {:.2} % | {:.2} % | {:.1} % |",
+            4 * rate,
             paid.spent.records as f64 / length * 1e9,
-            capture["lost_records"],
-            capture["dropped_events"],
-            capture["coverage"].as_f64().unwrap_or(0.0),
-            capture["own_cpu_ns"].as_f64().unwrap_or(0.0) / length * 100.0
+            capture.switches.map_or(0, |switches| switches.lost),
+            capture.health.dropped_events,
+            capture.health.late as f64 / (capture.health.late + capture.health.ticks).max(1) as f64 * 100.0,
+            capture.coverage * 100.0,
+            capture.health.own_cpu.0 as f64 / length * 100.0
         );
     }
 }
