@@ -27,7 +27,7 @@ use std::fs::{Permissions, set_permissions};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use gilscope::model::Model;
 use gilscope::model::snapshot::Distribution;
@@ -81,7 +81,7 @@ fn main() {
          | waits over 100 us | all waits | p50 | p90 | p99 |"
     );
     println!("|{}", "---|".repeat(13));
-    for python in pythons_with_gil().into_iter().filter(|p| options.minors.contains(&p.minor())) {
+    for python in interpreters(&options) {
         for scenario in &options.scenarios {
             let runs: Vec<Run> = (0..options.runs).filter_map(|_| run(python, scenario, &options)).collect();
             if runs.is_empty() {
@@ -91,6 +91,20 @@ fn main() {
             print_row(python, scenario, &runs);
         }
     }
+}
+
+/// Those that were asked for and that the user may run; says which not.
+fn interpreters(options: &Options) -> Vec<&'static Python> {
+    let runs = |python: &&Python| {
+        let mut command = python.command();
+        options.user.put_on(command.args(["-c", ""]).stderr(Stdio::null()));
+        let runs = command.status().is_ok_and(|status| status.success());
+        if !runs {
+            eprintln!("skipped {python}: that user may not run it");
+        }
+        runs
+    };
+    pythons_with_gil().into_iter().filter(|python| options.minors.contains(&python.minor())).filter(runs).collect()
 }
 
 /// One figure: (truth, gilscope).
@@ -212,7 +226,7 @@ fn windows_of_all(options: &Options) {
          | p50 | p90 | p99 |"
     );
     println!("|{}", "---|".repeat(15));
-    for python in pythons_with_gil().into_iter().filter(|p| options.minors.contains(&p.minor())) {
+    for python in interpreters(options) {
         for scenario in &options.scenarios {
             let mut all = Windows::default();
             for _ in 0..options.runs {

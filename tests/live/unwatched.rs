@@ -26,9 +26,14 @@ const SETTLED: u64 = 250_000_000;
 /// A test of ranks that rejects by chance so seldom.
 const LEVEL: f64 = 0.005;
 
+/// Cores in use while nobody watches, of which the program uses one: more, and others decide who waits.
+const BUSY: f64 = 1.4;
+
 /// How the I/O thread fared.
 #[derive(Debug, Clone, Copy)]
 struct Fared {
+    /// Cores of the machine that were in use, by anybody.
+    busy: f64,
     /// Share of the time that it waited.
     share: f64,
     /// Of its waits, in seconds.
@@ -77,6 +82,7 @@ fn interpreters() -> Vec<&'static Python> {
 /// One run of `seconds`; `watched` are the arguments of `gilscope report`, `None`: unwatched.
 fn run(python: &Python, hogs: &str, seconds: f64, watched: Option<&[&str]>) -> Fared {
     let scenario = Scenario::start(python, "convoy", &[hogs]).expect("it has headers");
+    let before = Cores::now();
     let window = match watched {
         None => {
             thread::sleep(Duration::from_nanos(SETTLED) + Duration::from_secs_f64(seconds));
@@ -95,6 +101,7 @@ fn run(python: &Python, hogs: &str, seconds: f64, watched: Option<&[&str]>) -> F
             from..from + capture["duration_ns"].as_u64().expect("a duration")
         }
     };
+    let busy = Cores::now().busy_since(&before);
     // Waits that begin in the window are to be whole in the stamps.
     thread::sleep(Duration::from_millis(50));
     let truth = scenario.stop();
@@ -107,7 +114,37 @@ fn run(python: &Python, hogs: &str, seconds: f64, watched: Option<&[&str]>) -> F
         .collect();
     waits.sort_unstable();
     let share = truth.within(window).thread("io").waiting_share;
-    Fared { share, p90: percentile(&waits, 0.9).max(1) as f64 / 1e9 }
+    Fared { busy, share, p90: percentile(&waits, 0.9).max(1) as f64 / 1e9 }
+}
+
+/// Time of all cores since the machine was started, in ticks: proc_stat(5), first line of `/proc/stat`.
+struct Cores {
+    all: f64,
+    idle: f64,
+    number: usize,
+}
+
+impl Cores {
+    fn now() -> Cores {
+        let stat = std::fs::read_to_string("/proc/stat").expect("it is always there");
+        let number = stat.lines().filter(|line| line.starts_with("cpu")).count() - 1;
+        let ticks: Vec<f64> =
+            stat.lines().next().unwrap().split_whitespace().skip(1).take(8).map(|word| word.parse().unwrap()).collect();
+        Cores { all: ticks.iter().sum(), idle: ticks[3] + ticks[4], number }
+    }
+
+    fn busy_since(&self, before: &Cores) -> f64 {
+        self.number as f64 * (1.0 - (self.idle - before.idle) / (self.all - before.all).max(1.0))
+    }
+}
+
+/// Whether others use the machine so much that it is they who decide who waits; says so.
+fn is_crowded(pairs: &[Pair]) -> bool {
+    let busy = median(pairs, |pair| pair.bare.busy);
+    if busy > BUSY {
+        eprintln!("skipped: {busy:.2} cores were in use, of which the program uses one");
+    }
+    busy > BUSY
 }
 
 fn pair(python: &Python, hogs: &str, seconds: f64, arguments: &[&str]) -> Pair {
@@ -148,7 +185,7 @@ fn row(what: &str, pairs: &[Pair], verdict: &Verdict) -> String {
     )
 }
 
-/// Pairs of all interpreters together. What speaks against chance has to do so twice.
+/// Pairs of all interpreters together. What speaks against chance has to do so twice, on a machine that is not crowded.
 #[test]
 fn starving_threads_starve_as_if_nobody_watched() {
     let _alone = alone();
@@ -166,12 +203,12 @@ fn starving_threads_starve_as_if_nobody_watched() {
         }
         let verdict = Verdict::of(&pairs);
         eprintln!("{}", row("all", &pairs, &verdict));
-        verdict
+        (verdict, is_crowded(&pairs))
     };
-    let first = play();
-    if first.p() < LEVEL {
-        let second = play();
-        assert!(second.p() >= LEVEL, "watching changes the program: {first:?}, and again {second:?}");
+    let (first, is_crowded) = play();
+    if first.p() < LEVEL && !is_crowded {
+        let (second, is_crowded) = play();
+        assert!(second.p() >= LEVEL || is_crowded, "watching changes the program: {first:?}, and again {second:?}");
     }
 }
 
@@ -202,7 +239,7 @@ fn each_starves_as_if_nobody_watched() {
         "| Python | bytecode threads | pairs | waiting: unwatched | watched | p | p90: unwatched | watched | p |"
     );
     eprintln!("|---|---|---|---|---|---|---|---|---|\n{}", rows.join("\n"));
-    assert!(changed.is_empty(), "{changed:#?}");
+    assert!(changed.is_empty() || is_crowded(&all), "{changed:#?}");
 }
 
 /// Watchpoints all the time end the regime. If the test does not see that, it sees nothing.
@@ -215,7 +252,7 @@ fn what_changes_the_program_is_noticed() {
         (0..10).map(|_| pair(python, "2", 1.0, &["--mode", "exact", "--max-overhead", "60"])).collect();
     let verdict = Verdict::of(&pairs);
     eprintln!("{}", row("exact, 60 %", &pairs, &verdict));
-    assert!(verdict.p() < LEVEL, "{verdict:?}");
+    assert!(verdict.p() < LEVEL || is_crowded(&pairs), "{verdict:?}");
 }
 
 /// What changes it: a table on stderr, for whoever looks into it.
