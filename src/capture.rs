@@ -358,9 +358,12 @@ impl Run {
             switch_rate = switches.rate() / 2;
         }
         self.batch.append(&mut begun);
+        // No window is opened before it is known what its hits cost here.
         match &mut self.watchpoints {
-            Some(watchpoints) => watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge),
-            None => Sighting::Hits,
+            Some(watchpoints) if self.calibration.is_none() => {
+                watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge)
+            }
+            _ => Sighting::Hits,
         }
     }
 
@@ -388,8 +391,9 @@ impl Run {
         let done = |calibration: &mut JoinHandle<Costs>| how == Calibrated::Awaited || calibration.is_finished();
         let Some(calibration) = self.calibration.take_if(done) else { return };
         let costs = calibration.join().unwrap_or(Costs::ASSUMED).within(self.options.precision.budget());
-        self.purse.reprice(costs);
-        self.batch.push(Event { at: clock::now(), what: What::CostsKnown(costs) });
+        let now = clock::now();
+        self.purse.reprice(now, costs);
+        self.batch.push(Event { at: now, what: What::CostsKnown(costs) });
     }
 
     fn sleep_until(&self, due: MonoNs) {

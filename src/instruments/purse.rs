@@ -48,9 +48,21 @@ impl Purse {
         &self.costs
     }
 
-    /// They were measured.
-    pub fn reprice(&mut self, costs: Costs) {
+    /// They were measured. What was spent before is worth what it is known now to have cost.
+    pub fn reprice(&mut self, now: MonoNs, costs: Costs) {
         self.costs = costs;
+        let Spent { exceptions, armed_switches, records, arms, .. } = self.spent;
+        let worth = [
+            (exceptions, costs.exception),
+            (armed_switches, costs.armed_switch),
+            (records, costs.record),
+            (arms, costs.arming),
+        ]
+        .iter()
+        .fold(Ns::ZERO, |sum, (number, each)| sum + Ns(each.0.saturating_mul(*number)));
+        let more = worth.saturating_sub(self.spent.cost);
+        self.spend(now, more);
+        self.spent.cost = worth;
     }
 
     /// What was spent since the beginning.
@@ -82,7 +94,10 @@ impl Purse {
                 (n, self.costs.trace)
             }
         };
-        let cost = Ns(each.0.saturating_mul(number));
+        self.spend(now, Ns(each.0.saturating_mul(number)));
+    }
+
+    fn spend(&mut self, now: MonoNs, cost: Ns) {
         if cost == Ns::ZERO {
             return;
         }
@@ -136,5 +151,17 @@ mod tests {
             (spent.exceptions, spent.cost, spent.worst_second),
             (3_500, Ns::from_millis(35), Ns::from_millis(25))
         );
+    }
+
+    #[test]
+    fn what_was_bought_before_the_price_was_known_is_paid_for_too() {
+        let mut purse = Purse::new(Costs { record: Ns(1_000), budget: Ns::from_millis(20), ..Costs::ASSUMED });
+        purse.pay(ms(0), Expense::Records(5_000));
+        purse.reprice(ms(50), Costs { record: Ns(3_000), ..*purse.costs() });
+        assert_eq!(purse.left(ms(51)), Ns::from_millis(5));
+        assert_eq!(purse.spent().cost, Ns::from_millis(15));
+        assert_eq!(purse.left(ms(1_100)), Ns::from_millis(20));
+        purse.reprice(ms(1_200), Costs { record: Ns(2_000), ..*purse.costs() });
+        assert_eq!((purse.spent().cost, purse.left(ms(1_201))), (Ns::from_millis(10), Ns::from_millis(20)));
     }
 }

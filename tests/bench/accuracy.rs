@@ -1,10 +1,15 @@
 //! gilscope's figures beside the truth, as a table.
 //!
-//! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--mode sampled] [--python 3.11]
-//! [--scenario convoy]`
+//! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--mode sampled] [--max-overhead 2]
+//! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody]`
 //!
 //! Truth is what the threads of `tests/truth` stamped themselves. For each figure the table has the truth's median
 //! over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
+//!
+//! With `--mode exact` the table is of the windows alone: holds and waits of the stamped threads that lie in one from end
+//! to end. An interval whose end is as close to a window's edge as a stamp to its hit is doubtful: in the windows or not.
+//!
+//! `--as-nobody` runs target and gilscope as a user without rights; only root can.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -18,32 +23,65 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::fs::{Permissions, set_permissions};
+use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
 
+use gilscope::model::Model;
+use gilscope::model::snapshot::Distribution;
+use hdrhistogram::Histogram;
 use serde_json::Value;
+use support::budget::read;
 use support::pythons::{Python, pythons_with_gil};
 use support::scenario::Scenario;
-use support::truth::{Kind, Truth, percentile};
+use support::truth::{CONTENDED_NS, Kind, Thread, Truth, percentile};
+use support::windows::{windows, within};
 
-const SCENARIOS: [&str; 5] = ["contended", "convoy", "sleeper", "long_waits", "single"];
+/// With their arguments.
+const SCENARIOS: [&str; 10] =
+    ["contended", "convoy", "convoy 2", "convoy 4", "sleeper", "long_waits", "holds", "many", "mayflies", "single"];
+
+/// A user without rights: `nobody` on most machines.
+const NOBODY: u32 = 65_534;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum User {
+    Own,
+    Nobody,
+}
+
+impl User {
+    fn put_on(self, command: &mut Command) {
+        if self == User::Nobody {
+            command.uid(NOBODY).gid(NOBODY).current_dir("/");
+        }
+    }
+}
 
 struct Options {
     seconds: f64,
     runs: usize,
     rate: String,
     mode: String,
+    max_overhead: String,
+    user: User,
     minors: BTreeSet<u8>,
     scenarios: Vec<String>,
 }
 
 fn main() {
     let options = options();
+    if options.mode == "exact" {
+        return windows_of_all(&options);
+    }
     println!(
         "| Python | scenario | load | contention | asleep | worst thread's wait share | wait total | handoffs \
          | waits over 100 us | all waits | p50 | p90 | p99 |"
     );
     println!("|{}", "---|".repeat(13));
-    for python in pythons_with_gil().into_iter().filter(|p| options.minors.contains(&p.minor())) {
+    for python in interpreters(&options) {
         for scenario in &options.scenarios {
             let runs: Vec<Run> = (0..options.runs).filter_map(|_| run(python, scenario, &options)).collect();
             if runs.is_empty() {
@@ -53,6 +91,20 @@ fn main() {
             print_row(python, scenario, &runs);
         }
     }
+}
+
+/// Those that were asked for and that the user may run; says which not.
+fn interpreters(options: &Options) -> Vec<&'static Python> {
+    let runs = |python: &&Python| {
+        let mut command = python.command();
+        options.user.put_on(command.args(["-c", ""]).stderr(Stdio::null()));
+        let runs = command.status().is_ok_and(|status| status.success());
+        if !runs {
+            eprintln!("skipped {python}: that user may not run it");
+        }
+        runs
+    };
+    pythons_with_gil().into_iter().filter(|python| options.minors.contains(&python.minor())).filter(runs).collect()
 }
 
 /// One figure: (truth, gilscope).
@@ -82,21 +134,11 @@ const CONTENDED: u64 = 20_000;
 const LONG: u64 = 100_000;
 
 fn run(python: &Python, name: &str, options: &Options) -> Option<Run> {
-    let scenario = Scenario::start(python, name, &[])?;
-    let output = Command::new(env!("CARGO_BIN_EXE_gilscope"))
-        .args([
-            "report",
-            "-q",
-            "-f",
-            "json",
-            "--mode",
-            &options.mode,
-            "-r",
-            &options.rate,
-            "-d",
-            &options.seconds.to_string(),
-            "-p",
-        ])
+    let scenario = start(python, name, options)?;
+    let mut command = gilscope(options);
+    let output = command
+        .args(["report", "-q", "-f", "json", "--mode", &options.mode, "-r", &options.rate])
+        .args(["--max-overhead", &options.max_overhead, "-d", &options.seconds.to_string(), "-p"])
         .arg(scenario.pid().to_string())
         .output()
         .expect("gilscope runs");
@@ -104,6 +146,142 @@ fn run(python: &Python, name: &str, options: &Options) -> Option<Run> {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).expect("gilscope writes JSON");
     Some(compare(&truth, &report["processes"][0]))
+}
+
+fn start(python: &Python, name: &str, options: &Options) -> Option<Scenario> {
+    let words: Vec<&str> = name.split_whitespace().collect();
+    let (name, arguments) = words.split_first().expect("a scenario has a name");
+    Scenario::start_with(python, name, arguments, |command| options.user.put_on(command))
+}
+
+fn gilscope(options: &Options) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gilscope"));
+    options.user.put_on(&mut command);
+    command
+}
+
+/// What `--mode exact` saw in its windows, beside what was stamped there.
+#[derive(Default)]
+struct Windows {
+    coverage: f64,
+    holds: Intervals,
+    waits: Intervals,
+}
+
+#[derive(Default)]
+struct Intervals {
+    stamped: Vec<u64>,
+    doubtful: usize,
+    seen: Option<Histogram<u32>>,
+}
+
+impl Intervals {
+    fn add(&mut self, (stamped, doubtful): (Vec<u64>, usize), seen: &Distribution) {
+        self.stamped.extend(stamped);
+        self.doubtful += doubtful;
+        let Some(histogram) = &seen.histogram else { return };
+        match &mut self.seen {
+            Some(all) => all.add(&**histogram).expect("they are of one make"),
+            None => self.seen = Some(Histogram::clone(histogram)),
+        }
+    }
+
+    fn text(&mut self) -> String {
+        self.stamped.sort_unstable();
+        let seen = self.seen.as_ref();
+        let mut cells = format!(
+            "{} (+ {} doubtful) | {} | {}",
+            self.stamped.len(),
+            self.doubtful,
+            seen.map_or(0, |seen| seen.len()),
+            percent(
+                self.stamped.iter().sum::<u64>() as f64,
+                seen.map_or(0.0, |seen| seen
+                    .iter_recorded()
+                    .map(|v| v.value_iterated_to() * u64::from(v.count_at_value()))
+                    .sum::<u64>() as f64)
+            )
+        );
+        for share in [0.5, 0.9, 0.99] {
+            let truth = percentile(&self.stamped, share) as f64;
+            let seen = seen.map_or(0, |seen| seen.value_at_quantile(share)) as f64;
+            cells.push_str(&format!(
+                " | {:.0} us ({}, {:+.0} us)",
+                truth / 1e3,
+                percent(truth, seen),
+                (seen - truth) / 1e3
+            ));
+        }
+        cells
+    }
+}
+
+fn percent(truth: f64, seen: f64) -> String {
+    if truth == 0.0 { "-".to_owned() } else { format!("{:+.2} %", (seen - truth) / truth * 100.0) }
+}
+
+fn windows_of_all(options: &Options) {
+    println!(
+        "| Python | scenario | coverage | holds stamped | seen | total | p50 | p90 | p99 | waits stamped | seen | total \
+         | p50 | p90 | p99 |"
+    );
+    println!("|{}", "---|".repeat(15));
+    for python in interpreters(options) {
+        for scenario in &options.scenarios {
+            let mut all = Windows::default();
+            for _ in 0..options.runs {
+                let Some(one) = look_through_windows(python, scenario, options, &mut all) else { continue };
+                all.coverage += one / options.runs as f64;
+            }
+            println!(
+                "| {} | {scenario} | {:.1} % | {} | {} |",
+                version(python),
+                all.coverage * 100.0,
+                all.holds.text(),
+                all.waits.text()
+            );
+        }
+    }
+}
+
+/// Adds a run to `all`; gives its coverage.
+fn look_through_windows(python: &Python, name: &str, options: &Options, all: &mut Windows) -> Option<f64> {
+    let directory = tempfile::tempdir().expect("a directory");
+    set_permissions(&directory, Permissions::from_mode(0o777)).expect("it is ours");
+    let file = directory.path().join("exact.gscope");
+    let scenario = start(python, name, options)?;
+    let output = gilscope(options)
+        .args(["record", "-q", "--mode", "exact", "-r", &options.rate, "--max-overhead", &options.max_overhead])
+        .args(["-d", &options.seconds.to_string(), "-p", &scenario.pid().to_string(), "-o"])
+        .arg(&file)
+        .output()
+        .expect("gilscope runs");
+    let truth = scenario.stop();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let events = read(&file);
+    let windows = windows(&events);
+    let mut model = Model::new();
+    events.iter().for_each(|event| model.apply(event));
+    let snapshot = model.snapshot();
+    let process = &snapshot.processes[0];
+    for thread in truth.threads.iter().filter(|thread| matches!(thread.kind, Kind::HoldsBusy | Kind::HoldsAsleep)) {
+        let Some(seen) = process.threads.iter().find(|seen| seen.tid.is_some_and(|tid| tid.0 == thread.tid)) else {
+            continue;
+        };
+        all.holds.add(within(&windows, thread.holds()), &seen.holds);
+        all.waits.add(within(&windows, whole_waits(thread, &windows)), &seen.waits);
+    }
+    process.capture.exact.map(|exact| exact.coverage)
+}
+
+/// The contended waits of which a window can show the beginning: the thread was seen to drop before. Another wait may have
+/// begun before the window did, and counts as cut.
+fn whole_waits<'a>(thread: &'a Thread, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
+    let cycles = thread.cycles.windows(2).filter(|pair| {
+        let window = windows.iter().find(|window| window.contains(&pair[1].ask));
+        window.is_some_and(|window| window.contains(&pair[0].drop))
+    });
+    cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| wait.end - wait.start > CONTENDED_NS)
 }
 
 fn compare(truth: &Truth, process: &Value) -> Run {
@@ -214,6 +392,8 @@ fn options() -> Options {
         runs: 5,
         rate: "1k".to_owned(),
         mode: "auto".to_owned(),
+        max_overhead: "2".to_owned(),
+        user: User::Own,
         minors: BTreeSet::new(),
         scenarios: Vec::new(),
     };
@@ -225,6 +405,8 @@ fn options() -> Options {
             "--runs" => options.runs = value().parse().expect("a number of runs"),
             "--rate" => options.rate = value(),
             "--mode" => options.mode = value(),
+            "--max-overhead" => options.max_overhead = value(),
+            "--as-nobody" => options.user = User::Nobody,
             "--python" => {
                 let minor = value().split('.').nth(1).and_then(|m| m.parse().ok()).expect("a version such as 3.11");
                 options.minors.insert(minor);

@@ -1,7 +1,6 @@
 //! Windows of the watchpoints beside what the threads stamped themselves, under the same exceptions.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ use gilscope::recording::{Reader, Start};
 
 use crate::observed::gilscope;
 use crate::support::alone;
+use crate::support::budget::{keeps_to_the_budget, read};
 use crate::support::child::Child;
 use crate::support::pythons::{Python, pythons_with_gil};
 use crate::support::scenario::Scenario;
 use crate::support::truth::{Kind, Truth, percentile};
+use crate::support::windows::{windows, within};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-/// A stamp and the hit beside it are a few instructions apart, and an exception.
-const STAMP: u64 = 60_000;
 
 const CHURN: &str = "
 import os, sys, time
@@ -52,49 +51,13 @@ fn record(pid: u32, file: &Path, arguments: &[&str]) -> Option<Vec<Event>> {
         return None;
     }
     assert!(ended.status.success(), "{}", ended.stderr);
-    let mut reader = Reader::open(file).unwrap();
-    Some(reader.events(Start::Beginning).map(|item| item.unwrap()).filter_map(|item| item.into_event()).collect())
+    Some(read(file))
 }
 
 fn snapshot(events: &[Event]) -> Snapshot {
     let mut model = Model::new();
     events.iter().for_each(|event| model.apply(event));
     model.snapshot()
-}
-
-/// From the first hit of each window to its end.
-fn windows(events: &[Event]) -> Vec<Range<u64>> {
-    let mut windows = Vec::new();
-    let (mut open, mut first) = (false, None);
-    for event in events {
-        match event.what {
-            What::WindowBegins { .. } => (open, first) = (true, None),
-            What::LockWritten { .. } if open => first = first.or(Some(event.at.0)),
-            What::WindowEnds { .. } => {
-                windows.extend(first.take().map(|first| first..event.at.0));
-                open = false;
-            }
-            _ => {}
-        }
-    }
-    windows
-}
-
-/// The intervals that lie in a window whole, and those that may.
-fn within(windows: &[Range<u64>], intervals: impl Iterator<Item = Range<u64>>) -> (Vec<u64>, usize) {
-    let (mut whole, mut doubtful) = (Vec::new(), 0);
-    for interval in intervals {
-        let is_in = |window: &Range<u64>, margin: u64| {
-            interval.start + margin >= window.start && interval.end <= window.end + margin
-        };
-        if windows.iter().any(|window| is_in(window, 0)) {
-            whole.push(interval.end - interval.start);
-        } else if windows.iter().any(|window| is_in(window, STAMP)) {
-            doubtful += 1;
-        }
-    }
-    whole.sort_unstable();
-    (whole, doubtful)
 }
 
 /// Plays a scenario under the microscope on each interpreter.
@@ -220,45 +183,13 @@ fn a_churner_keeps_its_speed() {
     eprintln!("{before} a second before, {during} during, {after} after");
     // The best of some seconds each, on a machine that others use: half would mean that hits are paid for and not told.
     assert!(during * 2 > before && after * 2 > before, "{before} a second before, {during} during, {after} after");
-    keeps_to_the_budget(&events);
+    keeps_to_the_budget("a churner", &events, 0);
     let snapshot = snapshot(&events);
     let capture = &snapshot.processes[0].capture;
     let exact = capture.exact.unwrap();
     assert!(exact.windows >= 8 && exact.coverage < 0.5, "{exact:?}");
     assert!(exact.takes > 300, "{exact:?}");
     assert!(snapshot.processes[0].interpreters[0].gil.as_ref().unwrap().contention < 0.02);
-}
-
-/// By the recording's own events: no second has more exceptions and records than the budget pays for.
-fn keeps_to_the_budget(events: &[Event]) {
-    let mut costs = gilscope::event::Costs::ASSUMED;
-    let mut budget = None;
-    let mut paid: Vec<(u64, u64)> = Vec::new();
-    for event in events {
-        let cost = match event.what {
-            What::CostsKnown(known) => {
-                (costs, budget) = (known, Some(known.budget.0));
-                continue;
-            }
-            What::LockWritten { .. } | What::CondWritten { .. } => costs.exception.0,
-            What::SwitchedIn { .. } | What::SwitchedOut { .. } => costs.record.0,
-            _ => continue,
-        };
-        paid.push((event.at.0, cost));
-    }
-    let budget = budget.expect("costs are measured");
-    let (mut first, mut sum, mut worst) = (0, 0, 0);
-    for (at, cost) in &paid {
-        sum += cost;
-        while paid[first].0 + 1_000_000_000 < *at {
-            sum -= paid[first].1;
-            first += 1;
-        }
-        worst = worst.max(sum);
-    }
-    // Before costs were measured they were assumed, and switch records are counted after they came.
-    assert!(worst <= budget * 13 / 10, "{worst} ns were paid in a second, of {budget}");
-    eprintln!("at most {worst} ns in a second, of {budget}");
 }
 
 /// Threads that live for some milliseconds: a window ends with each birth, so little is covered, and that is right.

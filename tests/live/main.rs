@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod budget;
 mod command;
 mod command_demo;
 mod command_errors;
@@ -30,3 +31,4 @@ mod tracepoints;
 mod truth;
 mod truth_uprobes;
 mod truth_workloads;
+mod unwatched;

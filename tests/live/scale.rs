@@ -2,16 +2,17 @@
 //!
 //! Ranges are as wide as in `observed`: what is asserted is that nothing goes wrong, not how good the figures are.
 
-use std::collections::VecDeque;
 use std::os::unix::process::CommandExt;
 use std::thread;
 use std::time::Duration;
 
+use gilscope::event::{Event, SwitchesEnd, What};
 use serde_json::Value;
 
 use crate::command::{Desk, PATIENCE, of_capture, run_to, send, valid};
 use crate::observed::{Observed, gilscope, near, observe, on_one};
 use crate::support::alone;
+use crate::support::budget::{keeps_to_the_budget, read};
 use crate::support::child::Child;
 use crate::support::pythons::{Python, pythons_with_gil};
 use crate::support::scenario::Scenario;
@@ -112,36 +113,17 @@ fn a_crowd_that_wakes_up_stays_within_the_budget() {
     thread::sleep(Duration::from_millis(1_200));
     child.say("go\n");
     recording.succeed(PATIENCE);
-    let dump = run_to(0, gilscope().arg("dump").arg(&file)).stdout;
-    if !dump.contains("SwitchesBegin") {
+    let events = read(&file);
+    if !events.iter().any(|event| matches!(event.what, What::SwitchesBegin { .. })) {
         eprintln!("skipped: switch records are not permitted here");
         return;
     }
-    let first = dump.find("too-costly").expect("it is too much");
-    let first_at = first - dump[..first].rfind('\n').expect("a line before it");
-    let reaction: Value = serde_json::from_str(dump[first - first_at + 1..].lines().next().expect("it")).expect("JSON");
-    let reaction = reaction["at"].as_u64().expect("when");
-    let mut second: VecDeque<u64> = VecDeque::new();
-    let mut most = 0;
-    for line in dump.lines().filter(|line| line.contains("SwitchedIn") || line.contains("SwitchedOut")) {
-        let event: Value = serde_json::from_str(line).expect("JSON");
-        let at = event["at"].as_u64().expect("when");
-        second.push_back(at);
-        while second.front().is_some_and(|first| at - first >= 1_000_000_000) {
-            second.pop_front();
-        }
-        if at > reaction + 1_000_000_000 {
-            most = most.max(second.len());
-        }
-    }
-    let costs = dump.lines().rev().find(|line| line.contains("CostsKnown")).expect("what a record costs here");
-    let costs: Value = serde_json::from_str(costs).expect("JSON");
-    let cost = costs["what"]["CostsKnown"]["record"].as_f64().expect("nanoseconds");
-    let share = most as f64 * cost / 1e7;
-    eprintln!("{share:.2} % of a second at most, of {budget} %; {} times", dump.matches("RateChanged").count());
+    let too_costly = |event: &Event| matches!(event.what, What::SwitchesEnd { why: SwitchesEnd::TooCostly, .. });
+    let reaction = events.iter().find(|event| too_costly(event)).expect("it is too much").at.0 + 1_000_000_000;
     // It is noticed at a look, and looks that come late bring more at once.
-    assert!(share <= budget * 1.25, "{share} % of a second were spent, of {budget} %");
-    assert!(most > 0, "it is tried again, and that is what is judged");
+    keeps_to_the_budget("a crowd that wakes up", &events, reaction);
+    let switches = |event: &&Event| matches!(event.what, What::SwitchedIn { .. }) && event.at.0 > reaction;
+    assert!(events.iter().any(|event| switches(&event)), "it is tried again, and that is what is judged");
 }
 
 #[test]

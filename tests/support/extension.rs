@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,6 +51,9 @@ pub fn extension(python: &Python) -> Option<PathBuf> {
     command.arg(&source).arg("-o").arg(&*output);
     let result = command.output().unwrap_or_else(|error| panic!("{}: {error}", compiler.display()));
     assert!(result.status.success(), "{python}: {command:?}\n{}", String::from_utf8_lossy(&result.stderr));
+    // Another user may be the one to load it.
+    let anybody = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(&output, anybody).unwrap_or_else(|error| panic!("{}: {error}", output.display()));
     fs::rename(&output, &built).unwrap_or_else(|error| panic!("{}: {error}", built.display()));
     Some(built)
 }

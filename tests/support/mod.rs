@@ -1,14 +1,19 @@
-//! What tests against real interpreters share. Nothing in here knows gilscope: it tells what really happens.
+//! What tests against real interpreters share. Nothing in here knows gilscope, but for `budget` and `windows`, which
+//! read its recordings: it tells what really happens.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+pub mod budget;
 pub mod child;
 pub mod extension;
 pub mod pythons;
+pub mod ranks;
 pub mod scenario;
 pub mod truth;
 #[path = "../truth/uprobe.rs"]
 pub mod uprobe;
+pub mod windows;
+pub mod workloads;
 
 /// Held by a test while it measures: two measurements on a few cores would measure each other.
 pub fn alone() -> MutexGuard<'static, ()> {

@@ -1,5 +1,7 @@
 //! Plays a scenario of `tests/truth` in a real interpreter and brings back the stamps.
 
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -46,6 +48,9 @@ impl Scenario {
     ) -> Option<Scenario> {
         let extension = extension(python)?;
         let directory = tempfile::tempdir().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
+        // The interpreter may be another user's.
+        let anybody = Permissions::from_mode(0o777);
+        set_permissions(&directory, anybody).unwrap_or_else(|error| panic!("{}: {error}", directory.path().display()));
         let mut command = python.command();
         command
             .arg("-B")
