@@ -107,6 +107,10 @@ fn rings(tried: usize) -> Rings {
             .map_err(|error| (Attempt::Event, error))
             .and_then(|event| Ring::map(event, 1).map_err(|error| (Attempt::Ring, error)));
         match ring {
+            // As whoever follows threads: the last descriptors are left to others.
+            Ok(ring) if !ring.leaves_descriptors() => {
+                return Rings { tried, had: kept.len(), refusal: Some(Refusal::of_descriptors()) };
+            }
             Ok(ring) => kept.push(ring),
             Err((attempt, error)) => {
                 let had = kept.len();

