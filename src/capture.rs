@@ -15,7 +15,7 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
-    Found, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Verdict, Watchpoints,
+    Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Verdict, Watchpoints,
     calibrate,
 };
 use crate::target::{AttachError, Target};
@@ -363,7 +363,7 @@ impl Run {
             Some(watchpoints) if self.calibration.is_none() => {
                 watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge)
             }
-            _ => Sighting::Hits,
+            _ => Sighting::Nothing,
         }
     }
 
@@ -371,7 +371,7 @@ impl Run {
     fn drain(&mut self, sampler: &mut Sampler) {
         let switched = self.switches.as_mut().map(|switches| switches.drain(&mut self.merge));
         let hit = self.watchpoints.as_mut().map(|w| w.drain(sampler.pid(), &mut self.purse, &mut self.merge));
-        if switched == Some(Found::Birth) || hit == Some(Sighting::Birth) {
+        if switched == Some(Sighting::Birth) || hit == Some(Sighting::Birth) {
             sampler.expect_a_birth();
         }
     }
@@ -486,11 +486,7 @@ impl Run {
         let before = self.ready.len();
         let mut windows: BTreeMap<GilKey, MonoNs> = BTreeMap::new();
         for event in &self.ready {
-            if let What::WindowBegins { gil }
-            | What::WindowEnds { gil, .. }
-            | What::LockWritten { gil, .. }
-            | What::CondWritten { gil, .. } = event.what
-            {
+            if let Some(gil) = event.what.window() {
                 windows.entry(gil).or_insert(event.at);
             }
         }
@@ -514,19 +510,16 @@ impl Run {
 
 /// Whether later events keep their meaning without it.
 fn is_observation(what: &What) -> bool {
-    matches!(
-        what,
-        What::GilSample(_)
-            | What::Relation { .. }
-            | What::Usage { .. }
-            | What::SwitchedIn { .. }
-            | What::SwitchedOut { .. }
-            | What::FutexEntered { .. }
-            | What::WindowBegins { .. }
-            | What::WindowEnds { .. }
-            | What::LockWritten { .. }
-            | What::CondWritten { .. }
-    )
+    what.window().is_some()
+        || matches!(
+            what,
+            What::GilSample(_)
+                | What::Relation { .. }
+                | What::Usage { .. }
+                | What::SwitchedIn { .. }
+                | What::SwitchedOut { .. }
+                | What::FutexEntered { .. }
+        )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

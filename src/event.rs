@@ -293,6 +293,19 @@ pub enum What {
     },
 }
 
+impl What {
+    /// The GIL of whose window this tells: its bounds, and the hits in it. They mean nothing without one another.
+    pub fn window(&self) -> Option<GilKey> {
+        match self {
+            What::WindowBegins { gil }
+            | What::WindowEnds { gil, .. }
+            | What::LockWritten { gil, .. }
+            | What::CondWritten { gil, .. } => Some(*gil),
+            _ => None,
+        }
+    }
+}
+
 /// How a thread left its core.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -27,6 +27,15 @@ pub enum Release {
     All,
 }
 
+/// What a source found while its rings were emptied, beside what it told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sighting {
+    /// Nothing.
+    Nothing,
+    /// A task was born.
+    Birth,
+}
+
 impl Merge {
     /// Takes what was observed at `at`. What comes too late for its place is told as of the newest that was let go of.
     pub fn push(&mut self, at: MonoNs, what: What) {

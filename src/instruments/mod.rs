@@ -24,8 +24,8 @@ mod watchpoints;
 
 pub use calibrate::calibrate;
 pub use keys::Keys;
-pub use merge::{Merge, Release};
+pub use merge::{Merge, Release, Sighting};
 pub use purse::Purse;
 pub use sampler::{Punctuality, Sampler, Verdict};
-pub use switches::{Found, Moves, Switches};
-pub use watchpoints::{Process, Sighting, Watchpoints, Words};
+pub use switches::{Moves, Switches};
+pub use watchpoints::{Process, Watchpoints, Words};

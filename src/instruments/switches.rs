@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use crate::event::{Departure, Event, GilKey, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
 use crate::instruments::futexes::{Change, Futexes};
-use crate::instruments::merge::Merge;
+use crate::instruments::merge::{Merge, Sighting};
 use crate::instruments::perf::{self, FutexTracepoint, Record, Ring, Room, Unfollowed, Way};
 use crate::instruments::purse::{Expense, Purse};
 use crate::target::GilFutexes;
@@ -79,15 +79,6 @@ enum Rings {
 enum State {
     Following(MonoNs),
     Pausing(MonoNs),
-}
-
-/// What was found while the rings were emptied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
-    /// Nothing but switches.
-    Switches,
-    /// A task was born.
-    Birth,
 }
 
 impl Switches {
@@ -269,8 +260,8 @@ impl Switches {
     }
 
     /// Empties the rings.
-    pub fn drain(&mut self, told: &mut Merge) -> Found {
-        let mut found = Found::Switches;
+    pub fn drain(&mut self, told: &mut Merge) -> Sighting {
+        let mut found = Sighting::Nothing;
         let (moved, records, traces) = (&mut self.moved, &mut self.unpaid, &mut self.unpaid_traces);
         for (&thread, Followed { ring, traced, last, .. }) in &mut self.followed {
             // From the end of a hole on the thread is followed again.
@@ -306,7 +297,7 @@ impl Switches {
                     hole(told, *last, at, lost);
                     *last = at;
                 }
-                Record::Forked { .. } => found = Found::Birth,
+                Record::Forked { .. } => found = Sighting::Birth,
                 Record::Hit { .. } | Record::Other => {}
             });
             if room == Room::Full {

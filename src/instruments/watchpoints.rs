@@ -16,7 +16,7 @@ use std::os::fd::OwnedFd;
 
 use crate::event::{Address, Event, GilKey, Pid, Refusal, ThreadKey, Tid, What, WindowEnd};
 use crate::instruments::clock;
-use crate::instruments::merge::Merge;
+use crate::instruments::merge::{Merge, Sighting};
 use crate::instruments::perf::{self, Record, Ring};
 use crate::instruments::purse::{Expense, Purse};
 use crate::instruments::watchpoints::credit::{Credit, Need};
@@ -134,15 +134,6 @@ enum NoWindow {
     Gone,
 }
 
-/// What was found while the rings were emptied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sighting {
-    /// Nothing beside hits.
-    Hits,
-    /// A thread was born.
-    Birth,
-}
-
 impl Watchpoints {
     /// None is armed yet.
     pub fn begin() -> Watchpoints {
@@ -176,18 +167,14 @@ impl Watchpoints {
 
     /// Empties the rings. Ends the window at the instant at which it is no longer whole.
     pub fn drain(&mut self, process: Pid, purse: &mut Purse, told: &mut Merge) -> Sighting {
-        let window = match self.state {
-            State::Open(window) => Some(window),
-            State::Closed(_) => None,
-        };
-        let Some(Window { gil, .. }) = window else { return Sighting::Hits };
+        let State::Open(Window { gil, .. }) = self.state else { return Sighting::Nothing };
         let mut ends: Option<(MonoNs, WindowEnd)> = None;
         let mut end = |at: MonoNs, why: WindowEnd| {
             if ends.is_none_or(|(earlier, _)| at < earlier) {
                 ends = Some((at, why));
             }
         };
-        let mut found = Sighting::Hits;
+        let mut found = Sighting::Nothing;
         let mut hits = 0;
         for (&thread, member) in &mut self.members {
             let (Some(ring), armed, busy) = (&mut member.ring, &mut member.armed, &mut member.busy) else { continue };
@@ -255,10 +242,10 @@ impl Watchpoints {
                     }
                     return found;
                 }
-                Sighting::Hits
+                Sighting::Nothing
             }
             State::Closed(from) if now >= *from => self.open(now, process, switch_rate, purse, told),
-            State::Closed(_) => Sighting::Hits,
+            State::Closed(_) => Sighting::Nothing,
         }
     }
 
@@ -288,7 +275,7 @@ impl Watchpoints {
         self.turn = self.turn.wrapping_add(1);
         let Some(words) = all.get(self.turn % all.len().max(1)).copied() else {
             self.state = State::Closed(now + RETRIES.0);
-            return Sighting::Hits;
+            return Sighting::Nothing;
         };
         let need = Need {
             threads: self.members.len(),
@@ -302,11 +289,11 @@ impl Watchpoints {
             // Not yet: the purse fills while time goes by.
             Some(Err(later)) => {
                 self.state = State::Closed(now + later);
-                return Sighting::Hits;
+                return Sighting::Nothing;
             }
             None => {
                 self.refuse(now, words.gil, Refusal::TooManyThreads, told);
-                return Sighting::Hits;
+                return Sighting::Nothing;
             }
         };
         let began = clock::thread_cpu();
@@ -322,7 +309,7 @@ impl Watchpoints {
                 let turn = if all.len() > 1 { TURN } else { Ns(u64::MAX / 2) };
                 self.state = State::Open(Window { gil: words.gil, since, hits: 0, turn: since + turn, paid: since });
                 told.push(since, What::WindowBegins { gil: words.gil });
-                Sighting::Hits
+                Sighting::Nothing
             }
             Err(why) => {
                 self.disarm();
@@ -330,7 +317,7 @@ impl Watchpoints {
                     NoWindow::Refused(refusal) => self.refuse(now, words.gil, refusal, told),
                     NoWindow::Unknown | NoWindow::Gone => self.state = State::Closed(now + BRIEF),
                 }
-                if matches!(why, NoWindow::Unknown) { Sighting::Birth } else { Sighting::Hits }
+                if matches!(why, NoWindow::Unknown) { Sighting::Birth } else { Sighting::Nothing }
             }
         }
     }

@@ -214,23 +214,20 @@ impl Recorder {
 
     fn owe_or_drop(&mut self, event: Event) -> Offer {
         self.newest = self.newest.max(event.at);
+        if let Some(gil) = event.what.window() {
+            // Without a word, the window would be taken for one in which nothing happened.
+            if self.broken.insert(gil) {
+                let what = What::WindowEnds { gil, why: WindowEnd::Lost { records: 0 } };
+                self.owed.push(Some(Event { at: event.at, what }));
+            }
+            return self.drop_one();
+        }
         let relation = match &event.what {
             What::Relation { thread, gil, .. } => Some((*thread, *gil)),
             What::RateChanged { .. } => None,
             What::SwitchesBegin { thread } | What::SwitchesEnd { thread, .. } | What::ThreadEnded { thread } => {
                 self.holes.remove(thread);
                 None
-            }
-            What::WindowBegins { gil }
-            | What::WindowEnds { gil, .. }
-            | What::LockWritten { gil, .. }
-            | What::CondWritten { gil, .. } => {
-                // Without a word, the window would be taken for one in which nothing happened.
-                if self.broken.insert(*gil) {
-                    let what = What::WindowEnds { gil: *gil, why: WindowEnd::Lost { records: 0 } };
-                    self.owed.push(Some(Event { at: event.at, what }));
-                }
-                return self.drop_one();
             }
             What::FutexesBegin { .. } | What::FutexesEnd { .. } => None,
             What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } | What::FutexEntered { thread, .. } => {
