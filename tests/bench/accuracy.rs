@@ -1,13 +1,15 @@
 //! gilscope's figures beside the truth, as a table.
 //!
 //! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--mode sampled] [--max-overhead 2]
-//! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody]`
+//! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody] [--kept DIRECTORY]`
 //!
 //! Truth is what the threads of `tests/truth` stamped themselves. For each figure the table has the truth's median
 //! over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
 //!
 //! With `--mode exact` the table is of the windows alone: holds and waits of the stamped threads that lie in one from end
 //! to end. An interval whose end is as close to a window's edge as a stamp to its hit is doubtful: in the windows or not.
+//!
+//! With `--kept` the recordings and the stamps are kept there, and a run that is there already is only evaluated again.
 //!
 //! `--as-nobody` runs target and gilscope as a user without rights; only root can.
 #![expect(
@@ -27,12 +29,13 @@ use std::fs::{Permissions, set_permissions};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use gilscope::event::Event;
 use gilscope::model::Model;
-use gilscope::model::snapshot::Distribution;
+use gilscope::model::snapshot::{Distribution, ProcessFigures};
 use hdrhistogram::Histogram;
-use serde_json::Value;
 use support::budget::read;
 use support::pythons::{Python, pythons_with_gil};
 use support::scenario::Scenario;
@@ -67,6 +70,7 @@ struct Options {
     mode: String,
     max_overhead: String,
     user: User,
+    kept: Option<PathBuf>,
     minors: BTreeSet<u8>,
     scenarios: Vec<String>,
 }
@@ -77,13 +81,14 @@ fn main() {
         return windows_of_all(&options);
     }
     println!(
-        "| Python | scenario | load | contention | asleep | worst thread's wait share | wait total | handoffs \
+        "| Python | scenario | coverage | load | contention | asleep | worst thread's wait share | wait total | handoffs \
          | waits over 100 us | all waits | p50 | p90 | p99 |"
     );
-    println!("|{}", "---|".repeat(13));
+    println!("|{}", "---|".repeat(14));
     for python in interpreters(&options) {
         for scenario in &options.scenarios {
-            let runs: Vec<Run> = (0..options.runs).filter_map(|_| run(python, scenario, &options)).collect();
+            let runs: Vec<Run> =
+                (0..options.runs).filter_map(|number| run(python, scenario, number, &options)).collect();
             if runs.is_empty() {
                 println!("| {} | {scenario} | no headers to build with | | | | | |", version(python));
                 continue;
@@ -111,6 +116,7 @@ fn interpreters(options: &Options) -> Vec<&'static Python> {
 type Pair = Option<(f64, f64)>;
 
 struct Run {
+    coverage: f64,
     load: Pair,
     contention: Pair,
     asleep: Pair,
@@ -120,32 +126,50 @@ struct Run {
     wait_total: Pair,
     /// (`switch_number`'s own count from first to last stamp, gilscope's).
     handoffs: Pair,
-    /// Waits over 100 us: how many.
+    /// Waits of the stamped threads over 100 us: how many.
     waits: Pair,
-    /// The sum of all waits of all threads.
+    /// The sum of all of their waits.
     waited: Pair,
-    /// Percentiles of the waits over 20 us.
+    /// Percentiles of those over 20 us.
     percentiles: [Pair; 3],
 }
 
-/// Shorter waits are not contended: the GIL was free, and the stamps are that far apart.
-const CONTENDED: u64 = 20_000;
 /// From here on single waits are compared.
 const LONG: u64 = 100_000;
 
-fn run(python: &Python, name: &str, options: &Options) -> Option<Run> {
+fn run(python: &Python, name: &str, number: usize, options: &Options) -> Option<Run> {
+    let (truth, events) = record(python, name, number, options)?;
+    let process = fold(&events);
+    Some(compare(&truth, &process))
+}
+
+/// A scenario under `gilscope record`: what was stamped, and what was recorded.
+fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<(Truth, Vec<Event>)> {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let directory = options.kept.as_deref().unwrap_or(temporary.path());
+    let stem = format!("{}-{}-{run}-{}", version(python), options.mode, name.replace(' ', "-"));
+    let (file, stamps) = (directory.join(format!("{stem}.gscope")), directory.join(format!("{stem}.stamps")));
+    if file.exists() && stamps.exists() {
+        return Some((Truth::load(&stamps), read(&file)));
+    }
+    set_permissions(directory, Permissions::from_mode(0o777)).expect("it is ours");
     let scenario = start(python, name, options)?;
-    let mut command = gilscope(options);
-    let output = command
-        .args(["report", "-q", "-f", "json", "--mode", &options.mode, "-r", &options.rate])
-        .args(["--max-overhead", &options.max_overhead, "-d", &options.seconds.to_string(), "-p"])
-        .arg(scenario.pid().to_string())
+    let output = gilscope(options)
+        .args(["record", "-q", "--mode", &options.mode, "-r", &options.rate, "--max-overhead", &options.max_overhead])
+        .args(["-d", &options.seconds.to_string(), "-p", &scenario.pid().to_string(), "-o"])
+        .arg(&file)
         .output()
         .expect("gilscope runs");
-    let truth = scenario.stop();
+    let truth = scenario.stop_keeping(&stamps);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("gilscope writes JSON");
-    Some(compare(&truth, &report["processes"][0]))
+    Some((truth, read(&file)))
+}
+
+/// The only process of a recording.
+fn fold(events: &[Event]) -> ProcessFigures {
+    let mut model = Model::new();
+    events.iter().for_each(|event| model.apply(event));
+    model.snapshot().processes.first().expect("a process").clone()
 }
 
 fn start(python: &Python, name: &str, options: &Options) -> Option<Scenario> {
@@ -160,6 +184,39 @@ fn gilscope(options: &Options) -> Command {
     command
 }
 
+/// The waits of several threads, as gilscope saw them.
+#[derive(Default)]
+struct Pool {
+    seen: Option<Histogram<u32>>,
+}
+
+impl Pool {
+    fn add(&mut self, seen: &Distribution) {
+        let Some(histogram) = &seen.histogram else { return };
+        match &mut self.seen {
+            Some(all) => all.add(&**histogram).expect("they are of one make"),
+            None => self.seen = Some(Histogram::clone(histogram)),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.seen.as_ref().map_or(0, Histogram::len)
+    }
+
+    fn total(&self) -> f64 {
+        let steps = self.seen.iter().flat_map(Histogram::iter_recorded);
+        steps.map(|step| (step.value_iterated_to() * u64::from(step.count_at_value())) as f64).sum()
+    }
+
+    fn longer_than(&self, limit: u64) -> f64 {
+        self.seen.as_ref().map_or(0.0, |seen| seen.count_between(limit, u64::MAX) as f64)
+    }
+
+    fn at(&self, share: f64) -> Option<f64> {
+        Some(self.seen.as_ref()?.value_at_quantile(share) as f64)
+    }
+}
+
 /// What `--mode exact` saw in its windows, beside what was stamped there.
 #[derive(Default)]
 struct Windows {
@@ -172,39 +229,28 @@ struct Windows {
 struct Intervals {
     stamped: Vec<u64>,
     doubtful: usize,
-    seen: Option<Histogram<u32>>,
+    seen: Pool,
 }
 
 impl Intervals {
     fn add(&mut self, (stamped, doubtful): (Vec<u64>, usize), seen: &Distribution) {
         self.stamped.extend(stamped);
         self.doubtful += doubtful;
-        let Some(histogram) = &seen.histogram else { return };
-        match &mut self.seen {
-            Some(all) => all.add(&**histogram).expect("they are of one make"),
-            None => self.seen = Some(Histogram::clone(histogram)),
-        }
+        self.seen.add(seen);
     }
 
     fn text(&mut self) -> String {
         self.stamped.sort_unstable();
-        let seen = self.seen.as_ref();
         let mut cells = format!(
             "{} (+ {} doubtful) | {} | {}",
             self.stamped.len(),
             self.doubtful,
-            seen.map_or(0, |seen| seen.len()),
-            percent(
-                self.stamped.iter().sum::<u64>() as f64,
-                seen.map_or(0.0, |seen| seen
-                    .iter_recorded()
-                    .map(|v| v.value_iterated_to() * u64::from(v.count_at_value()))
-                    .sum::<u64>() as f64)
-            )
+            self.seen.count(),
+            percent(self.stamped.iter().sum::<u64>() as f64, self.seen.total())
         );
         for share in [0.5, 0.9, 0.99] {
             let truth = percentile(&self.stamped, share) as f64;
-            let seen = seen.map_or(0, |seen| seen.value_at_quantile(share)) as f64;
+            let seen = self.seen.at(share).unwrap_or(0.0);
             cells.push_str(&format!(
                 " | {:.0} us ({}, {:+.0} us)",
                 truth / 1e3,
@@ -229,8 +275,8 @@ fn windows_of_all(options: &Options) {
     for python in interpreters(options) {
         for scenario in &options.scenarios {
             let mut all = Windows::default();
-            for _ in 0..options.runs {
-                let Some(one) = look_through_windows(python, scenario, options, &mut all) else { continue };
+            for number in 0..options.runs {
+                let Some(one) = look_through_windows(python, scenario, number, options, &mut all) else { continue };
                 all.coverage += one / options.runs as f64;
             }
             println!(
@@ -245,25 +291,16 @@ fn windows_of_all(options: &Options) {
 }
 
 /// Adds a run to `all`; gives its coverage.
-fn look_through_windows(python: &Python, name: &str, options: &Options, all: &mut Windows) -> Option<f64> {
-    let directory = tempfile::tempdir().expect("a directory");
-    set_permissions(&directory, Permissions::from_mode(0o777)).expect("it is ours");
-    let file = directory.path().join("exact.gscope");
-    let scenario = start(python, name, options)?;
-    let output = gilscope(options)
-        .args(["record", "-q", "--mode", "exact", "-r", &options.rate, "--max-overhead", &options.max_overhead])
-        .args(["-d", &options.seconds.to_string(), "-p", &scenario.pid().to_string(), "-o"])
-        .arg(&file)
-        .output()
-        .expect("gilscope runs");
-    let truth = scenario.stop();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let events = read(&file);
+fn look_through_windows(
+    python: &Python,
+    name: &str,
+    number: usize,
+    options: &Options,
+    all: &mut Windows,
+) -> Option<f64> {
+    let (truth, events) = record(python, name, number, options)?;
     let windows = windows(&events);
-    let mut model = Model::new();
-    events.iter().for_each(|event| model.apply(event));
-    let snapshot = model.snapshot();
-    let process = &snapshot.processes[0];
+    let process = fold(&events);
     for thread in truth.threads.iter().filter(|thread| matches!(thread.kind, Kind::HoldsBusy | Kind::HoldsAsleep)) {
         let Some(seen) = process.threads.iter().find(|seen| seen.tid.is_some_and(|tid| tid.0 == thread.tid)) else {
             continue;
@@ -284,54 +321,56 @@ fn whole_waits<'a>(thread: &'a Thread, windows: &'a [Range<u64>]) -> impl Iterat
     cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| wait.end - wait.start > CONTENDED_NS)
 }
 
-fn compare(truth: &Truth, process: &Value) -> Run {
-    let capture = &process["capture"];
-    let from = capture["start_monotonic_ns"].as_u64().expect("a start");
-    let to = from + capture["duration_ns"].as_u64().expect("a duration");
-    let figures = truth.within(from..to);
-    let gil = &process["interpreters"][0]["gil"];
-    let share = |value: &Value| value.as_f64().expect("a share");
+fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
+    let capture = &process.capture;
+    let figures = truth.within(capture.start.0..(capture.start + capture.duration).0);
+    let gil = process.interpreters[0].gil.as_ref().expect("a GIL");
     let bytecode = figures.threads.iter().any(|thread| thread.kind == Kind::Bytecode);
-    let interval = capture["interval_ns"].as_f64().expect("an interval");
-    let mut truly: Vec<u64> =
-        figures.threads.iter().filter(|t| t.kind != Kind::Bytecode).flat_map(|t| t.waits.iter().copied()).collect();
-    truly.retain(|wait| *wait >= CONTENDED);
-    truly.sort_unstable();
-    let waits = &gil["waits"];
-    let number = |name: &str| waits[name].as_f64();
-    let is_known = |name: &str| (!truly.is_empty()).then(|| number(name)).flatten();
-    let long = truly.iter().filter(|wait| **wait >= LONG).count() as f64;
-    let seen_long = number("count").zip(number("below_resolution")).map(|(all, below)| all - below);
+    let mut truly: Vec<u64> = Vec::new();
+    let mut seen_waits = Pool::default();
     let mut wait_share: Pair = None;
     let mut wait_total: Pair = None;
+    let mut waited = 0.0;
     for thread in figures.threads.iter().filter(|thread| thread.kind != Kind::Bytecode) {
-        let Some(seen) = process["threads"].as_array().expect("threads").iter().find(|t| t["tid"] == thread.tid) else {
+        let Some(seen) = process.threads.iter().find(|seen| seen.tid.is_some_and(|tid| tid.0 == thread.tid)) else {
             continue;
         };
-        let lost = seen["lost_ns"].as_f64().expect("lost");
-        let seen_share = lost / (to - from) as f64;
+        truly.extend(thread.waits.iter().filter(|wait| **wait >= CONTENDED_NS));
+        seen_waits.add(&seen.waits);
+        let truth_total = thread.wait_total as f64;
+        let lost = seen.lost.0 as f64;
+        waited += truth_total;
+        let seen_share = lost / capture.duration.0 as f64;
         if wait_share.is_none_or(|(a, b)| (a - b).abs() < (thread.waiting_share - seen_share).abs()) {
             wait_share = Some((thread.waiting_share, seen_share));
         }
-        let long = percentile(&thread.waits, 0.5) as f64 > 10.0 * interval;
-        let truth_total = thread.wait_total as f64;
+        let long = percentile(&thread.waits, 0.5) as f64 > 10.0 * capture.interval.0 as f64;
         if long && wait_total.is_none_or(|(a, b)| ((a - b) / a).abs() < ((truth_total - lost) / truth_total).abs()) {
             wait_total = Some((truth_total, lost));
         }
     }
+    // Threads that are gone are in the GIL's figures only.
+    if !bytecode {
+        seen_waits = Pool::default();
+        seen_waits.add(&gil.waits);
+        truly = figures.threads.iter().flat_map(|thread| thread.waits.iter().copied()).collect();
+        truly.retain(|wait| *wait >= CONTENDED_NS);
+        waited = figures.threads.iter().map(|thread| thread.wait_total as f64).sum();
+    }
+    truly.sort_unstable();
+    let long = truly.iter().filter(|wait| **wait >= LONG).count() as f64;
     Run {
-        load: figures.load.map(|load| (load, share(&gil["load"]))),
-        contention: (!bytecode || figures.threads.len() > 1)
-            .then(|| (figures.contention, share(&gil["contention"])))
-            .filter(|_| !bytecode),
-        asleep: Some((figures.held_asleep, share(&gil["held_asleep"]))),
+        coverage: capture.coverage,
+        load: figures.load.map(|load| (load, gil.load)),
+        contention: (!bytecode).then_some((figures.contention, gil.contention)),
+        asleep: gil.held_asleep.map(|seen| (figures.held_asleep, seen)),
         wait_share,
         wait_total,
-        handoffs: figures.handoffs.map(|count| (count as f64, share(&gil["handoffs"]))),
-        waits: seen_long.map(|seen| (long, seen)),
-        waited: number("total_ns").map(|seen| (figures.threads.iter().map(|t| t.wait_total as f64).sum(), seen)),
-        percentiles: [(0.5, "p50_ns"), (0.9, "p90_ns"), (0.99, "p99_ns")]
-            .map(|(share, name)| Some((percentile(&truly, share) as f64, is_known(name)?))),
+        handoffs: figures.handoffs.map(|count| (count as f64, gil.handoffs as f64)),
+        waits: Some((long, seen_waits.longer_than(LONG))),
+        waited: Some((waited, seen_waits.total())),
+        percentiles: [0.5, 0.9, 0.99]
+            .map(|share| Some((percentile(&truly, share) as f64, seen_waits.at(share)?)).filter(|_| !truly.is_empty())),
     }
 }
 
@@ -350,8 +389,9 @@ fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
     };
     let length = |ns: f64| format!("{:.0} us", ns / 1e3);
     println!(
-        "| {} | {scenario} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {scenario} | {:.1} % | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         version(python),
+        runs.iter().map(|run| run.coverage).fold(1.0, f64::min) * 100.0,
         points(|run| run.load),
         points(|run| run.contention),
         points(|run| run.asleep),
@@ -394,6 +434,7 @@ fn options() -> Options {
         mode: "auto".to_owned(),
         max_overhead: "2".to_owned(),
         user: User::Own,
+        kept: None,
         minors: BTreeSet::new(),
         scenarios: Vec::new(),
     };
@@ -406,6 +447,7 @@ fn options() -> Options {
             "--rate" => options.rate = value(),
             "--mode" => options.mode = value(),
             "--max-overhead" => options.max_overhead = value(),
+            "--kept" => options.kept = Some(value().into()),
             "--as-nobody" => options.user = User::Nobody,
             "--python" => {
                 let minor = value().split('.').nth(1).and_then(|m| m.parse().ok()).expect("a version such as 3.11");

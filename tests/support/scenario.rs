@@ -1,6 +1,6 @@
 //! Plays a scenario of `tests/truth` in a real interpreter and brings back the stamps.
 
-use std::fs::{Permissions, set_permissions};
+use std::fs::{self, Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -85,6 +85,16 @@ impl Scenario {
     pub fn stop(mut self) -> Truth {
         self.child.succeed(PATIENCE);
         Truth::load(&dump(self.directory.path()))
+    }
+
+    /// As [`Scenario::stop`], with a copy of the stamps in a file.
+    ///
+    /// # Panics
+    /// As [`Scenario::stop`], and if they cannot be copied.
+    pub fn stop_keeping(mut self, stamps: &Path) -> Truth {
+        self.child.succeed(PATIENCE);
+        fs::copy(dump(self.directory.path()), stamps).unwrap_or_else(|error| panic!("{}: {error}", stamps.display()));
+        Truth::load(stamps)
     }
 }
 
