@@ -12,10 +12,12 @@ mod follow;
 mod handoffs;
 mod named;
 pub mod perturbed;
+mod sequence;
+mod settled;
 mod sites;
 mod takers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
@@ -47,6 +49,12 @@ const FASTEST_HANDOFF: Ns = Ns(100);
 /// Time that the threads queue for cores, of all time, up to which drops are told apart by where the dropper is next.
 const MOST_QUEUED: f64 = 0.03;
 
+/// Whoever was woken gets a core by then, on most machines.
+const SHORT_QUEUE: Ns = Ns(10_000_000);
+
+/// Nobody queues for a core that long.
+const LONGEST_QUEUE: Ns = Ns(50_000_000);
+
 /// The kernel has no more tasks (`PID_MAX_LIMIT`): a larger count of waiters was misread.
 const MOST_TASKS: u32 = 1 << 22;
 
@@ -57,6 +65,15 @@ pub enum Word {
     Locked,
     /// Its condition variable.
     Cond,
+}
+
+/// Why a thread that waits is not seen asleep on the GIL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Awake {
+    /// It was woken to take it, and has no core yet.
+    Queued,
+    /// It asks for the GIL to be dropped, or has just done so.
+    ForATimeOut,
 }
 
 /// Everything folded in about one GIL.
@@ -76,6 +93,8 @@ pub struct GilAccount {
     changes: BTreeMap<ThreadKey, Relation>,
     /// Threads that stand to it as waiting.
     waiting: u32,
+    /// Of those that wait, who is no longer asleep on it.
+    awake: BTreeSet<ThreadKey>,
     /// Who was seen to hold it under the present count of handoffs.
     owner: Option<ThreadKey>,
     placed: Option<(MonoNs, Placement)>,
@@ -217,6 +236,7 @@ impl GilAccount {
             relations: BTreeMap::new(),
             changes: BTreeMap::new(),
             waiting: 0,
+            awake: BTreeSet::new(),
             owner: None,
             placed: None,
             observed: Ns::ZERO,
@@ -351,8 +371,8 @@ impl GilAccount {
         );
         let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
         let gap = Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP));
-        let mut touched = self.take_changes();
         let handoffs = self.last.map_or(0, |last| tick.handoffs_since(&last));
+        let mut touched = self.take_changes(&tick, handoffs, threads);
         self.handoffs_counted = self.handoffs_counted.saturating_add(handoffs);
         match self.last.filter(|last| at.since(last.at) <= gap) {
             Some(last) => {
@@ -418,17 +438,56 @@ impl GilAccount {
         self.waiting.max(sample.waiters.unwrap_or(0))
     }
 
-    /// Puts the gathered relations into force; the threads whose relation was told.
-    fn take_changes(&mut self) -> Vec<ThreadKey> {
-        let changes = std::mem::take(&mut self.changes);
+    /// Puts the gathered relations into force; the threads whose relation was told, or changes by itself.
+    ///
+    /// A wait ends by a take only, and a take by another than who had it last is a handoff. Who was woken to take the GIL
+    /// and has no core yet, or is awake for a time-out, is not seen asleep on it and waits all the same. The former is
+    /// still among the `waiters` that the condition variable counts.
+    fn take_changes(&mut self, tick: &Tick, handoffs: u64, threads: &Threads) -> Vec<ThreadKey> {
+        let mut changes = std::mem::take(&mut self.changes);
+        for thread in std::mem::take(&mut self.awake) {
+            changes.entry(thread).or_insert(Relation::Apart);
+        }
         let touched = changes.keys().copied().collect();
-        for (thread, relation) in changes {
-            match relation {
-                Relation::Apart => drop(self.relations.remove(&thread)),
-                other => drop(self.relations.insert(thread, other)),
+        let (apart, others): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|(_, relation)| *relation == Relation::Apart);
+        self.relations.extend(others);
+        let known: BTreeSet<ThreadKey> = apart.into_iter().map(|(thread, _)| thread).collect();
+        let asleep =
+            |(thread, relation): &(&ThreadKey, &Relation)| **relation == Relation::Waiting && !known.contains(thread);
+        let asleep = self.relations.iter().filter(asleep).count();
+        let mut counted = tick.sample.waiters.map(|waiters| (waiters as usize).saturating_sub(asleep));
+        for thread in known {
+            let waited = self.relations.get(&thread) == Some(&Relation::Waiting);
+            let why = self.still_waits(thread, tick, handoffs, threads).filter(|_| waited);
+            let has_room = match (why, &mut counted) {
+                (None, _) => false,
+                (Some(Awake::Queued), Some(0)) => false,
+                (Some(Awake::Queued), Some(counted)) => {
+                    *counted -= 1;
+                    true
+                }
+                (Some(Awake::Queued), None) | (Some(Awake::ForATimeOut), _) => true,
+            };
+            if has_room {
+                self.awake.insert(thread);
+            } else {
+                self.relations.remove(&thread);
             }
         }
         touched
+    }
+
+    /// Why a thread that waited at the tick before, and no longer sleeps on it, cannot have taken it yet.
+    fn still_waits(&self, thread: ThreadKey, tick: &Tick, handoffs: u64, threads: &Threads) -> Option<Awake> {
+        let runs = threads.get(&thread).map(|account| &account.runs)?;
+        let last = self.last_tick();
+        let slept = runs.asleep_since(last);
+        let nobody_took_it = handoffs == 0 && self.dropper().is_some_and(|owner| owner != thread);
+        if nobody_took_it && runs.covers(last) && slept.is_none_or(|slept| slept > last) {
+            return Some(Awake::ForATimeOut);
+        }
+        slept.filter(|slept| tick.at.since(*slept) <= self.switch_interval + SHORT_QUEUE).map(|_| Awake::Queued)
     }
 
     /// How a thread stands to it at `tick`.
@@ -529,6 +588,7 @@ impl GilAccount {
     /// A thread ended: what it had open ends at the last tick, unseen.
     pub fn thread_ended(&mut self, key: ThreadKey, account: &mut ThreadAccount) {
         self.relations.remove(&key);
+        self.awake.remove(&key);
         self.changes.remove(&key);
         if let Some(last) = self.last {
             self.exact.thread_ended(key, last.at);
@@ -548,6 +608,7 @@ impl GilAccount {
         self.cut_all(at, Vec::new(), threads);
         self.ended = Some(at);
         self.relations.clear();
+        self.awake.clear();
         self.changes.clear();
         self.exact.end(at);
     }

@@ -10,7 +10,7 @@ mod named;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::{Cpu, Departure, FutexSite, GilKey};
-pub use crate::model::runs::named::NamedWait;
+
 use crate::model::runs::named::{Entered, Whole};
 use crate::time::{MonoNs, Ns};
 
@@ -23,6 +23,8 @@ const TIME_OUT_RUN: Ns = Ns(15_000);
 const ASKING_RUN: Ns = Ns(25_000);
 /// A run this long is work of the thread's own.
 const LONG_RUN: Ns = Ns(200_000);
+/// Who fell asleep so shortly before a tick may not have been asked at it on what.
+pub const NOT_ASKED_YET: Ns = Ns(100_000);
 /// A sleep this much shorter than the switch interval did not end by its time-out.
 const EARLY: Ns = Ns(200_000);
 
@@ -122,7 +124,17 @@ impl Sleep {
     /// Whether the spell before it was as short as asking for the GIL is, or so long that it held something else. In
     /// between, the GIL may have been taken and let go of before the sleep.
     pub fn may_follow_asking(&self) -> bool {
-        self.before <= ASKING_RUN || self.before >= LONG_RUN
+        self.follows_asking() || self.before >= LONG_RUN
+    }
+
+    /// Whether more was done in the spell before it than a time-out does.
+    pub fn follows_a_take(&self) -> bool {
+        self.before > TIME_OUT_RUN
+    }
+
+    /// Whether the spell before it was as short as asking for the GIL is.
+    pub fn follows_asking(&self) -> bool {
+        self.before <= ASKING_RUN
     }
 }
 
@@ -328,6 +340,13 @@ impl Runs {
         })
     }
 
+    /// Since when it has slept; `None`: it has not, or has done more since `last` than a time-out does.
+    pub fn asleep_since(&self, last: MonoNs) -> Option<MonoNs> {
+        let newest = self.recent.back().filter(|run| run.how == Departure::Asleep)?;
+        let mut since = self.spells(newest.to).take_while(|spell| spell.to.is_none_or(|to| to > last));
+        (self.current == Current::Off && since.all(|spell| !spell.is_a_take())).then_some(newest.to)
+    }
+
     /// Whether its switches have been told from `since` on.
     pub fn covers(&self, since: MonoNs) -> bool {
         self.told.is_some_and(|told| told <= since)
@@ -342,13 +361,20 @@ impl Runs {
             Current::On(..) => return Some(tick),
             Current::Off => {}
         }
-        let mut spells = self.spells(tick);
+        let mut spells = self.spells(tick).peekable();
         let mut newer = spells.next()?;
         let mut began = newer.to.filter(|to| *to <= tick)?;
-        for spell in spells {
+        if began + NOT_ASKED_YET < last {
+            // At the tick before it slept on something else: since then it has moved, after the tick.
+            return Some(tick);
+        }
+        while let Some(spell) = spells.next() {
             let Some(slept) = spell.to else { break };
-            let timed_out = newer.from.since(slept) + EARLY >= interval;
-            if newer.is_a_take() || !timed_out || slept < last {
+            let length = newer.from.since(slept);
+            let timed_out = length + EARLY >= interval && length <= interval + Ns(interval.0 / 2);
+            // Whoever sleeps twice with no time to take it before either was woken too late in between.
+            let too_late = spells.peek().is_some() && !spell.is_a_take();
+            if newer.is_a_take() || !(timed_out || too_late) || slept < last {
                 return Some(began);
             }
             (began, newer) = (slept, spell);
@@ -382,6 +408,23 @@ impl Runs {
             let newer = newer.replace(spell)?;
             spell.to.map(|from| (Sleep { from, until: newer.from, before: spell.on_core }, newer))
         })
+    }
+
+    /// Its sleeps that ended between two instants, whenever they began, the newest first, each with the spell that it ended
+    /// in.
+    pub fn wakings(&self, after: MonoNs, until: MonoNs) -> impl Iterator<Item = (Sleep, Spell)> + '_ {
+        let mut newer: Option<Spell> = None;
+        let sleeps = self.spells(until).filter_map(move |spell| {
+            let newer = newer.replace(spell)?;
+            spell.to.map(|from| (Sleep { from, until: newer.from, before: spell.on_core }, newer))
+        });
+        sleeps.take_while(move |(sleep, _)| sleep.until > after)
+    }
+
+    /// When it left its core between two instants, and how: the oldest first.
+    pub fn departures(&self, after: MonoNs, until: MonoNs) -> impl Iterator<Item = (MonoNs, Departure)> + '_ {
+        let within = self.recent.iter().filter(move |run| run.to > after && run.to <= until);
+        within.map(|run| (run.to, run.how))
     }
 
     /// Its first spell that ended between two instants, by falling asleep.

@@ -25,7 +25,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs::{Permissions, set_permissions};
+use std::fs::{Permissions, copy, set_permissions};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -130,7 +130,7 @@ struct Run {
     waits: Pair,
     /// The sum of all of their waits.
     waited: Pair,
-    /// Percentiles of those over 20 us.
+    /// Percentiles of those over 100 us.
     percentiles: [Pair; 3],
 }
 
@@ -153,16 +153,16 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
         return Some((Truth::load(&stamps), read(&file)));
     }
     set_permissions(directory, Permissions::from_mode(0o777)).expect("it is ours");
-    let scenario = start(python, name, options)?;
+    let mut scenario = start(python, name, options)?;
     let output = gilscope(options)
         .args(["record", "-q", "--mode", &options.mode, "-r", &options.rate, "--max-overhead", &options.max_overhead])
         .args(["-d", &options.seconds.to_string(), "-p", &scenario.pid().to_string(), "-o"])
         .arg(&file)
         .output()
         .expect("gilscope runs");
-    let truth = scenario.stop_keeping(&stamps);
+    copy(scenario.end(), &stamps).expect("the stamps can be kept");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some((truth, read(&file)))
+    Some((Truth::load(&stamps), read(&file)))
 }
 
 /// The only process of a recording.
@@ -208,12 +208,21 @@ impl Pool {
         steps.map(|step| (step.value_iterated_to() * u64::from(step.count_at_value())) as f64).sum()
     }
 
-    fn longer_than(&self, limit: u64) -> f64 {
-        self.seen.as_ref().map_or(0.0, |seen| seen.count_between(limit, u64::MAX) as f64)
-    }
-
     fn at(&self, share: f64) -> Option<f64> {
         Some(self.seen.as_ref()?.value_at_quantile(share) as f64)
+    }
+
+    /// Without those that are shorter than `limit`.
+    fn cut(mut self, limit: u64) -> Pool {
+        if let Some(seen) = &mut self.seen {
+            let steps: Vec<(u64, u32)> =
+                seen.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect();
+            seen.reset();
+            for (value, count) in steps.into_iter().filter(|(value, _)| *value >= limit) {
+                seen.record_n(value, count).expect("it was in there");
+            }
+        }
+        self
     }
 }
 
@@ -358,7 +367,9 @@ fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
         waited = figures.threads.iter().map(|thread| thread.wait_total as f64).sum();
     }
     truly.sort_unstable();
-    let long = truly.iter().filter(|wait| **wait >= LONG).count() as f64;
+    let waited_seen = seen_waits.total();
+    truly.retain(|wait| *wait >= LONG);
+    let seen_waits = seen_waits.cut(LONG);
     Run {
         coverage: capture.coverage,
         load: figures.load.map(|load| (load, gil.load)),
@@ -367,8 +378,8 @@ fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
         wait_share,
         wait_total,
         handoffs: figures.handoffs.map(|count| (count as f64, gil.handoffs as f64)),
-        waits: Some((long, seen_waits.longer_than(LONG))),
-        waited: Some((waited, seen_waits.total())),
+        waits: Some((truly.len() as f64, seen_waits.count() as f64)),
+        waited: Some((waited, waited_seen)),
         percentiles: [0.5, 0.9, 0.99]
             .map(|share| Some((percentile(&truly, share) as f64, seen_waits.at(share)?)).filter(|_| !truly.is_empty())),
     }

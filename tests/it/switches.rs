@@ -173,6 +173,12 @@ fn ms(n: u64) -> Ns {
     Ns::from_millis(n)
 }
 
+/// Each wait ends, for the records, with the wake-up: by how much that makes their sum less.
+fn edges(truth: &Truth) -> f64 {
+    let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+    (truth.waits.len() as u64 * ASK) as f64 / total as f64
+}
+
 /// The regimes that waits come from.
 pub fn worlds() -> Vec<(&'static str, Truth)> {
     let io = |sleep: u64| Script::new(&[Step::Bytecode(Ns::from_micros(30)), Step::Sleep(Ns::from_micros(sleep))]);
@@ -198,6 +204,10 @@ pub fn worlds() -> Vec<(&'static str, Truth)> {
             "a holder asleep",
             play(6, &[Script::new(&[Step::HoldAsleep(ms(80)), Step::Sleep(ms(20))]), io(500), io(800)]),
         ),
+        (
+            "many that hold for half a millisecond",
+            play(7, &vec![Script::new(&[Step::HoldInC(Ns::from_micros(500)), Step::Sleep(ms(25))]); 32]),
+        ),
     ]
 }
 
@@ -217,7 +227,7 @@ fn waits_are_right_one_by_one() {
         real.retain(|wait| *wait >= 100_000);
         let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
         let off = (seen.total.0 as f64 - total as f64) / total as f64;
-        assert!(off.abs() <= 0.01, "{name}: the total is off by {off}");
+        assert!(off.abs() <= 0.01 + edges(&truth), "{name}: the total is off by {off}");
         for share in [0.5, 0.9, 0.99] {
             // Shorter ones are not all seen, nor meant to be: percentiles of the others.
             let of_all = (seen.below_resolution as f64 + counted * share) / seen.count() as f64;
@@ -249,7 +259,8 @@ fn named_sleeps_make_hidden_takes_certain() {
             (better, worse) = (better + off(&named), worse + off(&guessed));
             let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
             let seen = waits(&named).total.0 as f64;
-            assert!((seen - total as f64).abs() <= total as f64 * 0.006, "{name}: {seen}, in truth {total}");
+            let off = (seen - total as f64) / total as f64;
+            assert!(off.abs() <= 0.01 + edges(&truth), "{name}: the total is off by {off}");
         }
     }
     assert!(better * 4 < worse, "named sleeps are off by {better}, guessed ones by {worse}");
@@ -334,7 +345,7 @@ fn nothing_is_wrong(name: &str, truth: &Truth, snapshot: &Snapshot) {
     let seen = waits(snapshot);
     let total: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
     let off = (seen.total.0 as f64 - total as f64) / total as f64;
-    assert!(off.abs() <= 0.03, "{name}: the total is off by {off}");
+    assert!(off.abs() <= 0.03 + edges(truth), "{name}: the total is off by {off}");
     let longest = truth.waits.iter().map(|wait| wait.length()).max().unwrap();
     let Some(Length::Known(Ns(most))) = seen.max() else { panic!("{name}: no longest wait") };
     // Two waits with a short hold between may look like one to samples, if the records do not tell.

@@ -1,8 +1,8 @@
 //! Plays a scenario of `tests/truth` in a real interpreter and brings back the stamps.
 
-use std::fs::{self, Permissions, set_permissions};
+use std::fs::{Permissions, set_permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -83,21 +83,19 @@ impl Scenario {
     /// # Panics
     /// If it does not end well, or its dump cannot be read.
     pub fn stop(mut self) -> Truth {
-        self.child.succeed(PATIENCE);
-        Truth::load(&dump(self.directory.path()))
+        Truth::load(&self.end())
     }
 
-    /// As [`Scenario::stop`], with a copy of the stamps in a file.
+    /// Stops it; where its stamps lie as long as this lives.
     ///
     /// # Panics
-    /// As [`Scenario::stop`], and if they cannot be copied.
-    pub fn stop_keeping(mut self, stamps: &Path) -> Truth {
+    /// If it does not end well.
+    pub fn end(&mut self) -> PathBuf {
         self.child.succeed(PATIENCE);
-        fs::copy(dump(self.directory.path()), stamps).unwrap_or_else(|error| panic!("{}: {error}", stamps.display()));
-        Truth::load(stamps)
+        dump(self.directory.path())
     }
 }
 
-fn dump(directory: &Path) -> std::path::PathBuf {
+fn dump(directory: &Path) -> PathBuf {
     directory.join("stamps")
 }

@@ -2,7 +2,7 @@
 
 use super::brief::{self, Brief};
 use super::handoffs::Takes;
-use super::named::Named;
+use super::settled::Settled;
 use super::{GilAccount, Seen, Step, Threads, Tick};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
@@ -31,8 +31,8 @@ struct Hint<'a> {
     brief: Option<Brief>,
     /// Who took the GIL between them.
     takes: &'a Takes,
-    /// Its waits, if its sleeps are named.
-    named: Option<&'a Named>,
+    /// Its waits, if they are settled.
+    settled: Option<&'a Settled>,
 }
 
 impl GilAccount {
@@ -46,15 +46,23 @@ impl GilAccount {
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) {
         let read = seen.read;
-        let named = self.named(step, touched, seen, threads, mine);
+        let mut settled = self.named(step, touched, seen, threads, mine);
+        let story = match settled.is_empty() {
+            true => self.sequence(step, touched, seen, threads, mine),
+            false => None,
+        };
+        let told = story.map(|story| {
+            settled = story.settled;
+            story.takes
+        });
         let mut brief = self.brief_waits(step, seen, threads, mine);
-        brief.retain(|thread, _| !named.contains_key(thread));
-        if step.handoffs == 1
-            && let (Some(from), Some(to)) = (self.owner, step.tick.holder())
-            && from != to
-        {
-            self.handoffs_seen += 1;
-        }
+        brief.retain(|thread, _| !settled.contains_key(thread));
+        let between = self.owner.zip(step.tick.holder()).filter(|(from, to)| from != to);
+        self.handoffs_seen += match (&told, step.handoffs) {
+            (Some(_), handoffs) => handoffs,
+            (None, 1) => u64::from(between.is_some()),
+            (None, _) => 0,
+        };
         self.follow_run_delay(step, read, threads);
         let moves: Vec<Move> = touched
             .iter()
@@ -67,26 +75,29 @@ impl GilAccount {
             .collect();
         let released = self.released(step, threads);
         // Where one thread woke up to take it, the one before had let go of it.
-        let woke =
-            |moved: &Move| self.wait_ends(moved, released, named.get(&moved.thread), step, threads.get(&moved.thread)?);
+        let woke = |moved: &Move| {
+            self.wait_ends(moved, released, settled.get(&moved.thread), step, threads.get(&moved.thread)?)
+        };
         let whole: Vec<(ThreadKey, MonoNs, MonoNs)> = brief
             .iter()
             .filter_map(|(thread, brief)| match brief {
                 Brief::Waited(sleep) => Some((*thread, sleep.from, sleep.until)),
                 Brief::Waits(_) => None,
             })
-            .chain(named.iter().flat_map(|(thread, named)| {
-                named.whole.iter().filter_map(|wait| Some((*thread, wait.from, wait.until?)))
-            }))
+            .chain(
+                settled
+                    .iter()
+                    .flat_map(|(thread, settled)| settled.whole.iter().map(|wait| (*thread, wait.from, wait.until))),
+            )
             .collect();
-        let unseen = self.takers_unseen(step, &moves, read, &named, threads);
+        let unseen = self.takers_unseen(step, &moves, read, &settled, threads);
         let ended = moves.iter().filter_map(|moved| Some((woke(moved)?.at, moved.thread)));
         let ended = ended.chain(unseen.iter().filter_map(|(thread, spell)| Some((spell.as_ref()?.from, *thread))));
         let ended = ended.chain(whole.iter().map(|(thread, _, until)| (*until, *thread)));
-        let takes = self.takes(step, ended.collect(), threads);
+        let takes = self.takes(step, told.unwrap_or_else(|| ended.collect()), threads);
         let handed_by_wait = moves.iter().find_map(woke);
         self.follow_handoffs(step, &takes, touched, seen, threads);
-        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, named: None };
+        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, settled: None };
         for (thread, between) in unseen {
             let waiting = Some(Standing::Waiting);
             self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
@@ -106,9 +117,9 @@ impl GilAccount {
                 end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
             }
         }
-        let took = |moved: &Move| match (brief.get(&moved.thread), named.get(&moved.thread)) {
+        let took = |moved: &Move| match (brief.get(&moved.thread), settled.get(&moved.thread)) {
             _ if moved.to != Some(Standing::Holding) => None,
-            (_, Some(named)) => named.whole.last()?.until.map(Moment::recorded),
+            (_, Some(settled)) => settled.whole.last().map(|wait| Moment::recorded(wait.until)),
             (Some(Brief::Waited(sleep)), None) => Some(Moment::recorded(sleep.until)),
             (Some(Brief::Waits(_)) | None, None) => None,
         };
@@ -119,8 +130,8 @@ impl GilAccount {
         for moved in moves {
             let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
             if moved.from != moved.to || retaken {
-                let (brief, named) = (brief.get(&moved.thread).copied(), named.get(&moved.thread));
-                let hint = Hint { handed, released, brief, takes: &takes, named };
+                let (brief, settled) = (brief.get(&moved.thread).copied(), settled.get(&moved.thread));
+                let hint = Hint { handed, released, brief, takes: &takes, settled };
                 self.restand(step, moved, hint, threads);
             }
         }
@@ -138,7 +149,7 @@ impl GilAccount {
         &self,
         moved: &Move,
         released: MonoNs,
-        named: Option<&Named>,
+        settled: Option<&Settled>,
         step: &Step,
         account: &ThreadAccount,
     ) -> Option<Moment> {
@@ -146,7 +157,7 @@ impl GilAccount {
         let at = match moved.between {
             Some(spell) => spell.from,
             None if moved.to == Some(Standing::Waiting) => return None,
-            None => match named.and_then(|named| named.ended) {
+            None => match settled.and_then(|settled| settled.ended) {
                 Some(ended) => ended.max(stand.open.start),
                 None => account.runs.wait_ended(stand.open.start, step.last.at, released, step.tick.at)?,
             },
@@ -163,9 +174,9 @@ impl GilAccount {
         ended: Moment,
         account: &ThreadAccount,
     ) -> Option<Moment> {
-        let told = hint.named.and_then(|named| match moved.to? {
-            Standing::Waiting => named.began,
-            Standing::Holding => named.whole.last()?.until,
+        let told = hint.settled.and_then(|settled| match moved.to? {
+            Standing::Waiting => settled.began,
+            Standing::Holding => Some(settled.whole.last()?.until),
             Standing::HandingOver | Standing::Unseen => None,
         });
         if let Some(at) = told.filter(|_| moved.between.is_none()) {
@@ -189,13 +200,13 @@ impl GilAccount {
     fn restand(&mut self, step: &Step, moved: Move, hint: Hint<'_>, threads: &mut Threads) {
         let Some(account) = threads.get_mut(&moved.thread) else { return };
         let ends = match moved.from {
-            Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, hint.named, step, account),
+            Some(Standing::Waiting) => self.wait_ends(&moved, hint.released, hint.settled, step, account),
             Some(Standing::Holding) => hint.handed.or_else(|| hint.takes.first_of_others(moved.thread)),
             Some(Standing::HandingOver | Standing::Unseen) | None => None,
         };
         let mut ends = ends.unwrap_or_else(|| step.edge());
         // Whoever waits has let go of it before.
-        if let Some(asked) = hint.named.and_then(Named::asked).filter(|_| moved.from != Some(Standing::Waiting)) {
+        if let Some(asked) = hint.settled.and_then(Settled::asked).filter(|_| moved.from != Some(Standing::Waiting)) {
             ends.at = ends.at.min(asked.max(step.last.at));
         }
         // Where one side could not be read, that something began or ended there was not seen.

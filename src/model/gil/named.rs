@@ -2,22 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::settled::{Settled, Wait};
 use super::{GilAccount, Seen, Step, Threads};
 use crate::event::ThreadKey;
-use crate::model::runs::{NamedWait, Spell};
 use crate::model::thread::{Standing, ThreadAccount};
-use crate::time::MonoNs;
-
-/// A thread's waits between two ticks, where all its sleeps are named.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Named {
-    /// When the wait ended that it was in at the tick before.
-    pub(super) ended: Option<MonoNs>,
-    /// Waits that it was in at neither tick.
-    pub(super) whole: Vec<NamedWait>,
-    /// When the wait began that it is in at the tick.
-    pub(super) began: Option<MonoNs>,
-}
 
 impl GilAccount {
     /// Of the threads that have moved, or whose standing has: those whose sleeps are all named.
@@ -28,7 +16,7 @@ impl GilAccount {
         seen: Seen<'_>,
         threads: &Threads,
         mine: &dyn Fn(&ThreadAccount) -> bool,
-    ) -> BTreeMap<ThreadKey, Named> {
+    ) -> BTreeMap<ThreadKey, Settled> {
         let concerned = seen.woken.iter().chain(touched);
         concerned
             .filter_map(|key| {
@@ -38,10 +26,10 @@ impl GilAccount {
             .collect()
     }
 
-    fn named_of(&self, step: &Step, key: ThreadKey, thread: &ThreadAccount) -> Option<Named> {
+    fn named_of(&self, step: &Step, key: ThreadKey, thread: &ThreadAccount) -> Option<Settled> {
         let (last, tick) = (step.last.at, step.tick.at);
         let mut waits = thread.runs.named_waits(self.key, last, tick)?;
-        let mut named = Named::default();
+        let mut named = Settled::default();
         let stood = thread.standing(self.key).filter(|stand| stand.standing == Standing::Waiting);
         let waits_now = self.standing_at(&step.tick, key) == Some(Standing::Waiting);
         // What ended before the tick before is settled.
@@ -63,29 +51,12 @@ impl GilAccount {
         if stood.is_some() && !waits.is_empty() {
             named.ended = waits.remove(0).until;
         }
-        named.whole = waits;
-        named.whole.retain(|wait| wait.until.is_some() && wait.is_for_the_gil());
+        let waits = waits.iter().filter(|wait| wait.is_for_the_gil());
+        named.whole = waits.filter_map(|wait| Some(Wait { from: wait.from, until: wait.until? })).collect();
         // A run of some tens of microseconds between two sleeps on the GIL may be a lost race: it is a take only if the
         // count has one for it, and one for whoever took it meanwhile.
         let own = named.whole.len() as u64 + u64::from(named.ended.is_some());
         let others = if waits_now { own } else { own.saturating_sub(1) };
         (step.handoffs >= own + others).then_some(named)
-    }
-}
-
-impl Named {
-    /// How often it has taken the GIL and lost it again, of which no tick tells.
-    pub(super) fn takes(&self) -> u64 {
-        u64::from(self.between().is_some()) + self.whole.len() as u64
-    }
-
-    /// When it fell asleep for the first of them that it was not in at the tick before.
-    pub(super) fn asked(&self) -> Option<MonoNs> {
-        self.whole.first().map(|wait| wait.from).or(self.began)
-    }
-
-    /// From the end of the wait that it was in to the beginning of that which it is in.
-    pub(super) fn between(&self) -> Option<Spell> {
-        self.ended.zip(self.began).map(|(from, to)| Spell::between(from, to))
     }
 }

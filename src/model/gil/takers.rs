@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::follow::Move;
-use super::named::Named;
+use super::settled::Settled;
 use super::{GilAccount, Step, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::Spell;
@@ -22,23 +22,23 @@ impl GilAccount {
     /// Threads that wait at both ticks, but have taken the GIL and lost it again between them.
     ///
     /// The count of handoffs tells how many takers nobody saw. A thread is one of them if it has used a core for
-    /// longer than time-outs of its wait explain; where more threads have, those that used it longest. Whose sleeps are
-    /// named is one of them for certain, or is not.
+    /// longer than time-outs of its wait explain; where more threads have, those that used it longest. Whose waits are
+    /// settled is one of them for certain, or is not.
     pub(super) fn takers_unseen(
         &self,
         step: &Step,
         moves: &[Move],
         read: &[ThreadKey],
-        named: &BTreeMap<ThreadKey, Named>,
+        settled: &BTreeMap<ThreadKey, Settled>,
         threads: &Threads,
     ) -> Vec<(ThreadKey, Option<Spell>)> {
         let left_a_wait = |moved: &&Move| {
             moved.from == Some(Standing::Waiting) && matches!(moved.to, None | Some(Standing::HandingOver))
         };
         let seen = u64::from(step.tick.is_held()) + moves.iter().filter(left_a_wait).count() as u64;
-        // Whose sleeps are named need not be guessed.
-        let sure: Vec<_> = named.iter().filter_map(|(key, named)| Some((*key, Some(named.between()?)))).collect();
-        let seen = seen + named.values().map(Named::takes).sum::<u64>();
+        // What is settled need not be guessed.
+        let sure: Vec<_> = settled.iter().filter_map(|(key, settled)| Some((*key, Some(settled.between()?)))).collect();
+        let seen = seen + settled.values().map(Settled::takes).sum::<u64>();
         let unseen = usize::try_from(step.handoffs.saturating_sub(seen)).unwrap_or(usize::MAX);
         if unseen == 0 {
             return sure;
@@ -53,7 +53,7 @@ impl GilAccount {
         let mut spells: Vec<(Ns, ThreadKey, Spell)> = self
             .relations
             .keys()
-            .filter(|key| !named.contains_key(key))
+            .filter(|key| !settled.contains_key(key))
             .filter_map(|key| {
                 let spell = waits_on(key)?.runs.take_between(step.last.at, step.tick.at)?;
                 Some((spell.on_core, *key, spell))

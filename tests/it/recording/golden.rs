@@ -153,8 +153,8 @@ fn format_1_1_is_read_as_it_was_written() {
     assert_eq!(process.capture.switches.unwrap().records as usize, counts[1] + counts[2] + counts[3]);
     let waits = &process.interpreters[0].gil.as_deref().unwrap().waits;
     assert_eq!(waits.source, Source::Fused);
-    // A better derivation may move them a little.
-    assert!((195..=230).contains(&waits.count()), "{}", waits.count());
+    // In 2 s a wait of a switch interval fits 280 times between sleeps of 2 ms; at 200 looks a second some stay unseen.
+    assert!((250..=290).contains(&waits.count()), "{}", waits.count());
     assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
 }
 

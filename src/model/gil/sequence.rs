@@ -1,0 +1,335 @@
+//! The GIL followed from hand to hand between two ticks: who held it, who waited for it and who found it free.
+//!
+//! Whoever holds the GIL lets go of it when it falls asleep. Who wakes up just then, out of a sleep that began while it was
+//! held, has waited for it; where nobody does, the GIL is free until the next thread wakes up and does more than a
+//! time-out does. Such a story is believed only if it agrees with what is known: with CPython's count of handoffs, with
+//! who holds at both ticks, and with every wait that the ticks saw end. Otherwise nothing follows.
+
+use std::collections::BTreeMap;
+
+use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
+use super::settled::{Settled, Wait};
+use super::{GilAccount, Seen, Step, Threads};
+use crate::event::{Departure, Hold, ThreadKey};
+use crate::model::runs::{NOT_ASKED_YET, Runs, Sleep, Spell};
+use crate::model::thread::{Standing, ThreadAccount};
+use crate::time::{MonoNs, Ns};
+
+/// From waking up to taking a GIL that is free: 10 to 30 us were seen.
+const GETTING_TO_IT: Ns = Ns(60_000);
+
+/// Who is woken may sleep again on the mutex around the GIL, until whoever has it lets go: for 5 to 20 us, as was seen.
+const ON_A_MUTEX: Ns = Ns(100_000);
+
+/// Who runs for no longer has not taken it: a time-out, or a race that was lost. The longer, where the threads of a slow
+/// machine come between each other.
+const SHORTEST_TAKES: [Ns; 7] = [Ns(15_000), Ns(18_000), Ns(21_000), Ns(25_000), Ns(29_000), Ns(34_000), Ns(45_000)];
+/// Whoever is woken may have no core for so long.
+const SHORT_QUEUE: Ns = Ns(300_000);
+
+/// More handoffs between two ticks are not followed one by one.
+const MOST_HANDOFFS: u64 = 128;
+
+/// Who took the GIL between two ticks, and who waited for it.
+#[derive(Debug)]
+pub(super) struct Story {
+    /// The handoffs in the order of time: when, and to whom. That to the holder at the tick may be missing.
+    pub(super) takes: Vec<(MonoNs, ThreadKey)>,
+    /// The waits of the threads that moved.
+    pub(super) settled: BTreeMap<ThreadKey, Settled>,
+}
+
+/// A thread that may have had to do with the GIL between two ticks.
+#[derive(Debug)]
+struct Actor {
+    key: ThreadKey,
+    /// Its sleeps that ended there, the oldest first, each with the spell that it ended in.
+    sleeps: Vec<(Sleep, Spell)>,
+    /// It waited at the tick before, and has not taken the GIL since.
+    waits: bool,
+    /// It has not asked before: it let go of the GIL then, or the GIL was not held.
+    not_before: MonoNs,
+    /// It was woken before, but another was faster: since when it waits.
+    pending: Option<MonoNs>,
+    settled: Settled,
+    /// The longest that it runs without taking the GIL.
+    shortest: Ns,
+    /// The tick before.
+    ticked: MonoNs,
+}
+
+/// Who was faster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Took {
+    Own,
+    Other,
+}
+
+/// Who may take the GIL next, and how.
+#[derive(Debug, Clone, Copy)]
+struct Taker {
+    actor: usize,
+    at: MonoNs,
+    /// Since when it had waited; `None`: it found it free.
+    waited: Option<MonoNs>,
+}
+
+impl Actor {
+    fn takes(&self, spell: &Spell) -> bool {
+        spell.to.is_none() || spell.on_core > self.shortest
+    }
+
+    /// Out of which sleep it was woken when the GIL was let go of at `released`, as (since when it had waited, when it
+    /// woke up, who took it). On the way it may have slept again for some microseconds, on the mutex around the GIL.
+    fn woken_by(&self, past: &[MonoNs], released: MonoNs) -> Option<(MonoNs, MonoNs, Took)> {
+        let earliest = before(released, RELEASE_AFTER_WAKING);
+        let (index, (first, _)) = self.sleeps.iter().enumerate().find(|(index, (sleep, _))| {
+            sleep.until >= earliest && sleep.from < released && self.may_wait_in(*index, past)
+        })?;
+        if first.until > released + RELEASE_BEFORE_WAKING {
+            return None;
+        }
+        let since = self.pending.unwrap_or_else(|| self.asked(index));
+        let at_once = self.sleeps.get(index..).unwrap_or_default();
+        let mut at_once = at_once.iter().take_while(|(sleep, _)| sleep.until.since(first.until) <= ON_A_MUTEX);
+        Some(match at_once.find(|(_, spell)| self.takes(spell)) {
+            Some((last, _)) => (since, last.until, Took::Own),
+            None => (since, first.until, Took::Other),
+        })
+    }
+
+    /// Its first take of a GIL that has been free since `released`: (since when it had waited, when it woke up).
+    fn finds_free(&self, past: &[MonoNs], released: MonoNs) -> Option<(Option<MonoNs>, MonoNs)> {
+        let earliest = before(released, RELEASE_BEFORE_WAKING);
+        let is_next = |(sleep, spell): &&(Sleep, Spell)| {
+            sleep.until >= earliest && spell.to.is_none_or(|to| to > released) && self.takes(spell)
+        };
+        let index = self.sleeps.iter().position(|pair| is_next(&pair))?;
+        let (sleep, _) = &self.sleeps[index];
+        // It was woken for the GIL, and queued for a core.
+        let waited = self.waits || (sleep.from < released && !sleep.follows_a_take() && self.may_wait_in(index, past));
+        Some((waited.then(|| self.pending.unwrap_or_else(|| self.asked(index))), sleep.until))
+    }
+
+    /// When it asked, that slept on the GIL in the sleep at `index`: whoever sleeps twice with no time to take it before
+    /// either was woken too late in between.
+    fn asked(&self, index: usize) -> MonoNs {
+        let slept_on_it = |pair: &[(Sleep, Spell)]| {
+            let [(earlier, _), (later, _)] = pair else { return false };
+            earlier.from > self.not_before && !earlier.follows_a_take() && !later.follows_a_take()
+        };
+        let sleeps = self.sleeps.get(..=index).unwrap_or_default();
+        let again = sleeps.windows(2).rev().take_while(|pair| slept_on_it(pair)).count();
+        self.sleeps[index - again].0.from
+    }
+
+    /// Whether it may have slept on the GIL in the sleep at `index`, that others took at the instants `past`. Whoever went
+    /// to sleep under the same holder as it had woken up under has not taken it meanwhile.
+    fn may_wait_in(&self, index: usize, past: &[MonoNs]) -> bool {
+        let sleep = &self.sleeps[index].0;
+        let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
+        let asked = || {
+            sleep.may_follow_asking()
+                || woke
+                    .filter(|woke| *woke >= self.ticked)
+                    .is_some_and(|woke| past.iter().all(|taken| *taken < woke || *taken >= sleep.from))
+        };
+        self.waits || (sleep.from > self.not_before && asked())
+    }
+}
+
+fn before(at: MonoNs, by: Ns) -> MonoNs {
+    MonoNs(at.0.saturating_sub(by.0))
+}
+
+impl GilAccount {
+    /// What the threads that have moved did about the GIL, if there is a story that agrees with what is known.
+    pub(super) fn sequence(
+        &self,
+        step: &Step,
+        touched: &[ThreadKey],
+        seen: Seen<'_>,
+        threads: &Threads,
+        mine: &dyn Fn(&ThreadAccount) -> bool,
+    ) -> Option<Story> {
+        let is_clear = |hold: Hold| hold != Hold::ByUnknown;
+        let told = is_clear(step.last.sample.hold) && is_clear(step.tick.sample.hold);
+        if !told || !(1..=MOST_HANDOFFS).contains(&step.handoffs) {
+            return None;
+        }
+        SHORTEST_TAKES.iter().find_map(|&shortest| {
+            let actors = self.actors(step, touched, shortest, seen, threads, mine);
+            self.story(step, actors, threads)
+        })
+    }
+
+    fn story(&self, step: &Step, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
+        let (mut holder, mut owner) = (step.last.holder(), self.dropper());
+        let mut now = before(step.last.at, RELEASE_AFTER_WAKING);
+        let (mut takes, mut past) = (Vec::new(), Vec::new());
+        let most = actors.iter().map(|actor| actor.sleeps.len()).sum::<usize>() * 2 + 2;
+        for _ in 0..most {
+            let next = match holder {
+                Some(holds) => {
+                    let runs = &threads.get(&holds)?.runs;
+                    let Some((taker, released)) = let_go(&mut actors, (holds, now), &past, runs, step.tick.at) else {
+                        break;
+                    };
+                    now = released;
+                    taker
+                }
+                None => found_free_by(&actors, &past, now, step),
+            };
+            let Some(taker) = next else {
+                if holder.take().is_none() {
+                    break;
+                }
+                continue;
+            };
+            if taker.at >= step.tick.at {
+                break;
+            }
+            let actor = &mut actors[taker.actor];
+            match (actor.waits, taker.waited) {
+                (true, _) => actor.settled.ended = Some(taker.at),
+                (false, Some(from)) => actor.settled.whole.push(Wait { from, until: taker.at }),
+                (false, None) => {}
+            }
+            (actor.waits, actor.pending) = (false, None);
+            let key = actor.key;
+            if taker.waited.is_none() && taker.at > now + RELEASE_BEFORE_WAKING {
+                // It was free for so long that nobody can have waited. Who fell asleep before did not find it held.
+                actors.iter_mut().for_each(|actor| actor.not_before = actor.not_before.max(taker.at));
+            }
+            if owner != Some(key) {
+                takes.push((taker.at, key));
+            }
+            past.push(taker.at);
+            (holder, owner, now) = (Some(key), Some(key), taker.at);
+        }
+        let last = step.tick.holder();
+        let counted = takes.len() as u64;
+        let agrees = match last {
+            // It was let go of just before the tick.
+            None => counted == step.handoffs,
+            Some(last) if holder == Some(last) => counted == step.handoffs,
+            // It got its core between the tick and the look at who holds.
+            Some(last) => counted + 1 == step.handoffs && owner != Some(last),
+        };
+        let is_told = |actor: &Actor| last.is_none_or(|last| actor.key != last || holder == Some(last));
+        actors.retain(is_told);
+        let waits_on = |actor: &Actor| self.standing_at(&step.tick, actor.key) == Some(Standing::Waiting);
+        let settled = actors.iter().all(|actor| !actor.waits || waits_on(actor));
+        (agrees && settled).then(|| Story {
+            takes,
+            settled: actors
+                .into_iter()
+                .map(|actor| {
+                    let took = actor.settled.whole.last().map(|wait| wait.until).or(actor.settled.ended);
+                    let began = || {
+                        let runs = &threads.get(&actor.key)?.runs;
+                        runs.wait_began(took.unwrap_or(step.last.at), step.tick.at, self.switch_interval)
+                    };
+                    let began = match !actor.waits && waits_on(&actor) {
+                        true => actor.pending.or_else(began),
+                        false => None,
+                    };
+                    (actor.key, Settled { began, ..actor.settled })
+                })
+                .collect(),
+        })
+    }
+
+    fn actors(
+        &self,
+        step: &Step,
+        touched: &[ThreadKey],
+        shortest: Ns,
+        seen: Seen<'_>,
+        threads: &Threads,
+        mine: &dyn Fn(&ThreadAccount) -> bool,
+    ) -> Vec<Actor> {
+        let mut keys: Vec<ThreadKey> = seen.woken.iter().chain(touched).copied().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let actor = |key: ThreadKey| {
+            let thread = threads.get(&key).filter(|thread| mine(thread))?;
+            let mut sleeps: Vec<_> = thread.runs.wakings(self.before_last, step.tick.at).collect();
+            sleeps.reverse();
+            let stood = thread.standing(self.key).map(|stand| stand.standing);
+            let waits = stood == Some(Standing::Waiting);
+            // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
+            // woken just then and had no core yet.
+            let queued = sleeps.iter().find(|(sleep, _)| sleep.until > step.last.at).is_some_and(|(sleep, _)| {
+                !sleep.follows_a_take() && sleep.until <= step.last.at + SHORT_QUEUE && sleep.from > self.before_last
+            });
+            // Whoever had it last has let go of it, and sleeps on something else.
+            let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
+                (true, _) => step.last.at,
+                (false, true) => before(self.before_last, NOT_ASKED_YET),
+                (false, false) => before(step.last.at, NOT_ASKED_YET),
+            };
+            Some(Actor {
+                key,
+                sleeps,
+                waits,
+                not_before,
+                pending: None,
+                settled: Settled::default(),
+                shortest,
+                ticked: step.last.at,
+            })
+        };
+        keys.into_iter().filter_map(actor).collect()
+    }
+}
+
+/// To whom and when the GIL went that somebody has held since some instant; `None`: it has not let go.
+///
+/// It falls asleep soon after, unless whoever it has woken gets its core first: then it is put off it at once.
+fn let_go(
+    actors: &mut [Actor],
+    (holder, held): (ThreadKey, MonoNs),
+    past: &[MonoNs],
+    runs: &Runs,
+    tick: MonoNs,
+) -> Option<(Option<Taker>, MonoNs)> {
+    for (at, how) in runs.departures(held, tick) {
+        let next = handed_to(actors, holder, past, at);
+        if next.is_none() && how == Departure::Preempted {
+            continue;
+        }
+        let asleep = runs.first_to_end(before(at, Ns(1)), tick).and_then(|spell| spell.to).unwrap_or(at);
+        for actor in actors.iter_mut() {
+            if actor.key == holder {
+                actor.not_before = actor.not_before.max(asleep);
+            } else if let Some((since, _, Took::Other)) = actor.woken_by(past, at) {
+                actor.pending = actor.pending.or(Some(since));
+            }
+        }
+        return Some((next, at));
+    }
+    None
+}
+
+/// To whom the GIL went that was let go of at `released`.
+fn handed_to(actors: &[Actor], holder: ThreadKey, past: &[MonoNs], released: MonoNs) -> Option<Taker> {
+    let others = actors.iter().enumerate().filter(|(_, actor)| actor.key != holder);
+    let taken = others.filter_map(|(index, actor)| match actor.woken_by(past, released)? {
+        (since, at, Took::Own) => Some(Taker { actor: index, at, waited: Some(since) }),
+        (_, _, Took::Other) => None,
+    });
+    taken.min_by_key(|taker| taker.at)
+}
+
+/// Who takes the GIL next that has been free since `released`.
+fn found_free_by(actors: &[Actor], past: &[MonoNs], released: MonoNs, step: &Step) -> Option<Taker> {
+    // Whoever has just woken up may not have got to it yet.
+    let in_time =
+        |actor: &Actor, at: MonoNs| step.tick.holder() == Some(actor.key) || at + GETTING_TO_IT <= step.tick.at;
+    let found = actors.iter().enumerate().filter_map(|(index, actor)| {
+        let (waited, at) = actor.finds_free(past, released)?;
+        in_time(actor, at).then_some(Taker { actor: index, at, waited })
+    });
+    found.min_by_key(|taker| taker.at)
+}
