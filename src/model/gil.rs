@@ -40,6 +40,9 @@ pub type Threads = BTreeMap<ThreadKey, ThreadAccount>;
 /// Two ticks further apart than this many intervals are not bridged: what happened between them is unknown.
 const GIL_GAP: u64 = 20;
 
+/// Two ticks further apart than this many intervals: looks between them came too late.
+const TIMELY: u64 = 4;
+
 /// A placement that was read this long ago still holds for a holder that kept the GIL.
 const PLACEMENT_HOLDS: Ns = Ns(2_000_000);
 
@@ -99,6 +102,8 @@ pub struct GilAccount {
     owner: Option<ThreadKey>,
     placed: Option<(MonoNs, Placement)>,
     observed: Ns,
+    /// Of that, what lies between looks so far apart that nobody can say what happened.
+    blurred: Ns,
     held: Ns,
     held_placed: Ns,
     held_asleep: Ns,
@@ -127,8 +132,8 @@ pub struct GilAccount {
 pub struct Observed {
     /// From when it came into view.
     pub lifetime: Ns,
-    /// Of that, bridged by ticks.
-    pub bridged: Ns,
+    /// Of that, time of which is known what happened.
+    pub covered: Ns,
     /// Ticks.
     pub samples: u64,
     /// Handoffs where dropper and taker were seen.
@@ -140,7 +145,7 @@ pub struct Observed {
 impl std::ops::AddAssign for Observed {
     fn add_assign(&mut self, other: Observed) {
         self.lifetime += other.lifetime;
-        self.bridged += other.bridged;
+        self.covered += other.covered;
         self.samples += other.samples;
         self.handoffs_seen += other.handoffs_seen;
         self.handoffs_counted += other.handoffs_counted;
@@ -216,6 +221,11 @@ struct Step {
 }
 
 impl Step {
+    /// Whether looks that were due between the two came too late.
+    fn is_blurred(&self) -> bool {
+        self.tick.at.since(self.last.at).0 > self.interval.0.saturating_mul(TIMELY)
+    }
+
     /// Where something changed between the two, for all that the ticks tell.
     fn edge(&self) -> Moment {
         Moment { at: self.last.at.midpoint(self.tick.at), sharpness: Sharpness::Tick }
@@ -240,6 +250,7 @@ impl GilAccount {
             owner: None,
             placed: None,
             observed: Ns::ZERO,
+            blurred: Ns::ZERO,
             held: Ns::ZERO,
             held_placed: Ns::ZERO,
             held_asleep: Ns::ZERO,
@@ -339,7 +350,7 @@ impl GilAccount {
     pub fn observed(&self, now: MonoNs) -> Observed {
         Observed {
             lifetime: self.ended.unwrap_or(now).since(self.found),
-            bridged: self.observed,
+            covered: self.observed.saturating_sub(self.blurred),
             samples: self.samples,
             handoffs_seen: self.handoffs_seen,
             handoffs_counted: self.handoffs_counted,

@@ -465,7 +465,7 @@ impl Model {
         let edges = waits.filter(|waits| waits.source != Source::Sampled).map(|waits| waits.resolution).max();
         let coverage = match gils.is_empty() {
             true => 1.0,
-            false => whole.bridged.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
+            false => whole.covered.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
         };
         let ticks = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
         let threads: Vec<ThreadFigures> = self

@@ -57,6 +57,10 @@ impl GilAccount {
         });
         let mut brief = self.brief_waits(step, seen, threads, mine);
         brief.retain(|thread, _| !settled.contains_key(thread));
+        // What happened between timely looks is known as well as the interval says, and what CPython's count agrees with.
+        if step.is_blurred() && step.handoffs > 0 && told.is_none() && settled.is_empty() {
+            self.blurred += step.tick.at.since(step.last.at);
+        }
         let between = self.owner.zip(step.tick.holder()).filter(|(from, to)| from != to);
         self.handoffs_seen += match (&told, step.handoffs) {
             (Some(_), handoffs) => handoffs,

@@ -28,8 +28,6 @@ const LOOKED_AT: Ns = Ns(300_000);
 const ON_A_MUTEX: Ns = Ns(20_000);
 /// By how much a recorded edge may be off what it stands for.
 const SLACK: Ns = Ns(100_000);
-/// Two ticks further apart than this many intervals: looks between them came too late.
-const TIMELY: u64 = 4;
 /// Drops that are not decided yet, at most: the kernel's totals are read every 100 ms.
 const OPEN_DROPS: usize = 64;
 /// One in so many may be unclear in a figure that is shown.
@@ -185,7 +183,6 @@ impl GilAccount {
             self.begin_drop(step, takes, touched, threads);
             self.followed.last = takes.known.last().filter(|_| takes.complete).map(|(_, thread)| *thread);
         }
-        let blurred = step.tick.at.since(step.last.at).0 > step.interval.0.saturating_mul(TIMELY);
         let open = std::mem::take(&mut self.followed.open);
         for mut drop in open {
             let now = self.now(step, drop.dropper);
@@ -200,7 +197,7 @@ impl GilAccount {
             };
             match verdict {
                 // Nobody looked for long: what is seen now may be what came after.
-                Some(_) if blurred => self.followed.count(Verdict::Unclear),
+                Some(_) if step.is_blurred() => self.followed.count(Verdict::Unclear),
                 Some(Verdict::Forced) if drop.request == Request::Unknown && !drop.handing_over => {
                     self.followed.count(Verdict::Unclear);
                 }
