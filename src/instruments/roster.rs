@@ -80,6 +80,11 @@ impl Roster {
         }
     }
 
+    /// All threads that are there.
+    pub fn threads(&self) -> impl Iterator<Item = ThreadKey> + '_ {
+        self.members.keys().copied()
+    }
+
     /// A member.
     pub fn member(&mut self, thread: ThreadKey) -> Option<&mut Member> {
         self.members.get_mut(&thread)

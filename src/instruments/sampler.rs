@@ -283,14 +283,17 @@ impl Sampler {
             }
         }
         self.roster.scan(&self.target, &states, keys, at, events);
+        // Which GIL a native thread takes when it calls in is not known before, unless there is but one.
+        let only = self.watches.len() == 1;
         for watch in &mut self.watches {
             let takers: BTreeSet<ThreadKey> = states
                 .iter()
                 .filter(|(interpreter, _)| watch.interpreters.contains(interpreter))
                 .filter_map(|(_, state)| self.roster.thread_of(state))
                 .collect();
+            let others = self.roster.threads().filter(|thread| only && !takers.contains(thread)).collect();
             let takers: Vec<ThreadKey> = takers.into_iter().collect();
-            watch.set_candidates(&takers);
+            watch.set_candidates(&takers, others);
         }
         self.scan.spent(began);
         Ok(())

@@ -35,6 +35,8 @@ pub struct Watch {
     stands: Stands,
     /// Threads that may take it, those that lately had to do with it first.
     candidates: Vec<ThreadKey>,
+    /// Threads without a thread state, which may take it all the same: whoever calls in has one for that long only.
+    natives: HashSet<ThreadKey>,
     /// Where the search among the others goes on.
     cursor: usize,
     placed_at: MonoNs,
@@ -99,6 +101,7 @@ impl Watch {
             last: None,
             stands: Stands::new(),
             candidates: Vec::new(),
+            natives: HashSet::new(),
             cursor: 0,
             placed_at: MonoNs(0),
             core: None,
@@ -106,8 +109,9 @@ impl Watch {
         }
     }
 
-    /// The threads that may take it are these; those known keep their order.
-    pub fn set_candidates(&mut self, threads: &[ThreadKey]) {
+    /// The threads that may take it are these, of which those known keep their order, and the `natives` that may call in.
+    pub fn set_candidates(&mut self, threads: &[ThreadKey], natives: HashSet<ThreadKey>) {
+        self.natives = natives;
         let there: HashSet<ThreadKey> = threads.iter().copied().collect();
         self.candidates.retain(|thread| there.contains(thread));
         let known: HashSet<ThreadKey> = self.candidates.iter().copied().collect();
@@ -163,7 +167,8 @@ impl Watch {
         }
         let asleep: Vec<ThreadKey> = moves
             .fell_asleep()
-            .filter(|thread| self.candidates.contains(thread) && self.stands.get(thread) != Some(&Stand::Cond))
+            .filter(|thread| self.natives.contains(thread) || self.candidates.contains(thread))
+            .filter(|thread| self.stands.get(thread) != Some(&Stand::Cond))
             .take(SEARCH)
             .collect();
         let found = match self.is_unchanged(&reading, holder) && asleep.is_empty() {

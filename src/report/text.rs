@@ -488,9 +488,19 @@ fn samples(capture: &CaptureFigures, asked: Option<Ns>) -> Vec<String> {
 }
 
 /// CPython counts its handoffs itself; of most, a look now and then sees only that they have happened.
-fn handoffs_observed(capture: &CaptureFigures) -> [String; 2] {
+fn handoffs_observed(capture: &CaptureFigures) -> Vec<String> {
     let (seen, counted) = (capture.handoffs_seen, capture.handoffs_counted);
     let share = if counted > 0 { figures::share(seen as f64 / counted as f64) } else { None };
     let share = share.map_or(String::new(), |share| format!(" ({})", units::percent(share)));
-    [format!("{} counted by CPython", units::count(counted)), format!("{} seen one by one{share}", units::count(seen))]
+    let mut parts = vec![
+        format!("{} counted by CPython", units::count(counted)),
+        format!("{} seen one by one{share}", units::count(seen)),
+    ];
+    if capture.switches.is_some() && counted >= ENOUGH_HANDOFFS && seen.saturating_mul(10) < counted.saturating_mul(9) {
+        parts.push("short waits among the rest are missing above".to_owned());
+    }
+    parts
 }
+
+/// Of fewer, a share says little.
+const ENOUGH_HANDOFFS: u64 = 100;

@@ -325,13 +325,14 @@ fn edges_of_the_capture_cut_and_do_not_shorten() {
 }
 
 #[test]
-fn single_ticks_that_fail_cost_precision_and_no_coverage() {
+fn single_ticks_that_fail_cost_precision_and_little_coverage() {
     let seen = Seen::of(30, &[busy(), busy(), io(Ns::from_millis(20))], &Sampling { fails: 5, ..at_1khz() });
     let (contention, waiters) = seen.truth.contention();
     near("load", seen.gil().load, seen.truth.load(), 0.005);
     near("contention", seen.gil().contention, contention, 0.005);
     near("waiters", seen.gil().mean_waiters, waiters, 0.02);
-    assert!(seen.process.capture.coverage > 0.998);
+    // Only where four in a row failed, once in 600 times, is not known what happened.
+    assert!((0.98..0.9999).contains(&seen.process.capture.coverage), "{}", seen.process.capture.coverage);
 }
 
 #[test]

@@ -253,7 +253,11 @@ impl GilAccount {
         keys.sort_unstable();
         keys.dedup();
         let actor = |key: ThreadKey| {
-            let thread = threads.get(&key).filter(|thread| mine(thread))?;
+            // A native thread may have had no thread state at any look.
+            let may_call_in = |thread: &ThreadAccount| {
+                thread.interpreters.is_empty() && thread.info.process == self.process && thread.end.is_none()
+            };
+            let thread = threads.get(&key).filter(|thread| mine(thread) || may_call_in(thread))?;
             let mut sleeps: Vec<_> = thread.runs.wakings(self.before_last, step.tick.at).collect();
             sleeps.reverse();
             let stood = thread.standing(self.key).map(|stand| stand.standing);
