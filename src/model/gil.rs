@@ -8,30 +8,32 @@
 
 mod brief;
 pub mod exact;
+mod figures;
 mod follow;
 mod handoffs;
 mod named;
 pub mod perturbed;
+mod relations;
 mod sequence;
 mod settled;
 mod sites;
 mod takers;
+mod tick;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::event::{DropRequest, GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
-
+use crate::event::{GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
-use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
-use crate::model::lanes::{Holding, Lanes, Stretch};
-use crate::model::snapshot::{GilFigures, GilNow};
+pub use crate::model::gil::tick::Seen;
+use crate::model::gil::tick::{Step, Tick};
+use crate::model::intervals::{Edge, Grain, Intervals, Open, Sharpness};
+use crate::model::lanes::Lanes;
 use crate::model::thread::{Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
-use crate::model::told::Told;
 use crate::time::{MonoNs, Ns};
 
 /// The threads of the capture, by key.
@@ -40,23 +42,8 @@ pub type Threads = BTreeMap<ThreadKey, ThreadAccount>;
 /// Two ticks further apart than this many intervals are not bridged: what happened between them is unknown.
 const GIL_GAP: u64 = 20;
 
-/// Two ticks further apart than this many intervals: looks between them came too late.
-const TIMELY: u64 = 4;
-
 /// A placement that was read this long ago still holds for a holder that kept the GIL.
 const PLACEMENT_HOLDS: Ns = Ns(2_000_000);
-
-/// No handoff is faster: a counter that moves more often was misread.
-const FASTEST_HANDOFF: Ns = Ns(100);
-
-/// Time that the threads queue for cores, of all time, up to which drops are told apart by where the dropper is next.
-const MOST_QUEUED: f64 = 0.03;
-
-/// Whoever was woken gets a core by then, on most machines.
-const SHORT_QUEUE: Ns = Ns(10_000_000);
-
-/// Nobody queues for a core that long.
-const LONGEST_QUEUE: Ns = Ns(50_000_000);
 
 /// The kernel has no more tasks (`PID_MAX_LIMIT`): a larger count of waiters was misread.
 const MOST_TASKS: u32 = 1 << 22;
@@ -68,15 +55,6 @@ pub enum Word {
     Locked,
     /// Its condition variable.
     Cond,
-}
-
-/// Why a thread that waits is not seen asleep on the GIL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Awake {
-    /// It was woken to take it, and has no core yet.
-    Queued,
-    /// It asks for the GIL to be dropped, or has just done so.
-    ForATimeOut,
 }
 
 /// Everything folded in about one GIL.
@@ -149,86 +127,6 @@ impl std::ops::AddAssign for Observed {
         self.samples += other.samples;
         self.handoffs_seen += other.handoffs_seen;
         self.handoffs_counted += other.handoffs_counted;
-    }
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Tick {
-    at: MonoNs,
-    sample: GilSample,
-    waiters: u32,
-}
-
-impl Tick {
-    fn holder(&self) -> Option<ThreadKey> {
-        match self.sample.hold {
-            Hold::By { thread, .. } => Some(thread),
-            Hold::Free | Hold::ByUnknown => None,
-        }
-    }
-
-    fn is_held(&self) -> bool {
-        self.sample.hold != Hold::Free
-    }
-
-    fn stretch(&self) -> Stretch {
-        let hold = self.is_held().then(|| {
-            let how = match self.placement() {
-                Some(Placement::OnOrQueued(cpu)) => Holding::On(cpu),
-                Some(Placement::Asleep(cpu)) => Holding::Asleep(cpu),
-                Some(Placement::Unknown) | None => Holding::Unplaced,
-            };
-            (self.holder(), how)
-        });
-        Stretch { hold, waiters: self.waiters }
-    }
-
-    fn placement(&self) -> Option<Placement> {
-        match self.sample.hold {
-            Hold::By { placement, .. } => placement,
-            Hold::Free | Hold::ByUnknown => None,
-        }
-    }
-
-    /// Handoffs since `earlier` by CPython's count; none where the count cannot be right.
-    fn handoffs_since(&self, earlier: &Tick) -> u64 {
-        let most = self.at.since(earlier.at).0 / FASTEST_HANDOFF.0 + 2;
-        let counted = self.sample.switch_number.checked_sub(earlier.sample.switch_number);
-        counted.filter(|handoffs| *handoffs <= most).unwrap_or(0)
-    }
-}
-
-/// What is known of a tick beside the sample, and threads of which it tells more.
-#[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
-    /// Their kernel totals were read at it.
-    pub read: &'a [ThreadKey],
-    /// They have got a core since the tick before.
-    pub woken: &'a [ThreadKey],
-    /// Whether an instrument that may change it looks.
-    pub scrutiny: Scrutiny,
-    /// Since when the switches of all threads of the process are told.
-    pub told: Told,
-}
-
-/// Two ticks that are bridged, and what counts happened between them.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    last: Tick,
-    tick: Tick,
-    handoffs: u64,
-    interval: Ns,
-}
-
-impl Step {
-    /// Whether looks that were due between the two came too late.
-    fn is_blurred(&self) -> bool {
-        self.tick.at.since(self.last.at).0 > self.interval.0.saturating_mul(TIMELY)
-    }
-
-    /// Where something changed between the two, for all that the ticks tell.
-    fn edge(&self) -> Moment {
-        Moment { at: self.last.at.midpoint(self.tick.at), sharpness: Sharpness::Tick }
     }
 }
 
@@ -449,71 +347,6 @@ impl GilAccount {
         self.waiting.max(sample.waiters.unwrap_or(0))
     }
 
-    /// Puts the gathered relations into force; the threads whose relation was told, or changes by itself.
-    ///
-    /// A wait ends by a take only, and a take by another than who had it last is a handoff. Who was woken to take the GIL
-    /// and has no core yet, or is awake for a time-out, is not seen asleep on it and waits all the same. The former is
-    /// still among the `waiters` that the condition variable counts.
-    fn take_changes(&mut self, tick: &Tick, handoffs: u64, threads: &Threads) -> Vec<ThreadKey> {
-        let mut changes = std::mem::take(&mut self.changes);
-        for thread in std::mem::take(&mut self.awake) {
-            changes.entry(thread).or_insert(Relation::Apart);
-        }
-        let touched = changes.keys().copied().collect();
-        let (apart, others): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|(_, relation)| *relation == Relation::Apart);
-        self.relations.extend(others);
-        let known: BTreeSet<ThreadKey> = apart.into_iter().map(|(thread, _)| thread).collect();
-        let asleep =
-            |(thread, relation): &(&ThreadKey, &Relation)| **relation == Relation::Waiting && !known.contains(thread);
-        let asleep = self.relations.iter().filter(asleep).count();
-        let mut counted = tick.sample.waiters.map(|waiters| (waiters as usize).saturating_sub(asleep));
-        for thread in known {
-            let waited = self.relations.get(&thread) == Some(&Relation::Waiting);
-            let why = self.still_waits(thread, tick, handoffs, threads).filter(|_| waited);
-            let has_room = match (why, &mut counted) {
-                (None, _) => false,
-                (Some(Awake::Queued), Some(0)) => false,
-                (Some(Awake::Queued), Some(counted)) => {
-                    *counted -= 1;
-                    true
-                }
-                (Some(Awake::Queued), None) | (Some(Awake::ForATimeOut), _) => true,
-            };
-            if has_room {
-                self.awake.insert(thread);
-            } else {
-                self.relations.remove(&thread);
-            }
-        }
-        touched
-    }
-
-    /// Why a thread that waited at the tick before, and no longer sleeps on it, cannot have taken it yet.
-    fn still_waits(&self, thread: ThreadKey, tick: &Tick, handoffs: u64, threads: &Threads) -> Option<Awake> {
-        let runs = threads.get(&thread).map(|account| &account.runs)?;
-        let last = self.last_tick();
-        let slept = runs.asleep_since(last);
-        let nobody_took_it = handoffs == 0 && self.dropper().is_some_and(|owner| owner != thread);
-        if nobody_took_it && runs.covers(last) && slept.is_none_or(|slept| slept > last) {
-            return Some(Awake::ForATimeOut);
-        }
-        slept.filter(|slept| tick.at.since(*slept) <= self.switch_interval + SHORT_QUEUE).map(|_| Awake::Queued)
-    }
-
-    /// How a thread stands to it at `tick`.
-    fn standing_at(&self, tick: &Tick, thread: ThreadKey) -> Option<Standing> {
-        if tick.holder() == Some(thread) {
-            return Some(Standing::Holding);
-        }
-        match self.relations.get(&thread)? {
-            Relation::Apart => None,
-            Relation::Waiting => Some(Standing::Waiting),
-            Relation::HandingOver => Some(Standing::HandingOver),
-            Relation::Unknown => Some(Standing::Unseen),
-        }
-    }
-
     /// The time between two ticks: each half goes to what was seen at its end.
     fn integrate(&mut self, step: &Step, threads: &mut Threads) {
         let Step { last, tick, handoffs, .. } = step;
@@ -622,71 +455,5 @@ impl GilAccount {
         self.awake.clear();
         self.changes.clear();
         self.exact.end(at);
-    }
-
-    /// Whether who wants the GIL shows it by sleeping on it. Who was woken from the mutex around it and queues for a core is
-    /// neither asleep nor running, and looks as if it had let go for reasons of its own.
-    fn is_followable(&self, threads: &Threads) -> bool {
-        let own = threads.values().filter(|thread| thread.info.process == self.process);
-        let queued: Ns = own.map(ThreadAccount::queued).sum();
-        queued.share_of(self.observed).is_some_and(|share| share <= MOST_QUEUED)
-    }
-
-    /// The figures to show. Watchpoints distort what is shorter than `distortion`.
-    pub fn figures(&self, threads: &Threads, resolution: Ns, distortion: Ns) -> GilFigures {
-        let share = |length: Ns| length.share_of(self.observed).unwrap_or(0.0);
-        let holder = self.last.and_then(|last| last.holder());
-        let account = |thread: &ThreadKey| threads.get(thread);
-        let open = |standing, thread: &ThreadKey| {
-            let stand = account(thread)?.standing(self.key).filter(|stand| stand.standing == standing)?;
-            Some((stand.open, self.last_tick()))
-        };
-        let open_hold: Vec<_> = holder.iter().filter_map(|t| open(Standing::Holding, t)).collect();
-        let open_waits: Vec<_> = self.relations.keys().filter_map(|t| open(Standing::Waiting, t)).collect();
-        let mean_waiters = share(self.lost);
-        let load = share(self.held);
-        let placed = self.held_placed + self.held_asleep;
-        let of_placed = |length: Ns| match placed {
-            Ns::ZERO if self.held > Ns::ZERO => None,
-            Ns::ZERO => Some(0.0),
-            placed => length.share_of(placed).map(|s| s * load),
-        };
-        let preempted = self.preempted.min(self.held_placed);
-        let exact = self.exact.has_told().then(|| self.exact.intervals());
-        GilFigures {
-            key: self.key,
-            switch_interval: self.switch_interval,
-            observed: self.observed,
-            load,
-            held_off_cpu: of_placed(preempted + self.held_asleep),
-            held_preempted: of_placed(preempted),
-            held_asleep: of_placed(self.held_asleep),
-            contention: self.perturbed.contention_alone(self.observed).unwrap_or_else(|| share(self.contended)),
-            demand: load + mean_waiters,
-            mean_waiters,
-            max_waiters: self.max_waiters,
-            lost: self.lost,
-            handoffs: self.handoffs_counted,
-            forced_handoffs: self.followed.forced().filter(|_| self.is_followable(threads)),
-            unclear_handoffs: self.followed.unclear(),
-            cross_core_handoffs: self.followed.cross_core(self.handoffs_counted),
-            drop_latency: exact.map(|[_, _, latency]| latency.exact(distortion)),
-            waits: match exact {
-                Some([_, waits, _]) => waits.exact(distortion),
-                None => self.waits.distribution(&open_waits, resolution),
-            },
-            holds: match exact {
-                Some([holds, ..]) => holds.exact(distortion),
-                None => self.holds.distribution(&open_hold, resolution),
-            },
-            now: GilNow {
-                holder,
-                placement: self.last.and_then(|last| last.placement()),
-                waiters: self.last.map(|last| last.waiters),
-                drop_request: self.last.map_or(DropRequest::Unknown, |last| last.sample.drop_request),
-            },
-            history: Arc::clone(&self.history),
-            lanes: Arc::clone(&self.lanes),
-        }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{GilAccount, Seen, Step, Threads};
+use super::tick::{Seen, Step};
+use super::{GilAccount, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::{Sleep, Spell};
 use crate::model::thread::{Standing, ThreadAccount};

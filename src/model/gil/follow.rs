@@ -3,7 +3,8 @@
 use super::brief::{self, Brief};
 use super::handoffs::Takes;
 use super::settled::Settled;
-use super::{GilAccount, Seen, Step, Threads, Tick};
+use super::tick::{Seen, Step, Tick};
+use super::{GilAccount, Threads};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
 use crate::model::runs::Spell;

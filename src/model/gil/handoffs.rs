@@ -6,7 +6,8 @@
 //! the GIL again within some microseconds on a core, and sleeps on it or has it; whoever let go for reasons of its own
 //! sleeps elsewhere, or runs on without it.
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
-use super::{GilAccount, LONGEST_QUEUE, Seen, Step, Threads};
+use super::tick::{Seen, Step};
+use super::{GilAccount, Threads};
 use crate::event::{Cpu, Relation, ThreadKey};
 use crate::model::intervals::Moment;
 use crate::model::runs::Spell;
@@ -26,6 +27,8 @@ const LOOKED_AT: Ns = Ns(300_000);
 /// Whoever is woken in `switch_cond` may sleep again, on a mutex that the taker still has: for 5 to 9 us, as was seen. No
 /// call that lets go of the GIL sleeps for as little.
 const ON_A_MUTEX: Ns = Ns(20_000);
+/// Nobody queues for a core that long.
+const LONGEST_QUEUE: Ns = Ns(50_000_000);
 /// By how much a recorded edge may be off what it stands for.
 const SLACK: Ns = Ns(100_000);
 /// Drops that are not decided yet, at most: the kernel's totals are read every 100 ms.

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::settled::{Settled, Wait};
-use super::{GilAccount, Seen, Step, Threads};
+use super::tick::{Seen, Step};
+use super::{GilAccount, Threads};
 use crate::event::ThreadKey;
 use crate::model::thread::{Standing, ThreadAccount};
 

@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::settled::{Settled, Wait};
-use super::{GilAccount, Seen, Step, Threads};
+use super::tick::{Seen, Step};
+use super::{GilAccount, Threads};
 use crate::event::{Departure, Hold, ThreadKey};
 use crate::model::runs::{NOT_ASKED_YET, Runs, Sleep, Spell};
 use crate::model::thread::{Standing, ThreadAccount};

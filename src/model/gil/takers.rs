@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::follow::Move;
 use super::settled::Settled;
-use super::{GilAccount, Step, Threads};
+use super::tick::Step;
+use super::{GilAccount, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::Spell;
 use crate::model::thread::Standing;
