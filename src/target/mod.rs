@@ -23,6 +23,7 @@ mod memory;
 mod namespace;
 mod permission;
 mod runtime;
+mod signals;
 mod task;
 mod threads;
 mod version;
@@ -44,6 +45,10 @@ pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, Gil
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};
 pub use crate::target::permission::Refusal;
+pub use crate::target::signals::{
+    DefaultAction, Disposition, Handler, HandlerTable, Handlers, PendingKind, PendingWord, Signal, SignalSet,
+    SignalSites, SignalStatus,
+};
 pub use crate::target::task::{Blocked, Task, TaskError, TaskStat, TaskState};
 pub use crate::target::threads::{MainThread, ThreadState};
 
@@ -127,6 +132,27 @@ impl Target {
             PidNamespace::Other => translation_of(self.info.pid),
         };
         interpreters::retry(|| threads::walk(&self.memory, &self.runtime, interpreter, &translation))
+    }
+
+    /// The state of the main thread in the main interpreter, in which signal handlers run; `None` if CPython does not tell,
+    /// or has none any more.
+    ///
+    /// # Errors
+    /// As [`Target::interpreters`] and [`Target::thread_states`].
+    pub fn main_thread(&self) -> Result<Option<ThreadState>, ReadError> {
+        let main = self.main_interpreter()?;
+        let Some(interpreter) = self.interpreters()?.into_iter().find(|it| it.address == main) else { return Ok(None) };
+        // The oldest, which is the last, should C code have made it another one.
+        Ok(self.thread_states(&interpreter)?.into_iter().rfind(|it| it.main == MainThread::Main))
+    }
+
+    /// Finds where it keeps its pending signals. Costs some milliseconds up to 3.11, where it is a search: look once, and
+    /// again for what was not there yet.
+    ///
+    /// # Errors
+    /// As [`Memory::read`]; [`ReadError::Inconsistent`] if something else is where the version has them.
+    pub fn signal_sites(&self) -> Result<SignalSites, ReadError> {
+        signals::find(&self.memory, &self.runtime)
     }
 
     /// The main interpreter's address; 0 when it is shut down.
