@@ -25,6 +25,7 @@ mod fused;
 mod observed;
 mod recorded;
 mod scale;
+mod signals;
 mod target;
 mod target_errors;
 mod tracepoints;
