@@ -22,6 +22,7 @@ mod maps;
 mod memory;
 mod namespace;
 mod permission;
+mod progress;
 mod runtime;
 mod signals;
 mod task;
@@ -45,6 +46,7 @@ pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, Gil
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};
 pub use crate::target::permission::Refusal;
+pub use crate::target::progress::{Place, Position, Progress, ProgressProbe};
 pub use crate::target::signals::{
     DefaultAction, Disposition, Handler, HandlerTable, Handlers, PendingKind, PendingWord, Signal, SignalSet,
     SignalSites, SignalStatus,
@@ -144,6 +146,14 @@ impl Target {
         let Some(interpreter) = self.interpreters()?.into_iter().find(|it| it.address == main) else { return Ok(None) };
         // The oldest, which is the last, should C code have made it another one.
         Ok(self.thread_states(&interpreter)?.into_iter().rfind(|it| it.main == MainThread::Main))
+    }
+
+    /// A probe for the progress of one of its threads in bytecode.
+    ///
+    /// # Errors
+    /// As [`Memory::read`]; [`ReadError::Inconsistent`] if its frames are laid out in no way that is known.
+    pub fn progress(&self, thread: &ThreadState) -> Result<ProgressProbe, ReadError> {
+        ProgressProbe::new(&self.memory, &self.runtime, thread)
     }
 
     /// Finds where it keeps its pending signals. Costs some milliseconds up to 3.11, where it is a search: look once, and

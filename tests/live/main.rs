@@ -23,6 +23,7 @@ mod exact;
 mod fallback;
 mod fused;
 mod observed;
+mod progress;
 mod recorded;
 mod scale;
 mod signals;

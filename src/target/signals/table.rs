@@ -166,7 +166,7 @@ impl Entries {
 
 /// Objects are aligned, and in the half of addresses that programs have.
 fn is_null_or_object(value: u64) -> bool {
-    value == 0 || value % 8 == 0 && (1 << 12..1 << 56).contains(&value)
+    value == 0 || value.is_multiple_of(8) && (1 << 12..1 << 56).contains(&value)
 }
 
 impl HandlerTable {
