@@ -20,10 +20,15 @@
 //! it is bounded where it is read, and made safe to show where it is shown.
 
 mod cost;
+pub mod signals;
 
 use serde::{Deserialize, Serialize};
 
 pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
+pub use signals::{
+    DefaultAction, Delivery, Flag, Generation, Handler, Handlers, Lookup, PendingKind, PendingSignals, Progress,
+    Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, WaitingSignals,
+};
 
 use crate::time::{MonoNs, Ns};
 

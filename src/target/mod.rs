@@ -46,11 +46,8 @@ pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, Gil
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};
 pub use crate::target::permission::Refusal;
-pub use crate::target::progress::{Place, Position, Progress, ProgressProbe};
-pub use crate::target::signals::{
-    DefaultAction, Disposition, Handler, HandlerTable, Handlers, PendingKind, PendingWord, Signal, SignalSet,
-    SignalSites, SignalStatus,
-};
+pub use crate::target::progress::{Place, Position, ProgressProbe};
+pub use crate::target::signals::{Disposition, HandlerTable, PendingWord, SignalSites, SignalStatus};
 pub use crate::target::task::{Blocked, Task, TaskError, TaskStat, TaskState};
 pub use crate::target::threads::{MainThread, ThreadState};
 

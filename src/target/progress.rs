@@ -31,7 +31,7 @@
 //! as long as they went on, or for 3 us. To tell these apart takes somebody who sees every store:
 //! [`Place::instruction_word`] is what to watch.
 
-use crate::event::Address;
+use crate::event::{Address, Progress};
 use crate::target::error::ReadError;
 use crate::target::memory::Memory;
 use crate::target::runtime::Runtime;
@@ -133,17 +133,6 @@ impl Place {
         let at = |place: &Place| (place.frame, place.code, place.instruction);
         at(self) != at(other) || matches!((self.slots, other.slots), (Some(mine), Some(its)) if mine != its)
     }
-}
-
-/// What two looks at a thread say of the time between them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// It executed bytecode.
-    Moved,
-    /// It was at the same instruction both times: it may have stayed or come back, see [`Position::since`].
-    NotSeen,
-    /// One of the looks does not tell.
-    Unknown,
 }
 
 impl Position {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use gilscope::event::Progress;
 use gilscope::event::{Origin, Pid};
-use gilscope::target::{Position, Progress, Target};
+use gilscope::target::{Position, Target};
 use gilscope::time::Ns;
 
 use crate::support::child::{Child, eventually};

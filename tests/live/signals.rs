@@ -4,11 +4,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use gilscope::event::{Origin, Pid, Tid};
-use gilscope::target::{
-    Disposition, Handler, HandlerTable, PendingKind, PendingWord, Signal, SignalSet, SignalSites, SignalStatus, Target,
-    Task,
-};
+use gilscope::event::{Handler, Origin, PendingKind, Pid, Signal, SignalSet, Tid};
+use gilscope::target::{Disposition, HandlerTable, PendingWord, SignalSites, SignalStatus, Target, Task};
 use gilscope::time::Ns;
 
 use crate::support::child::{Child, eventually};
@@ -59,7 +56,7 @@ impl Program {
 
     /// The signals that Python handles.
     fn handled(&self) -> SignalSet {
-        self.table().handlers(self.target.memory()).unwrap().python()
+        self.table().handlers(self.target.memory()).unwrap().runs_python()
     }
 
     fn handler(&self, signal: i32) -> Handler {

@@ -17,11 +17,10 @@
 
 mod code;
 mod scan;
-mod set;
 mod status;
 mod table;
 
-use crate::event::Address;
+use crate::event::{Address, PendingKind};
 use crate::target::elf::{self, Module};
 use crate::target::error::ReadError;
 use crate::target::interpreters::retry;
@@ -32,9 +31,8 @@ use crate::target::runtime::Runtime;
 use crate::target::signals::scan::Expected;
 use crate::target::signals::table::{Entries, Objects, TABLE_WORDS};
 
-pub use crate::target::signals::set::{DefaultAction, Signal, SignalSet};
 pub use crate::target::signals::status::{Disposition, SignalStatus};
-pub use crate::target::signals::table::{Handler, HandlerTable, Handlers};
+pub use crate::target::signals::table::HandlerTable;
 
 /// Where a target keeps its pending signals, as far as that was found. What is `None` may yet come: the table is
 /// filled when the `signal` module is made, which is some milliseconds into the start of a Python.
@@ -55,23 +53,6 @@ pub struct PendingWord {
     pub address: Address,
     /// Which one it is.
     pub kind: PendingKind,
-}
-
-/// Which word it is. Each is set by the C handler, a few instructions apart; they differ in what else sets
-/// and in what clears them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PendingKind {
-    /// `is_tripped`. Cleared by whoever calls the handlers (the main thread in the eval loop, or C code in it by
-    /// `PyErr_CheckSignals`), before the first of them is called. Set once more, without a signal, by a handler that
-    /// raises (as SIGINT's does by default), since others may still be waiting; the main thread's next look clears it.
-    IsTripped,
-    /// `_PyRuntime.ceval.signals_pending` (3.8 to 3.11). Cleared by the eval loop of the main thread before it calls the
-    /// handlers, and set once more when one raises. C code that calls `PyErr_CheckSignals` does not clear it: so it
-    /// may stay set when all has been handled, until the main thread is back in bytecode.
-    SignalsPending,
-    /// `_PyRuntime.ceval.pending.calls_to_do` (3.7). As [`PendingKind::SignalsPending`], and also set for
-    /// `Py_AddPendingCall`, which has nothing to do with signals.
-    CallsToDo,
 }
 
 impl PendingWord {

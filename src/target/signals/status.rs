@@ -1,6 +1,6 @@
 //! What the kernel says of a task's signals, in `/proc/PID/task/TID/status` (proc_pid_status(5)).
 
-use crate::target::signals::set::{DefaultAction, Signal, SignalSet};
+use crate::event::{DefaultAction, Signal, SignalSet};
 
 /// A task's signals. `blocked` and `pending` are its own; the others are the whole process's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

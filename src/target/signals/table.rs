@@ -12,10 +12,9 @@
 //!   program wants it otherwise.
 //! * Before the `signal` module is there, and after `Py_Finalize`, all is zero.
 
-use crate::event::{Address, Build};
+use crate::event::{Address, Build, Handler, Handlers, Signal, SignalSet};
 use crate::target::error::ReadError;
 use crate::target::memory::Memory;
-use crate::target::signals::set::{Signal, SignalSet};
 
 /// Entries of the table: `Py_NSIG` on glibc and musl.
 const ENTRIES: usize = 65;
@@ -31,49 +30,6 @@ const OF_THE_C_LIBRARY: [usize; 2] = [32, 33];
 const NOT_TO_BE_HANDLED: [usize; 2] = [libc::SIGKILL as usize, libc::SIGSTOP as usize];
 /// The name of the function that raises `KeyboardInterrupt`, with its end.
 const DEFAULT_INT_HANDLER: [u8; 20] = *b"default_int_handler\0";
-
-/// What CPython does when its C handler has been called for a signal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Handler {
-    /// The table is empty: no `signal` module yet, or no longer.
-    Absent,
-    /// `SIG_DFL`: nothing. The kernel does what it does by default, unless C code has set a handler of its own.
-    Default,
-    /// `SIG_IGN`: nothing.
-    Ignored,
-    /// `None`: nothing. Something else than Python handles it.
-    NotPython,
-    /// It raises `KeyboardInterrupt`, by `signal.default_int_handler`: what SIGINT has to begin with.
-    KeyboardInterrupt,
-    /// It calls another Python object.
-    Python,
-}
-
-impl Handler {
-    /// Whether Python code (or `default_int_handler`) runs for it.
-    pub fn runs_python(self) -> bool {
-        matches!(self, Handler::KeyboardInterrupt | Handler::Python)
-    }
-}
-
-/// Who handles each signal in Python, at one moment. Beside it, the kernel's word counts: see
-/// [`HandlerTable::handlers`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Handlers {
-    by_number: [Handler; ENTRIES],
-}
-
-impl Handlers {
-    /// Who handles a signal.
-    pub fn of(&self, signal: Signal) -> Handler {
-        self.by_number.get(usize::from(signal.number())).copied().unwrap_or(Handler::Absent)
-    }
-
-    /// Those that Python code (or `default_int_handler`) handles.
-    pub fn python(&self) -> SignalSet {
-        Signal::all().filter(|signal| self.of(*signal).runs_python()).collect()
-    }
-}
 
 /// The table, found in a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,20 +165,21 @@ impl HandlerTable {
         if Objects::of(&entries)?.is_some_and(|it| (it.default, it.none) != (self.objects.default, self.objects.none)) {
             return Err(UNLIKE);
         }
-        let mut by_number = [Handler::Absent; ENTRIES];
         let mut known: Vec<(u64, Handler)> = Vec::new();
-        for (number, handler) in by_number.iter_mut().enumerate() {
-            let function = entries.function(number);
-            *handler = match known.iter().find(|(other, _)| *other == function) {
-                Some((_, handler)) => *handler,
-                None => {
-                    let handler = self.handler(memory, function)?;
-                    known.push((function, handler));
-                    handler
-                }
-            };
-        }
-        Ok(Handlers { by_number })
+        Signal::all()
+            .map(|signal| {
+                let function = entries.function(usize::from(signal.number()));
+                let handler = match known.iter().find(|(other, _)| *other == function) {
+                    Some((_, handler)) => *handler,
+                    None => {
+                        let handler = self.handler(memory, function)?;
+                        known.push((function, handler));
+                        handler
+                    }
+                };
+                Ok((signal, handler))
+            })
+            .collect()
     }
 
     fn handler(&self, memory: &Memory, function: u64) -> Result<Handler, ReadError> {
@@ -418,7 +375,7 @@ pub(super) mod tests {
         ] {
             assert_eq!(handlers.of(Signal::new(number).unwrap()), handler, "{number}");
         }
-        assert_eq!(handlers.python().iter().map(Signal::number).collect::<Vec<_>>(), [2, 10, 12, 14]);
+        assert_eq!(handlers.runs_python().iter().map(Signal::number).collect::<Vec<_>>(), [2, 10, 12, 14]);
         assert_eq!(table.tripped_word(Signal::SIGINT).0, at(&words) + 32);
 
         // The address of `SIG_IGN`'s object is known: no object is read for it.

@@ -3,9 +3,36 @@
 use std::fmt;
 use std::ops::{BitAnd, BitOr, Sub};
 
+use serde::{Deserialize, Serialize};
+
 /// A signal of Linux: 1 to 64, the same on x86_64 and aarch64.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct Signal(u8);
+
+impl From<Signal> for u8 {
+    fn from(signal: Signal) -> u8 {
+        signal.0
+    }
+}
+
+/// A number that is no signal's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSignal(u8);
+
+impl fmt::Display for NoSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no signal {}: they go from 1 to {}", self.0, Signal::MAX)
+    }
+}
+
+impl TryFrom<u8> for Signal {
+    type Error = NoSignal;
+
+    fn try_from(number: u8) -> Result<Signal, NoSignal> {
+        Signal::new(i32::from(number)).ok_or(NoSignal(number))
+    }
+}
 
 /// What the kernel does with a signal that a process neither handles nor ignores (signal(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,17 +47,52 @@ pub enum DefaultAction {
     Ignore,
 }
 
+/// The names of signals 1 to 31, as on x86_64 and aarch64 (signal(7)).
+const NAMES: [&str; 31] = [
+    "SIGHUP",
+    "SIGINT",
+    "SIGQUIT",
+    "SIGILL",
+    "SIGTRAP",
+    "SIGABRT",
+    "SIGBUS",
+    "SIGFPE",
+    "SIGKILL",
+    "SIGUSR1",
+    "SIGSEGV",
+    "SIGUSR2",
+    "SIGPIPE",
+    "SIGALRM",
+    "SIGTERM",
+    "SIGSTKFLT",
+    "SIGCHLD",
+    "SIGCONT",
+    "SIGSTOP",
+    "SIGTSTP",
+    "SIGTTIN",
+    "SIGTTOU",
+    "SIGURG",
+    "SIGXCPU",
+    "SIGXFSZ",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGWINCH",
+    "SIGIO",
+    "SIGPWR",
+    "SIGSYS",
+];
+
 impl Signal {
     /// The highest number.
     pub const MAX: u8 = 64;
     /// Ctrl-C.
-    pub const SIGINT: Signal = Signal(libc::SIGINT as u8);
+    pub const SIGINT: Signal = Signal(2);
     /// For a program's own use.
-    pub const SIGUSR1: Signal = Signal(libc::SIGUSR1 as u8);
+    pub const SIGUSR1: Signal = Signal(10);
     /// Cannot be caught, blocked or ignored.
-    pub const SIGKILL: Signal = Signal(libc::SIGKILL as u8);
+    pub const SIGKILL: Signal = Signal(9);
     /// Cannot be caught, blocked or ignored.
-    pub const SIGSTOP: Signal = Signal(libc::SIGSTOP as u8);
+    pub const SIGSTOP: Signal = Signal(19);
 
     /// The signal of a number; `None` if there is none.
     pub fn new(number: i32) -> Option<Signal> {
@@ -49,48 +111,15 @@ impl Signal {
 
     /// Its name, such as `SIGINT`; real-time signals and the C library's own have none.
     pub fn name(self) -> Option<&'static str> {
-        Some(match i32::from(self.0) {
-            libc::SIGHUP => "SIGHUP",
-            libc::SIGINT => "SIGINT",
-            libc::SIGQUIT => "SIGQUIT",
-            libc::SIGILL => "SIGILL",
-            libc::SIGTRAP => "SIGTRAP",
-            libc::SIGABRT => "SIGABRT",
-            libc::SIGBUS => "SIGBUS",
-            libc::SIGFPE => "SIGFPE",
-            libc::SIGKILL => "SIGKILL",
-            libc::SIGUSR1 => "SIGUSR1",
-            libc::SIGSEGV => "SIGSEGV",
-            libc::SIGUSR2 => "SIGUSR2",
-            libc::SIGPIPE => "SIGPIPE",
-            libc::SIGALRM => "SIGALRM",
-            libc::SIGTERM => "SIGTERM",
-            libc::SIGSTKFLT => "SIGSTKFLT",
-            libc::SIGCHLD => "SIGCHLD",
-            libc::SIGCONT => "SIGCONT",
-            libc::SIGSTOP => "SIGSTOP",
-            libc::SIGTSTP => "SIGTSTP",
-            libc::SIGTTIN => "SIGTTIN",
-            libc::SIGTTOU => "SIGTTOU",
-            libc::SIGURG => "SIGURG",
-            libc::SIGXCPU => "SIGXCPU",
-            libc::SIGXFSZ => "SIGXFSZ",
-            libc::SIGVTALRM => "SIGVTALRM",
-            libc::SIGPROF => "SIGPROF",
-            libc::SIGWINCH => "SIGWINCH",
-            libc::SIGIO => "SIGIO",
-            libc::SIGPWR => "SIGPWR",
-            libc::SIGSYS => "SIGSYS",
-            _ => return None,
-        })
+        NAMES.get(usize::from(self.0).checked_sub(1)?).copied()
     }
 
     /// What it does to a process that says nothing about it.
     pub fn default_action(self) -> DefaultAction {
-        match i32::from(self.0) {
-            libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => DefaultAction::Ignore,
-            libc::SIGCONT => DefaultAction::Continue,
-            libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => DefaultAction::Stop,
+        match self.name() {
+            Some("SIGCHLD" | "SIGURG" | "SIGWINCH") => DefaultAction::Ignore,
+            Some("SIGCONT") => DefaultAction::Continue,
+            Some("SIGSTOP" | "SIGTSTP" | "SIGTTIN" | "SIGTTOU") => DefaultAction::Stop,
             _ => DefaultAction::Terminate,
         }
     }
@@ -106,7 +135,8 @@ impl fmt::Display for Signal {
 }
 
 /// A set of signals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct SignalSet(u64);
 
 impl SignalSet {
@@ -209,6 +239,35 @@ mod tests {
             assert_eq!((signal.name(), signal.default_action()), (None, DefaultAction::Terminate));
         }
         assert_eq!(Signal::new(40).unwrap().to_string(), "signal 40");
+    }
+
+    #[test]
+    fn numbers_are_those_of_the_c_library() {
+        for (number, name) in [
+            (libc::SIGINT, "SIGINT"),
+            (libc::SIGKILL, "SIGKILL"),
+            (libc::SIGUSR1, "SIGUSR1"),
+            (libc::SIGUSR2, "SIGUSR2"),
+            (libc::SIGPIPE, "SIGPIPE"),
+            (libc::SIGALRM, "SIGALRM"),
+            (libc::SIGTERM, "SIGTERM"),
+            (libc::SIGSTOP, "SIGSTOP"),
+            (libc::SIGVTALRM, "SIGVTALRM"),
+            (libc::SIGSYS, "SIGSYS"),
+        ] {
+            assert_eq!(Signal::new(number).unwrap().name(), Some(name));
+        }
+        let constants = [Signal::SIGINT, Signal::SIGUSR1, Signal::SIGKILL, Signal::SIGSTOP];
+        assert_eq!(constants.map(Signal::name), ["SIGINT", "SIGUSR1", "SIGKILL", "SIGSTOP"].map(Some));
+    }
+
+    #[test]
+    fn in_json_they_are_numbers_too() {
+        assert_eq!(serde_json::to_string(&Signal::SIGINT).unwrap(), "2");
+        assert_eq!(serde_json::from_str::<Signal>("64").unwrap().number(), 64);
+        for number in ["0", "65", "200", "256"] {
+            assert!(serde_json::from_str::<Signal>(number).is_err(), "{number}");
+        }
     }
 
     #[test]
