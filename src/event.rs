@@ -20,10 +20,15 @@
 //! it is bounded where it is read, and made safe to show where it is shown.
 
 mod cost;
+pub mod signals;
 
 use serde::{Deserialize, Serialize};
 
 pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
+pub use signals::{
+    DefaultAction, Delivery, Flag, Generation, Handler, Handlers, Lookup, PendingKind, PendingSignals, Progress,
+    Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, WaitingSignals,
+};
 
 use crate::time::{MonoNs, Ns};
 
@@ -277,6 +282,103 @@ pub enum What {
         /// On which core.
         cpu: Cpu,
     },
+    /// What is known of the process's signals from here on: told when it comes into view, and again when it has changed.
+    SignalsKnown {
+        /// Which process.
+        process: ProcessKey,
+        /// What is known.
+        info: Box<SignalsInfo>,
+    },
+    /// Which signals wait for their Python handlers, from this look on (see [`signals`]).
+    SignalsPending {
+        /// Which process.
+        process: ProcessKey,
+        /// What CPython's memory says.
+        pending: PendingSignals,
+        /// Time since the look before, at which all told before was still so.
+        gap: Option<Ns>,
+    },
+    /// Which signals wait in the kernel, from this look on (see [`signals`]).
+    SignalsWaiting {
+        /// Which process.
+        process: ProcessKey,
+        /// What the kernel says; `None` if it could not be read.
+        waiting: Option<WaitingSignals>,
+        /// Time since the look before, at which all told before was still so.
+        gap: Option<Ns>,
+    },
+    /// From here on every such step of any signal of the process is told.
+    SignalStepsBegin {
+        /// Which process.
+        process: ProcessKey,
+        /// Which step.
+        step: SignalStep,
+    },
+    /// Up to here they were told.
+    SignalStepsEnd {
+        /// Which process.
+        process: ProcessKey,
+        /// Which step.
+        step: SignalStep,
+        /// Why.
+        why: StepsEnd,
+    },
+    /// `gilscope interrupt` has sent the process a signal: with the time just before kill(2), told when that has succeeded.
+    SignalSent {
+        /// Which process.
+        process: ProcessKey,
+        /// Which signal.
+        signal: Signal,
+    },
+    /// Somebody has sent the process, or one of its threads, a signal.
+    SignalGenerated {
+        /// Which process.
+        process: ProcessKey,
+        /// The thread it was sent to; `None`: the process, of which the kernel chooses a thread.
+        thread: Option<ThreadKey>,
+        /// Which signal.
+        signal: Signal,
+        /// What the kernel did with it.
+        outcome: Generation,
+    },
+    /// The thread is about to do what the signal makes it do.
+    SignalDelivered {
+        /// Which process.
+        process: ProcessKey,
+        /// The thread that runs the handler: not the main one, where that blocks the signal.
+        thread: ThreadKey,
+        /// Which signal.
+        signal: Signal,
+        /// What it does.
+        to: Delivery,
+    },
+    /// The thread has written to the word by which CPython notes that signals are pending ([`SignalsInfo::pending`]): it
+    /// has set or cleared it, which the hit itself does not say.
+    PendingWritten {
+        /// Which process.
+        process: ProcessKey,
+        /// Which thread.
+        thread: ThreadKey,
+        /// The instruction after the one that wrote.
+        ip: Address,
+        /// On which core.
+        cpu: Cpu,
+    },
+    /// Whether the main thread executes bytecode, and where it sleeps, from this look on (see [`signals`]).
+    ///
+    /// Told when either differs from what was told before; `progress` is about the time between the two last looks, so
+    /// that as long as it stays in force, the same was found of every pair of looks since. No move has been seen from
+    /// `gap` before a [`Progress::NotSeen`] to `gap` before the [`Progress::Moved`] that follows it.
+    MainProgress {
+        /// Which thread.
+        thread: ThreadKey,
+        /// What became of it since the look before.
+        progress: Progress,
+        /// Where it sleeps at this look.
+        sleep: Sleep,
+        /// Time since the look before.
+        gap: Option<Ns>,
+    },
     /// The sampler's interval from here on: it adapts to what a tick costs, and says so.
     RateChanged {
         /// Mean time between two ticks.
@@ -301,6 +403,16 @@ impl What {
             | What::WindowEnds { gil, .. }
             | What::LockWritten { gil, .. }
             | What::CondWritten { gil, .. } => Some(*gil),
+            _ => None,
+        }
+    }
+
+    /// Whose steps of signals this is one of. They mean nothing without all of their kind since the beginning.
+    pub fn signal_step(&self) -> Option<(ProcessKey, SignalStep)> {
+        match self {
+            What::SignalGenerated { process, .. } => Some((*process, SignalStep::Generated)),
+            What::SignalDelivered { process, .. } => Some((*process, SignalStep::Delivered)),
+            What::PendingWritten { process, .. } => Some((*process, SignalStep::Written)),
             _ => None,
         }
     }

@@ -317,6 +317,17 @@ impl Model {
                 process.switches.records += 1;
                 runs.switched_out(at, *how);
             }),
+            // No figure depends on them yet.
+            What::SignalsKnown { .. }
+            | What::SignalsPending { .. }
+            | What::SignalsWaiting { .. }
+            | What::SignalStepsBegin { .. }
+            | What::SignalStepsEnd { .. }
+            | What::SignalSent { .. }
+            | What::SignalGenerated { .. }
+            | What::SignalDelivered { .. }
+            | What::PendingWritten { .. }
+            | What::MainProgress { .. } => {}
             // For whoever looks at the time line; no figure depends on it.
             What::Marked { .. } => {}
             What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),

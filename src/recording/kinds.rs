@@ -32,11 +32,13 @@ pub enum Class {
     Switch,
     /// Watchpoints: their windows and hits.
     Watchpoint,
+    /// Signals: their steps, those that wait, and the main thread's progress.
+    Signal,
 }
 
 impl Class {
     /// All classes, in the order of their counters in a chunk's header.
-    pub const ALL: [Class; 7] = [
+    pub const ALL: [Class; 8] = [
         Class::Definition,
         Class::GilSample,
         Class::Relation,
@@ -44,6 +46,7 @@ impl Class {
         Class::Instrument,
         Class::Switch,
         Class::Watchpoint,
+        Class::Signal,
     ];
 
     /// Which of the header's counters is this class's.
@@ -56,6 +59,7 @@ impl Class {
             Class::Instrument => 4,
             Class::Switch => 5,
             Class::Watchpoint => 6,
+            Class::Signal => 7,
         }
     }
 }
@@ -76,6 +80,7 @@ pub const fn class(what: &What) -> Class {
         | What::ThreadNamed { .. }
         | What::ThreadJoined { .. }
         | What::ThreadEnded { .. }
+        | What::SignalsKnown { .. }
         | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
@@ -86,6 +91,15 @@ pub const fn class(what: &What) -> Class {
         | What::WindowRefused { .. }
         | What::LockWritten { .. }
         | What::CondWritten { .. } => Class::Watchpoint,
+        What::SignalsPending { .. }
+        | What::SignalsWaiting { .. }
+        | What::SignalStepsBegin { .. }
+        | What::SignalStepsEnd { .. }
+        | What::SignalSent { .. }
+        | What::SignalGenerated { .. }
+        | What::SignalDelivered { .. }
+        | What::PendingWritten { .. }
+        | What::MainProgress { .. } => Class::Signal,
         What::SwitchesBegin { .. }
         | What::SwitchesEnd { .. }
         | What::SwitchedIn { .. }
@@ -150,5 +164,15 @@ kinds! {
     28 => FutexesBegin { thread: thread };
     29 => FutexesEnd { thread: thread, why: why };
     30 => FutexEntered { gil: gil, thread: thread, site: site };
+    31 => SignalsKnown { process: process, info: info };
+    32 => SignalsPending { process: process, pending: pending, gap: gap };
+    33 => SignalsWaiting { process: process, waiting: waiting, gap: gap };
+    34 => SignalStepsBegin { process: process, step: step };
+    35 => SignalStepsEnd { process: process, step: step, why: why };
+    36 => SignalSent { process: process, signal: signal };
+    37 => SignalGenerated { process: process, thread: thread, signal: signal, outcome: outcome };
+    38 => SignalDelivered { process: process, thread: thread, signal: signal, to: to };
+    39 => PendingWritten { process: process, thread: thread, ip: ip, cpu: cpu };
+    40 => MainProgress { thread: thread, progress: progress, sleep: sleep, gap: gap };
     compact { GilSample, Relation, Usage }
 }

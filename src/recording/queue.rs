@@ -3,9 +3,10 @@
 //! The sampler's end is a [`Recorder`], the other end a thread with a [`Writer`].
 //! Between them lies a bounded queue. Where it is full, samples are dropped and
 //! counted, and the count is recorded in [`Health::dropped_events`]. What stays
-//! in force until it is changed (definitions, endings, relations, rates) is never
-//! dropped but owed: it follows as soon as there is room, before any later
-//! sample, so that what is recorded after a gap is right again.
+//! in force until it is changed (definitions, endings, relations, rates, what is
+//! known of signals) is never dropped but owed: it follows as soon as there is
+//! room, before any later sample, so that what is recorded after a gap is right
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use super::error::RecordingError;
 use super::kinds::{Class, class};
 use super::writer::{Writer, Written};
-use crate::event::{Event, GilKey, Health, SwitchesEnd, ThreadKey, What, WindowEnd};
+use crate::event::{Event, GilKey, Health, ProcessKey, SignalStep, StepsEnd, SwitchesEnd, ThreadKey, What, WindowEnd};
 use crate::time::{MonoNs, Ns};
 
 /// How many events a queue holds unless told otherwise.
@@ -64,15 +65,48 @@ pub struct Recorder {
     thread: JoinHandle<Result<Written, RecordingError>>,
     batch: Vec<Event>,
     owed: Vec<Option<Event>>,
-    owed_relations: HashMap<(ThreadKey, GilKey), usize>,
+    owed_states: HashMap<State, usize>,
     replaced: usize,
     /// Threads of which switches were dropped since there was room last, and how many.
     holes: BTreeMap<ThreadKey, u64>,
     /// GILs of whose windows something was dropped since there was room last: the windows ended there.
     broken: BTreeSet<GilKey>,
+    /// Steps of signals of which some were dropped since there was room last.
+    untold: BTreeSet<(ProcessKey, SignalStep)>,
     /// The newest event that found no room.
     newest: MonoNs,
     flow: Flow,
+}
+
+/// What is in force until it is told anew: only the last word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum State {
+    Relation(ThreadKey, GilKey),
+    SignalsPending(ProcessKey),
+    SignalsWaiting(ProcessKey),
+    MainProgress(ThreadKey),
+}
+
+impl State {
+    fn of(what: &What) -> Option<State> {
+        match what {
+            What::Relation { thread, gil, .. } => Some(State::Relation(*thread, *gil)),
+            What::SignalsPending { process, .. } => Some(State::SignalsPending(*process)),
+            What::SignalsWaiting { process, .. } => Some(State::SignalsWaiting(*process)),
+            What::MainProgress { thread, .. } => Some(State::MainProgress(*thread)),
+            _ => None,
+        }
+    }
+}
+
+/// Takes back what a state says of the one before it, which is not told.
+fn forget_gap(what: &mut What) {
+    match what {
+        What::SignalsPending { gap, .. } | What::SignalsWaiting { gap, .. } | What::MainProgress { gap, .. } => {
+            *gap = None
+        }
+        _ => {}
+    }
 }
 
 /// Whether events find room at present.
@@ -113,10 +147,11 @@ impl Recorder {
             thread,
             batch: Vec::with_capacity(BATCH),
             owed: Vec::new(),
-            owed_relations: HashMap::new(),
+            owed_states: HashMap::new(),
             replaced: 0,
             holes: BTreeMap::new(),
             broken: BTreeSet::new(),
+            untold: BTreeSet::new(),
             newest: MonoNs(0),
             flow: Flow::Free,
         })
@@ -179,7 +214,11 @@ impl Recorder {
             let end = What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } };
             self.batch.extend([end, What::SwitchesBegin { thread }].map(|what| Event { at: self.newest, what }));
         }
-        self.owed_relations.clear();
+        // They ended where the first was dropped.
+        for (process, step) in std::mem::take(&mut self.untold) {
+            self.batch.push(Event { at: self.newest, what: What::SignalStepsBegin { process, step } });
+        }
+        self.owed_states.clear();
         self.broken.clear();
         self.replaced = 0;
         self.flow = Flow::Free;
@@ -212,7 +251,7 @@ impl Recorder {
         Ok(Outcome { written, dropped: self.shared.dropped.load(Ordering::Relaxed) })
     }
 
-    fn owe_or_drop(&mut self, event: Event) -> Offer {
+    fn owe_or_drop(&mut self, mut event: Event) -> Offer {
         self.newest = self.newest.max(event.at);
         if let Some(gil) = event.what.window() {
             // Without a word, the window would be taken for one in which nothing happened.
@@ -222,28 +261,45 @@ impl Recorder {
             }
             return self.drop_one();
         }
-        let relation = match &event.what {
-            What::Relation { thread, gil, .. } => Some((*thread, *gil)),
-            What::RateChanged { .. } => None,
+        if let Some((process, step)) = event.what.signal_step() {
+            // Without a word, silence would mean that there was none.
+            if self.untold.insert((process, step)) {
+                let what = What::SignalStepsEnd { process, step, why: StepsEnd::Lost { records: 0 } };
+                self.owed.push(Some(Event { at: event.at, what }));
+            }
+            return self.drop_one();
+        }
+        match &event.what {
             What::SwitchesBegin { thread } | What::SwitchesEnd { thread, .. } | What::ThreadEnded { thread } => {
                 self.holes.remove(thread);
-                None
             }
-            What::FutexesBegin { .. } | What::FutexesEnd { .. } => None,
+            What::SignalStepsBegin { process, step } | What::SignalStepsEnd { process, step, .. } => {
+                self.untold.remove(&(*process, *step));
+            }
+            What::ProcessEnded { process, .. } => self.untold.retain(|(other, _)| other != process),
             What::SwitchedIn { thread, .. } | What::SwitchedOut { thread, .. } | What::FutexEntered { thread, .. } => {
                 *self.holes.entry(*thread).or_default() += 1;
                 return self.drop_one();
             }
-            what if class(what) == Class::Definition => None,
+            What::RateChanged { .. }
+            | What::FutexesBegin { .. }
+            | What::FutexesEnd { .. }
+            | What::SignalSent { .. }
+            | What::Relation { .. }
+            | What::SignalsPending { .. }
+            | What::SignalsWaiting { .. }
+            | What::MainProgress { .. } => {}
+            what if class(what) == Class::Definition => {}
             _ => return self.drop_one(),
-        };
-        // Only the last relation counts.
-        if let Some(key) = relation
-            && let Some(earlier) = self.owed_relations.remove(&key)
+        }
+        let state = State::of(&event.what);
+        if let Some(state) = state
+            && let Some(earlier) = self.owed_states.remove(&state)
         {
             self.owed[earlier] = None;
             self.replaced += 1;
             self.drop_one();
+            forget_gap(&mut event.what);
         }
         if self.owed.len() >= MAX_OWED && self.replaced >= MAX_OWED / 4 {
             self.close_up();
@@ -251,8 +307,8 @@ impl Recorder {
         if self.owed.len() >= MAX_OWED {
             return self.drop_one();
         }
-        if let Some(key) = relation {
-            self.owed_relations.insert(key, self.owed.len());
+        if let Some(state) = state {
+            self.owed_states.insert(state, self.owed.len());
         }
         self.owed.push(Some(event));
         Offer::Taken
@@ -262,10 +318,10 @@ impl Recorder {
     fn close_up(&mut self) {
         self.owed.retain(Option::is_some);
         self.replaced = 0;
-        self.owed_relations.clear();
+        self.owed_states.clear();
         for (place, event) in self.owed.iter().enumerate() {
-            if let Some(Event { what: What::Relation { thread, gil, .. }, .. }) = event {
-                self.owed_relations.insert((*thread, *gil), place);
+            if let Some(state) = event.as_ref().and_then(|event| State::of(&event.what)) {
+                self.owed_states.insert(state, place);
             }
         }
     }

@@ -4,8 +4,11 @@
 //! of each sort, with its own time, in the order in which they came. Whoever
 //! begins at a keyframe folds these first, as ordinary events.
 
+mod signals;
+
 use std::collections::HashMap;
 
+use self::signals::SignalsStanding;
 use super::predict::MAX_REMEMBERED;
 use crate::event::{Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
 
@@ -22,6 +25,7 @@ struct Stamped {
 struct ProcessStanding {
     found: Option<Stamped>,
     interpreters: Vec<(InterpreterId, Stamped)>,
+    signals: SignalsStanding,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +52,8 @@ struct ThreadStanding {
     futexes: Option<Stamped>,
     /// The last of them, if the thread has not switched since.
     entered: Option<Stamped>,
+    /// What its looks for progress came to.
+    progress: Option<Stamped>,
     joined: Vec<(InterpreterId, Stamped)>,
     relations: Vec<(GilKey, Stamped)>,
 }
@@ -181,6 +187,24 @@ impl Standing {
                     (standing.switched, standing.entered) = (stamped(), None);
                 }
             }
+            What::MainProgress { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.progress = stamped();
+                }
+            }
+            What::SignalsKnown { process, .. }
+            | What::SignalsPending { process, .. }
+            | What::SignalsWaiting { process, .. }
+            | What::SignalStepsBegin { process, .. }
+            | What::SignalStepsEnd { process, .. }
+            | What::SignalSent { process, .. }
+            | What::SignalGenerated { process, .. }
+            | What::SignalDelivered { process, .. }
+            | What::PendingWritten { process, .. } => {
+                if let Some(standing) = entry(&mut self.processes, *process) {
+                    standing.signals.observe(Stamped { order, event: event.clone() });
+                }
+            }
         }
     }
 
@@ -191,12 +215,14 @@ impl Standing {
         for process in self.processes.values() {
             all.extend(&process.found);
             all.extend(process.interpreters.iter().map(|(_, stamped)| stamped));
+            all.extend(process.signals.events());
         }
         for gil in self.gils.values() {
             all.extend([&gil.found, &gil.interval, &gil.sample, &gil.window].into_iter().flatten());
         }
         for thread in self.threads.values() {
             all.extend([&thread.found, &thread.named, &thread.usage].into_iter().flatten());
+            all.extend(&thread.progress);
             all.extend([&thread.switches, &thread.switched, &thread.futexes, &thread.entered].into_iter().flatten());
             all.extend(thread.joined.iter().map(|(_, stamped)| stamped));
             all.extend(thread.relations.iter().map(|(_, stamped)| stamped));

@@ -3,9 +3,10 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Departure, Ending, FutexSite, GilKey, Health, InterpreterId,
-    Mode, Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, RateReason, Refusal, Role, Spent, SwitchesEnd,
-    ThreadInfo, ThreadKey, Tid, WindowEnd,
+    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, FutexSite, Generation,
+    GilKey, Handlers, Health, InterpreterId, Lookup, Mode, Origin, PendingKind, PendingSignals, Pid, ProcessInfo,
+    ProcessKey, Progress, PythonVersion, RateReason, Refusal, Role, Signal, SignalSet, SignalStep, SignalsInfo, Sleep,
+    Spent, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -248,6 +249,47 @@ impl<T: Wire> Wire for Box<T> {
     }
 }
 
+impl Wire for Signal {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.number().put(out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<Signal, Misread> {
+        Signal::try_from(u8::take(input)?).map_err(|_| Misread::Malformed)
+    }
+}
+
+impl Wire for SignalSet {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.mask().put(out);
+    }
+    fn take(input: &mut Input<'_>) -> Result<SignalSet, Misread> {
+        Wire::take(input).map(SignalSet::from_mask)
+    }
+}
+
+impl<T: Wire> Wire for Lookup<T> {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Lookup::Found(it) => {
+                put_varint(0, out);
+                it.put(out);
+            }
+            Lookup::NotYet => put_varint(1, out),
+            Lookup::Nowhere => put_varint(2, out),
+            Lookup::Unreadable => put_varint(3, out),
+        }
+    }
+    fn take(input: &mut Input<'_>) -> Result<Lookup<T>, Misread> {
+        match input.varint()? {
+            0 => T::take(input).map(Lookup::Found),
+            1 => Ok(Lookup::NotYet),
+            2 => Ok(Lookup::Nowhere),
+            3 => Ok(Lookup::Unreadable),
+            _ => Err(Misread::Newer),
+        }
+    }
+}
+
 /// A struct is its fields, one after the other. New fields go to the end.
 macro_rules! fields {
     ($type:ident { $($field:ident),* $(,)? }) => {
@@ -291,6 +333,10 @@ fields!(ThreadInfo { process, tid, name, role, started });
 fields!(Health { ticks, late, failed_reads, torn_reads, dropped_events, own_cpu });
 fields!(Costs { exception, armed_switch, record, arming, trace, budget, origin });
 fields!(Spent { exceptions, armed_switches, records, arms, traces, cost, worst_second });
+fields!(SignalsInfo { main, pending, handlers, caught });
+fields!(Handlers { python, keyboard_interrupt, not_python, ignored, default });
+fields!(PendingSignals { flag, tripped });
+fields!(WaitingSignals { process, main, blocked });
 
 cases!(Mode { 0 => Sampled {}, 1 => Fused {}, 2 => Exact {} });
 cases!(CostOrigin { 0 => Assumed {}, 1 => Measured {} });
@@ -304,3 +350,20 @@ cases!(SwitchesEnd { 0 => Lost { records }, 1 => TooCostly {}, 2 => Refused {} }
 cases!(Role { 0 => Main {}, 1 => Python {}, 2 => Native {} });
 cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {} });
 cases!(Ending { 0 => Exited {}, 1 => Execed { path }, 2 => Finalized {}, 3 => LostSight { reason } });
+cases!(PendingKind { 0 => IsTripped {}, 1 => SignalsPending {}, 2 => CallsToDo {} });
+cases!(Flag { 0 => Clear {}, 1 => Set {}, 2 => Unknown {} });
+cases!(SignalStep { 0 => Generated {}, 1 => Delivered {}, 2 => Written {} });
+cases!(StepsEnd {
+    0 => Lost { records },
+    1 => Birth {},
+    2 => Spent {},
+    3 => TooCostly {},
+    4 => Yielded {},
+    5 => Moved {},
+    6 => Refused { why },
+    7 => Closed {},
+});
+cases!(Generation { 0 => Queued {}, 1 => Merged {}, 2 => Ignored {}, 3 => Overflow {} });
+cases!(Delivery { 0 => Default {}, 1 => Ignored {}, 2 => Calls { function }, 3 => Unknown {} });
+cases!(Progress { 0 => Moved {}, 1 => NotSeen {}, 2 => Unknown {} });
+cases!(Sleep { 0 => Awake {}, 1 => Futex {}, 2 => Syscall { number }, 3 => Elsewhere {}, 4 => Unknown {} });

@@ -221,6 +221,11 @@ impl Module {
         &self.segments
     }
 
+    /// Whether an address lies in one of its segments.
+    pub fn contains(&self, address: Address) -> bool {
+        self.segments.iter().any(|it| address >= it.start && address.0 - it.start.0 < it.length)
+    }
+
     /// Looks up a symbol that this module defines.
     pub fn symbol(&self, memory: &Memory, name: &str) -> Result<Option<Symbol>, ReadError> {
         let Some(tables) = self.tables else { return Ok(None) };

@@ -22,7 +22,9 @@ mod maps;
 mod memory;
 mod namespace;
 mod permission;
+mod progress;
 mod runtime;
+mod signals;
 mod task;
 mod threads;
 mod version;
@@ -44,6 +46,8 @@ pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, Gil
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};
 pub use crate::target::permission::Refusal;
+pub use crate::target::progress::{Place, Position, ProgressProbe};
+pub use crate::target::signals::{Disposition, HandlerTable, PendingWord, SignalSites, SignalStatus};
 pub use crate::target::task::{Blocked, Task, TaskError, TaskStat, TaskState};
 pub use crate::target::threads::{MainThread, ThreadState};
 
@@ -127,6 +131,35 @@ impl Target {
             PidNamespace::Other => translation_of(self.info.pid),
         };
         interpreters::retry(|| threads::walk(&self.memory, &self.runtime, interpreter, &translation))
+    }
+
+    /// The state of the main thread in the main interpreter, in which signal handlers run; `None` if CPython does not tell,
+    /// or has none any more.
+    ///
+    /// # Errors
+    /// As [`Target::interpreters`] and [`Target::thread_states`].
+    pub fn main_thread(&self) -> Result<Option<ThreadState>, ReadError> {
+        let main = self.main_interpreter()?;
+        let Some(interpreter) = self.interpreters()?.into_iter().find(|it| it.address == main) else { return Ok(None) };
+        // The oldest, which is the last, should C code have made it another one.
+        Ok(self.thread_states(&interpreter)?.into_iter().rfind(|it| it.main == MainThread::Main))
+    }
+
+    /// A probe for the progress of one of its threads in bytecode.
+    ///
+    /// # Errors
+    /// As [`Memory::read`]; [`ReadError::Inconsistent`] if its frames are laid out in no way that is known.
+    pub fn progress(&self, thread: &ThreadState) -> Result<ProgressProbe, ReadError> {
+        ProgressProbe::new(&self.memory, &self.runtime, thread)
+    }
+
+    /// Finds where it keeps its pending signals. Costs some milliseconds up to 3.11, where it is a search: look once, and
+    /// again for what was not there yet.
+    ///
+    /// # Errors
+    /// As [`Memory::read`]; [`ReadError::Inconsistent`] if something else is where the version has them.
+    pub fn signal_sites(&self) -> Result<SignalSites, ReadError> {
+        signals::find(&self.memory, &self.runtime)
     }
 
     /// The main interpreter's address; 0 when it is shut down.

@@ -13,6 +13,7 @@ use thiserror::Error;
 use crate::event::{Address, Cpu, Pid, Switches, Tid, Usage};
 use crate::target::clock;
 use crate::target::descriptors::{self, Kept};
+use crate::target::signals::SignalStatus;
 use crate::time::{MonoNs, Ns};
 
 /// futex(2) in the kernel's table of system calls.
@@ -165,10 +166,23 @@ impl Task {
     /// # Errors
     /// [`TaskError::Gone`] when it has ended.
     pub fn switches(&self) -> Result<Switches, TaskError> {
+        parse_switches(&self.status()?).ok_or_else(nonsense)
+    }
+
+    /// Which signals it blocks, and which wait for it; which the process ignores and handles. Costs as much as
+    /// [`Task::switches`].
+    ///
+    /// # Errors
+    /// [`TaskError::Gone`] when it has ended.
+    pub fn signals(&self) -> Result<SignalStatus, TaskError> {
+        SignalStatus::parse(&self.status()?).ok_or_else(nonsense)
+    }
+
+    fn status(&self) -> Result<Vec<u8>, TaskError> {
         let file = File::open(path((self.pid, self.tid, "status")))?;
         let mut status = Vec::new();
         io::Read::read_to_end(&mut io::Read::take(file, MAX_STATUS), &mut status)?;
-        parse_switches(&status).ok_or_else(nonsense)
+        Ok(status)
     }
 
     /// Its name, as the kernel has it: at most 15 bytes; what is not UTF-8 is replaced.

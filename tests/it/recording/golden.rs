@@ -44,7 +44,7 @@ fn format_1_0_is_read_as_it_was_written() {
     assert_eq!(reader.keyframes(), [4]);
     assert_eq!(reader.finality(), Finality::Last);
     assert_eq!(reader.span(), Some((START, END)));
-    assert_eq!(Class::ALL.map(|class| reader.count(class)), [14, 608, 301, 916, 4, 0, 0]);
+    assert_eq!(Class::ALL.map(|class| reader.count(class)), [14, 608, 301, 916, 4, 0, 0, 0]);
     let provenance = reader.provenance();
     let (at, capture) = provenance.capture.as_ref().unwrap();
     assert_eq!(*at, START);

@@ -11,5 +11,6 @@ mod killed;
 mod queue;
 mod ring;
 mod roundtrip;
+mod signals;
 mod stream;
 mod tools;

@@ -52,7 +52,7 @@ fn events_reach_the_file_within_a_second_though_no_more_come() {
 }
 
 /// A recording that goes through a pipe to `read`, which runs in a thread.
-fn pipe_to<T: Send + 'static>(read: impl FnOnce(File) -> T + Send + 'static) -> (RecordingFile, JoinHandle<T>) {
+pub fn pipe_to<T: Send + 'static>(read: impl FnOnce(File) -> T + Send + 'static) -> (RecordingFile, JoinHandle<T>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pipe");
     assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());

@@ -6,6 +6,7 @@ use gilscope::time::{MonoNs, Ns};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::recording::signals;
 use crate::recording::tools::{events, events_from, recording};
 
 fn name() -> impl Strategy<Value = String> {
@@ -16,15 +17,15 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-fn number() -> impl Strategy<Value = u64> {
+pub fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0u64..300, any::<u64>(), Just(u64::MAX), (0u64..100).prop_map(|n| n * 10_000_000)]
 }
 
-fn ns() -> impl Strategy<Value = Ns> {
+pub fn ns() -> impl Strategy<Value = Ns> {
     number().prop_map(Ns)
 }
 
-fn cpu() -> impl Strategy<Value = Cpu> {
+pub fn cpu() -> impl Strategy<Value = Cpu> {
     prop_oneof![0u16..8, any::<u16>()].prop_map(Cpu)
 }
 
@@ -32,7 +33,7 @@ fn key() -> impl Strategy<Value = u32> {
     prop_oneof![8 => 0u32..6, 1 => any::<u32>(), 1 => Just(u32::MAX)]
 }
 
-fn thread() -> impl Strategy<Value = ThreadKey> {
+pub fn thread() -> impl Strategy<Value = ThreadKey> {
     key().prop_map(ThreadKey)
 }
 
@@ -40,7 +41,7 @@ fn gil() -> impl Strategy<Value = GilKey> {
     prop_oneof![9 => 0u32..3, 1 => any::<u32>()].prop_map(GilKey)
 }
 
-fn process() -> impl Strategy<Value = ProcessKey> {
+pub fn process() -> impl Strategy<Value = ProcessKey> {
     key().prop_map(ProcessKey)
 }
 
@@ -162,6 +163,15 @@ fn spent() -> impl Strategy<Value = Spent> {
     )
 }
 
+pub fn refusal() -> impl Strategy<Value = Refusal> {
+    prop_oneof![
+        Just(Refusal::Registers),
+        Just(Refusal::Limits),
+        Just(Refusal::TooManyThreads),
+        Just(Refusal::NotPermitted)
+    ]
+}
+
 /// Every kind of event, with every value; the order is anything but legal.
 fn what() -> impl Strategy<Value = What> {
     let relation = prop_oneof![
@@ -221,19 +231,13 @@ fn what() -> impl Strategy<Value = What> {
         Just(WindowEnd::Paused),
         Just(WindowEnd::Closed)
     ];
-    let refusal = prop_oneof![
-        Just(Refusal::Registers),
-        Just(Refusal::Limits),
-        Just(Refusal::TooManyThreads),
-        Just(Refusal::NotPermitted)
-    ];
     let hit = || (gil(), thread(), number(), cpu());
     let windows = prop_oneof![
         costs().prop_map(What::CostsKnown),
         spent().prop_map(What::Spent),
         gil().prop_map(|gil| What::WindowBegins { gil }),
         (gil(), end).prop_map(|(gil, why)| What::WindowEnds { gil, why }),
-        (gil(), refusal).prop_map(|(gil, why)| What::WindowRefused { gil, why }),
+        (gil(), refusal()).prop_map(|(gil, why)| What::WindowRefused { gil, why }),
         hit().prop_map(|(gil, thread, ip, cpu)| What::LockWritten { gil, thread, ip: Address(ip), cpu }),
         hit().prop_map(|(gil, thread, ip, cpu)| What::CondWritten { gil, thread, ip: Address(ip), cpu }),
     ];
@@ -242,6 +246,7 @@ fn what() -> impl Strategy<Value = What> {
         2 => rare,
         2 => rare_too,
         2 => switches,
+        4 => signals::what(),
         3 => sample().prop_map(What::GilSample),
         3 => (thread(), gil(), relation).prop_map(|(thread, gil, relation)| What::Relation { thread, gil, relation }),
         3 => (thread(), usage()).prop_map(|(thread, usage)| What::Usage { thread, usage }),
