@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::event::{CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, What, WindowEnd};
+use crate::event::{
+    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, Signal, What, WindowEnd,
+};
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
@@ -92,6 +94,7 @@ impl Precision {
 #[derive(Debug)]
 pub struct Capture {
     events: Receiver<Vec<Event>>,
+    sent: SignalsSent,
     stop: Stop,
     thread: Option<JoinHandle<()>>,
 }
@@ -117,6 +120,17 @@ impl Stop {
     }
 }
 
+/// Tells a capture of the signals that are sent to its target: they are events like others.
+#[derive(Debug, Clone)]
+pub struct SignalsSent(Sender<(MonoNs, Signal)>);
+
+impl SignalsSent {
+    /// One is sent at this instant. A capture that is over does not mind.
+    pub fn tell(&self, at: MonoNs, signal: Signal) {
+        let _over = self.0.send((at, signal));
+    }
+}
+
 impl Capture {
     /// Starts to observe `target` on a thread of its own.
     ///
@@ -124,11 +138,17 @@ impl Capture {
     /// If the thread cannot be started.
     pub fn start(target: Target, options: Options, stop: Stop) -> std::io::Result<Capture> {
         let (sender, events) = sync_channel(QUEUE);
+        let (told, sent) = channel();
         let asked = stop.clone();
         let thread = std::thread::Builder::new().name("gilscope-sampler".to_owned()).spawn(move || {
-            Run::new(options, asked, sender).observe(target);
+            Run::new(options, asked, sender, sent).observe(target);
         })?;
-        Ok(Capture { events, stop, thread: Some(thread) })
+        Ok(Capture { events, sent: SignalsSent(told), stop, thread: Some(thread) })
+    }
+
+    /// Where it is told of signals that are sent to the target.
+    pub fn signals_sent(&self) -> SignalsSent {
+        self.sent.clone()
     }
 
     /// The next batch of events; `None` once the capture is over and all were taken.
@@ -160,6 +180,7 @@ struct Run {
     options: Options,
     stop: Stop,
     sender: SyncSender<Vec<Event>>,
+    sent: Receiver<(MonoNs, Signal)>,
     keys: Keys,
     schedule: Schedule,
     started: MonoNs,
@@ -189,7 +210,7 @@ enum Over {
 }
 
 impl Run {
-    fn new(options: Options, stop: Stop, sender: SyncSender<Vec<Event>>) -> Run {
+    fn new(options: Options, stop: Stop, sender: SyncSender<Vec<Event>>, sent: Receiver<(MonoNs, Signal)>) -> Run {
         clock::punctual();
         let now = clock::now();
         Run {
@@ -208,6 +229,7 @@ impl Run {
             options,
             stop,
             sender,
+            sent,
             keys: Keys::default(),
             started: now,
             batch: Vec::new(),
@@ -303,6 +325,7 @@ impl Run {
                 && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE));
             let when = if late { Punctuality::Late } else { Punctuality::OnTime };
             let told = self.batch.len();
+            self.tell_sent(&sampler);
             self.drain(&mut sampler);
             let reads = sampler.reads();
             let moves = self.switches.as_ref().map_or_else(Moves::default, Switches::moves);
@@ -364,6 +387,14 @@ impl Run {
                 watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge)
             }
             _ => Sighting::Nothing,
+        }
+    }
+
+    /// Takes over what was told of signals. What was let go of already cannot be put in its place any more.
+    fn tell_sent(&mut self, sampler: &Sampler) {
+        for (at, signal) in self.sent.try_iter() {
+            let at = at.max(self.batch_since);
+            self.merge.push(at, What::SignalSent { process: sampler.process(), signal });
         }
     }
 

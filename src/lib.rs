@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod instruments;
+pub mod interrupt;
 pub mod launch;
 pub mod model;
 pub mod recording;

@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod dump;
 mod feed;
+mod interrupt;
 mod observe;
 mod progress;
 mod rate;
@@ -22,7 +23,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Failure, Status};
-use crate::event::Pid;
+use crate::event::{Pid, Signal};
 use crate::time::Ns;
 
 /// Shows what CPython's Global Interpreter Lock does to a running program: who holds it, who waits, for how long,
@@ -101,6 +102,16 @@ EXAMPLES:
 
 Everything is tried, nothing is changed. The exit status is the one that observing the process would have.")]
     Doctor(DoctorArgs),
+    /// Send a process a signal at random times, and say how long its Python handler takes to begin
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope interrupt 4242 --signal SIGUSR1         twenty times, about half a second apart
+  gilscope interrupt 4242 -n 100 --every 2s        SIGINT, if the program has a handler of its own for it
+
+This is the only command that sends anything to a process. It sends what the process handles in Python, and nothing that \
+would end or stop it. By default SIGINT raises KeyboardInterrupt, which ends a program that does not catch it: that is \
+sent with --yes only.")]
+    Interrupt(InterruptArgs),
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
     Demo(DemoArgs),
@@ -213,6 +224,37 @@ pub struct DoctorArgs {
     pub color: When,
 }
 
+/// `gilscope interrupt`
+#[derive(Debug, Args)]
+pub struct InterruptArgs {
+    /// The process to send to
+    #[arg(value_name = "PID", value_parser = parse_pid)]
+    pub pid: Pid,
+    /// How often
+    #[arg(short = 'n', long, value_name = "COUNT", default_value = "20")]
+    pub count: u32,
+    /// Which signal, by name or number
+    #[arg(long, value_name = "SIGNAL", default_value = "SIGINT", value_parser = parse_signal)]
+    pub signal: Signal,
+    /// The time between two, at random and about this long; never less than three times what one has taken
+    #[arg(long, value_name = "SECS", default_value = "500ms", value_parser = rate::parse_duration)]
+    pub every: Ns,
+    /// How long one may stay unhandled before no other is sent
+    #[arg(long, value_name = "SECS", default_value = "30s", value_parser = rate::parse_duration)]
+    pub patience: Ns,
+    /// Send it also where it raises KeyboardInterrupt, which may end the program
+    #[arg(long)]
+    pub yes: bool,
+    /// The report's format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    #[command(flatten)]
+    common: Common,
+    /// Where to write the report [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
 /// `gilscope demo`
 #[derive(Debug, Args)]
 pub struct DemoArgs {
@@ -313,6 +355,10 @@ fn parse_pid(text: &str) -> Result<Pid, String> {
     }
 }
 
+fn parse_signal(text: &str) -> Result<Signal, String> {
+    Signal::named(text).ok_or_else(|| format!("`{text}` is not a signal: type SIGUSR1, usr1 or 10"))
+}
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -329,6 +375,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Record(args)), _) => record::run(&args),
         (Some(Command::Dump(args)), _) => dump::run(&args),
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
+        (Some(Command::Interrupt(args)), _) => interrupt::run(&args),
         (Some(Command::Demo(args)), _) => demo::run(&args),
         (None, Some(pid)) => attach::attached(pid, None, &cli.common),
         (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")

@@ -222,8 +222,16 @@ pub fn observe(
     common: &Common,
     duration: Option<Ns>,
     stop: Stop,
-    mut tell: impl FnMut(Told<'_>) -> Result<(), Failure>,
+    tell: impl FnMut(Told<'_>) -> Result<(), Failure>,
 ) -> Result<Model, Failure> {
+    fold(&start(target, common, duration, stop)?, tell)
+}
+
+/// Starts to observe `target`.
+///
+/// # Errors
+/// If the sampling thread cannot be started.
+pub fn start(target: Target, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
     let info = target.info();
     common.say_more(&format!(
         "observing pid {}: CPython {} on {}, {} looks a second",
@@ -233,8 +241,15 @@ pub fn observe(
         1_000_000_000 / common.rate.0.max(1)
     ));
     let options = options(info, common, duration)?;
-    let capture = Capture::start(target, options, stop)
-        .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))?;
+    Capture::start(target, options, stop)
+        .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))
+}
+
+/// Folds what a capture tells until it is over; `tell` hears of it meanwhile.
+///
+/// # Errors
+/// Whatever `tell` fails with.
+pub fn fold(capture: &Capture, mut tell: impl FnMut(Told<'_>) -> Result<(), Failure>) -> Result<Model, Failure> {
     let mut model = Model::new();
     let mut shown = std::time::Instant::now();
     loop {

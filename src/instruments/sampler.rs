@@ -145,6 +145,11 @@ impl Sampler {
         Ok(sampler)
     }
 
+    /// The process image that it samples.
+    pub fn process(&self) -> ProcessKey {
+        self.process
+    }
+
     /// Reads that failed so far.
     pub fn reads(&self) -> Reads {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }

@@ -22,6 +22,7 @@ mod doctor;
 mod exact;
 mod fallback;
 mod fused;
+mod interrupt;
 mod observed;
 mod progress;
 mod recorded;

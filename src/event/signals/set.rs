@@ -99,6 +99,16 @@ impl Signal {
         u8::try_from(number).ok().filter(|number| (1..=Signal::MAX).contains(number)).map(Signal)
     }
 
+    /// The signal of a name, with or without its `SIG`, whatever the case, or of a number; `None` if there is none.
+    pub fn named(text: &str) -> Option<Signal> {
+        if let Ok(number) = text.parse() {
+            return Signal::new(number);
+        }
+        let name = text.to_ascii_uppercase();
+        let bare = name.strip_prefix("SIG").unwrap_or(&name);
+        Signal::all().find(|signal| signal.name().and_then(|name| name.strip_prefix("SIG")) == Some(bare))
+    }
+
     /// Its number.
     pub fn number(self) -> u8 {
         self.0
@@ -215,6 +225,17 @@ mod tests {
         }
         assert_eq!(Signal::all().count(), 64);
         assert_eq!(Signal::new(2), Some(Signal::SIGINT));
+    }
+
+    #[test]
+    fn names_as_people_type_them() {
+        for text in ["SIGUSR1", "usr1", "SigUsr1", "10"] {
+            assert_eq!(Signal::named(text), Some(Signal::SIGUSR1), "{text}");
+        }
+        assert_eq!(Signal::named("64").map(Signal::number), Some(64));
+        for text in ["", "SIG", "0", "65", "-2", "SIGUSR3", "INTERRUPT", "\u{1b}[31m"] {
+            assert_eq!(Signal::named(text), None, "{text:?}");
+        }
     }
 
     /// The table of signal(7), for x86_64 and aarch64.
