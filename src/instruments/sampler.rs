@@ -6,13 +6,16 @@ use crate::event::{Address, Ending, Event, GilKey, InterpreterId, Pid, ProcessKe
 use crate::instruments::background::Background;
 use crate::instruments::clock;
 use crate::instruments::family;
+use crate::instruments::job::Job;
 use crate::instruments::keys::Keys;
 use crate::instruments::roster::{Depth, Roster, Swept};
+use crate::instruments::signals::SignalLooks;
 use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::instruments::watchpoints::{Process, Words};
 use crate::target::{
-    Finalization, GilFutexes, GilReading, ImageState, Interpreter, MainThread, ReadError, Target, ThreadState,
+    Finalization, GilFutexes, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError, Target,
+    ThreadState,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -76,15 +79,7 @@ pub struct Sampler {
     sweeping: Swept,
     switches: Job,
     cause: Cause,
-}
-
-/// A job that recurs, as often as its cost allows.
-#[derive(Debug, Clone, Copy)]
-struct Job {
-    spacing: Ns,
-    due: MonoNs,
-    began: MonoNs,
-    cost: Ns,
+    signals: SignalLooks,
 }
 
 /// Why to look at who is there before it is due.
@@ -92,26 +87,6 @@ struct Job {
 enum Cause {
     None,
     Unexplained,
-}
-
-impl Job {
-    fn new(spacing: Ns) -> Job {
-        Job { spacing, due: MonoNs(0), began: MonoNs(0), cost: Ns(0) }
-    }
-
-    fn is_due(&self, now: MonoNs) -> bool {
-        now >= self.due
-    }
-
-    fn begins(&mut self, now: MonoNs) {
-        (self.began, self.cost) = (now, Ns(0));
-    }
-
-    /// A part of it took from `since` until now: the more it has cost, the later it is due again.
-    fn spent(&mut self, since: MonoNs) {
-        self.cost += clock::now().since(since);
-        self.due = self.began + self.spacing.max(Ns(self.cost.0.saturating_mul(SHARE)));
-    }
 }
 
 impl Sampler {
@@ -134,14 +109,16 @@ impl Sampler {
             gils: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             reads: Reads::default(),
-            scan: Job::new(SCAN_SPACING),
-            sweep: Job::new(SWEEP_SPACING),
+            scan: Job::new(SCAN_SPACING, SHARE),
+            sweep: Job::new(SWEEP_SPACING, SHARE),
             sweeping: Swept::All,
-            switches: Job::new(SWITCHES_SPACING),
+            switches: Job::new(SWITCHES_SPACING, SHARE),
             cause: Cause::None,
+            signals: SignalLooks::new(process),
         };
         sampler.look_who_is_there(keys, at, events)?;
         sampler.sweep_totals(at, usize::MAX, events);
+        sampler.signals.look(&sampler.target, events);
         Ok(sampler)
     }
 
@@ -174,6 +151,9 @@ impl Sampler {
         for watch in &mut self.watches {
             readings.push(watch.read(self.target.memory()));
         }
+        // However late it is: what is pending is, and the next look is later still.
+        self.signals.look(&self.target, events);
+        self.signals.look_at_main(self.target.memory(), when, moves, events);
         if when == Punctuality::Late {
             let moved = |(watch, reading): (&Watch, &Result<GilReading, ReadError>)| {
                 reading.as_ref().map_or(true, |reading| watch.has_moved(reading))
@@ -217,6 +197,21 @@ impl Sampler {
     /// A task was born, as another instrument has seen: who is there is looked up at the next tick.
     pub fn expect_a_birth(&mut self) {
         self.scan.due = self.scan.due.min(self.scan.began + URGENT_SPACING);
+    }
+
+    /// Another instrument has learned of a step of some signal, or has sent one: the next look says what became of it.
+    pub fn expect_signals(&mut self) {
+        self.signals.expect();
+    }
+
+    /// What was told of signals came to nobody: all is told anew.
+    pub fn forget_signals(&mut self) {
+        self.signals.forget();
+    }
+
+    /// Where CPython notes that signals are pending, if that is known.
+    pub fn pending_word(&self) -> Option<(ProcessKey, PendingWord)> {
+        self.signals.pending_word().map(|word| (self.process, word))
     }
 
     /// Takes the totals a last time: the observation ends here.
@@ -288,6 +283,7 @@ impl Sampler {
             }
         }
         self.roster.scan(&self.target, &states, keys, at, events);
+        self.meet_main(&found, &states, events);
         // Which GIL a native thread takes when it calls in is not known before, unless there is but one.
         let only = self.watches.len() == 1;
         for watch in &mut self.watches {
@@ -302,6 +298,15 @@ impl Sampler {
         }
         self.scan.spent(began);
         Ok(())
+    }
+
+    /// The main thread's state is the oldest of the main interpreter that belongs to it.
+    fn meet_main(&mut self, found: &[Interpreter], states: &[(InterpreterId, ThreadState)], events: &mut Vec<Event>) {
+        let main = self.target.main_interpreter().ok();
+        let interpreter = found.iter().find(|it| Some(it.address) == main).map(|it| it.id);
+        let state = states.iter().rfind(|(of, state)| Some(*of) == interpreter && state.main == MainThread::Main);
+        let main = state.and_then(|(_, state)| Some((self.roster.thread_of(state)?, *state)));
+        self.signals.meet_main(&self.target, main, events);
     }
 
     fn meet_interpreters(&mut self, found: &[Interpreter], keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) {
