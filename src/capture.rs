@@ -11,14 +11,15 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::thread::JoinHandle;
 
 use crate::event::{
-    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, Signal, What, WindowEnd,
+    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, PendingSignals, Pid, Progress, RateReason, Signal,
+    Sleep, StepsEnd, What, WindowEnd,
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
-    Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Verdict, Watchpoints,
-    calibrate,
+    Beside, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Trips, Verdict,
+    Watchpoints, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -192,12 +193,16 @@ struct Run {
     merge: Merge,
     switches: Option<Switches>,
     watchpoints: Option<Watchpoints>,
+    /// The watchpoint on the word for pending signals.
+    trips: Option<Trips>,
     purse: Purse,
     /// Measures what looking costs, on a thread of its own.
     calibration: Option<JoinHandle<Costs>>,
     health: Health,
     health_told: MonoNs,
     dropped: u64,
+    /// Whether the sampler has to tell anew what it told of signals.
+    hole: Hole,
     share_from: (MonoNs, Ns),
     cpu_before: Ns,
     reads_before: (u64, u64),
@@ -218,6 +223,11 @@ impl Run {
             merge: Merge::default(),
             switches: (options.precision != Precision::Sampled).then(|| Switches::begin(options.tracepoint)),
             watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
+            trips: match options.precision {
+                Precision::Sampled => None,
+                Precision::Fused { .. } => Some(Trips::begin(Beside::Records)),
+                Precision::Exact { .. } => Some(Trips::begin(Beside::Windows)),
+            },
             purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
             calibration: match options.precision {
                 Precision::Sampled => None,
@@ -238,6 +248,7 @@ impl Run {
             health: Health::default(),
             health_told: now,
             dropped: 0,
+            hole: Hole::None,
             share_from: (now, clock::thread_cpu()),
             cpu_before: clock::process_cpu(),
             reads_before: (0, 0),
@@ -325,7 +336,10 @@ impl Run {
                 && now.since(looked) < Ns(self.schedule.interval().0.saturating_mul(PATIENCE));
             let when = if late { Punctuality::Late } else { Punctuality::OnTime };
             let told = self.batch.len();
-            self.tell_sent(&sampler);
+            if std::mem::replace(&mut self.hole, Hole::None) == Hole::Made {
+                sampler.forget_signals();
+            }
+            self.tell_sent(&mut sampler);
             self.drain(&mut sampler);
             let reads = sampler.reads();
             let moves = self.switches.as_ref().map_or_else(Moves::default, Switches::moves);
@@ -372,6 +386,9 @@ impl Run {
         if let Some(watchpoints) = &mut self.watchpoints {
             watchpoints.follow(news);
         }
+        if let Some(trips) = &mut self.trips {
+            trips.follow(news, sampler.pid(), &mut self.merge);
+        }
         if let Some(switches) = &mut self.switches {
             if news.iter().any(|event| matches!(event.what, What::GilFound { .. } | What::InterpreterEnded { .. })) {
                 switches.look_at(sampler.futexes(), &mut begun);
@@ -381,20 +398,36 @@ impl Run {
             switch_rate = switches.rate() / 2;
         }
         self.batch.append(&mut begun);
-        // No window is opened before it is known what its hits cost here.
-        match &mut self.watchpoints {
-            Some(watchpoints) if self.calibration.is_none() => {
-                watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge)
-            }
-            _ => Sighting::Nothing,
+        // Nothing is armed before it is known what its hits cost here.
+        if self.calibration.is_some() {
+            return Sighting::Nothing;
         }
+        let seen = match &mut self.watchpoints {
+            Some(watchpoints) => watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge),
+            None => Sighting::Nothing,
+        };
+        let tripped = self.watch_trips(now, switch_rate, sampler);
+        if tripped == Sighting::Birth { tripped } else { seen }
+    }
+
+    /// Watches the word for pending signals, unless what that takes is needed for something else.
+    fn watch_trips(&mut self, now: MonoNs, switch_rate: u64, sampler: &Sampler) -> Sighting {
+        let in_want = self.watchpoints.as_ref().is_some_and(Watchpoints::is_in_want)
+            || self.switches.as_ref().is_some_and(Switches::is_in_want);
+        let Some(trips) = &mut self.trips else { return Sighting::Nothing };
+        if in_want {
+            trips.give_way(sampler.pid(), &mut self.merge);
+            return Sighting::Nothing;
+        }
+        trips.govern(now, sampler, sampler.pending_word(), switch_rate, &mut self.purse, &mut self.merge)
     }
 
     /// Takes over what was told of signals. What was let go of already cannot be put in its place any more.
-    fn tell_sent(&mut self, sampler: &Sampler) {
+    fn tell_sent(&mut self, sampler: &mut Sampler) {
         for (at, signal) in self.sent.try_iter() {
             let at = at.max(self.batch_since);
             self.merge.push(at, What::SignalSent { process: sampler.process(), signal });
+            sampler.expect_signals();
         }
     }
 
@@ -402,7 +435,12 @@ impl Run {
     fn drain(&mut self, sampler: &mut Sampler) {
         let switched = self.switches.as_mut().map(|switches| switches.drain(&mut self.merge));
         let hit = self.watchpoints.as_mut().map(|w| w.drain(sampler.pid(), &mut self.purse, &mut self.merge));
-        if switched == Some(Sighting::Birth) || hit == Some(Sighting::Birth) {
+        let tripped = self.trips.as_mut().map(|trips| trips.drain(sampler.pid(), &mut self.purse, &mut self.merge));
+        let (steps, tripped) = tripped.unwrap_or((0, Sighting::Nothing));
+        if steps > 0 {
+            sampler.expect_signals();
+        }
+        if [switched, hit, Some(tripped)].contains(&Some(Sighting::Birth)) {
             sampler.expect_a_birth();
         }
     }
@@ -411,6 +449,9 @@ impl Run {
     fn unwatch(&mut self, sampler: &Sampler) {
         if let Some(watchpoints) = &mut self.watchpoints {
             watchpoints.finish(sampler.pid(), &mut self.purse, &mut self.merge);
+        }
+        if let Some(trips) = &mut self.trips {
+            trips.finish(sampler.pid(), &mut self.purse, &mut self.merge);
         }
         if let Some(switches) = &mut self.switches {
             switches.drain(&mut self.merge);
@@ -521,12 +562,21 @@ impl Run {
                 windows.entry(gil).or_insert(event.at);
             }
         }
+        let holes = signal_holes(&self.ready);
         self.ready.retain(|event| !is_observation(&event.what));
         let dropped = (before - self.ready.len()) as u64;
         self.dropped += dropped;
         if let Some(switches) = &self.switches {
             switches.tell_a_hole(self.merge.released(), dropped, &mut self.ready);
         }
+        for hole in holes {
+            let place = self.ready.partition_point(|event| event.at < hole.at);
+            self.ready.insert(place, hole);
+        }
+        if let Some(trips) = &self.trips {
+            trips.tell_a_hole(self.merge.released(), &mut self.ready);
+        }
+        self.hole = Hole::Made;
         // A window with a hole in it ended where the hole begins.
         for (gil, at) in windows {
             let what = What::WindowEnds { gil, why: WindowEnd::Lost { records: 0 } };
@@ -550,7 +600,49 @@ fn is_observation(what: &What) -> bool {
                 | What::SwitchedIn { .. }
                 | What::SwitchedOut { .. }
                 | What::FutexEntered { .. }
+                | What::SignalsPending { .. }
+                | What::SignalsWaiting { .. }
+                | What::MainProgress { .. }
+                | What::SignalStepsBegin { .. }
+                | What::SignalStepsEnd { .. }
         )
+        || what.signal_step().is_some()
+}
+
+/// What is to be told of signals where the first of what is dropped stood: their states are unknown, their steps lost.
+fn signal_holes(dropped: &[Event]) -> Vec<Event> {
+    let mut holes: Vec<Event> = Vec::new();
+    for event in dropped {
+        let unknown = match &event.what {
+            What::SignalsPending { process, .. } => {
+                What::SignalsPending { process: *process, pending: PendingSignals::UNKNOWN, gap: None }
+            }
+            What::SignalsWaiting { process, .. } => {
+                What::SignalsWaiting { process: *process, waiting: None, gap: None }
+            }
+            What::MainProgress { thread, .. } => {
+                What::MainProgress { thread: *thread, progress: Progress::Unknown, sleep: Sleep::Unknown, gap: None }
+            }
+            What::SignalStepsBegin { process, step } | What::SignalStepsEnd { process, step, .. } => {
+                What::SignalStepsEnd { process: *process, step: *step, why: StepsEnd::Lost { records: 0 } }
+            }
+            what => match what.signal_step() {
+                Some((process, step)) => What::SignalStepsEnd { process, step, why: StepsEnd::Lost { records: 0 } },
+                None => continue,
+            },
+        };
+        if !holes.iter().any(|hole| hole.what == unknown) {
+            holes.push(Event { at: event.at, what: unknown });
+        }
+    }
+    holes
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
+    None,
+    /// Observations were dropped.
+    Made,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,6 +6,7 @@
 mod known;
 mod main;
 mod standing;
+mod trips;
 
 use crate::event::{Event, Flag, PendingSignals, ProcessKey, SignalSet, ThreadKey, WaitingSignals, What};
 use crate::instruments::clock;
@@ -17,6 +18,8 @@ use crate::instruments::signals::standing::{Standing, Telling};
 use crate::instruments::switches::Moves;
 use crate::target::{HandlerTable, Memory, PendingWord, SignalStatus, Target, Task, ThreadState};
 use crate::time::{MonoNs, Ns};
+
+pub use trips::{Beside, Trips};
 
 /// Between two looks at what the kernel has not delivered, while nothing is known to be on its way.
 const KERNEL_SPACING: Ns = Ns(50_000_000);

@@ -320,6 +320,11 @@ impl Switches {
         self.moved.clear();
     }
 
+    /// Whether there was no room for the rings of all threads.
+    pub fn is_in_want(&self) -> bool {
+        self.most != usize::MAX
+    }
+
     /// Records a second of late: those that there were, while nobody is followed.
     pub fn rate(&self) -> u64 {
         self.rate

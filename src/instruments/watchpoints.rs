@@ -249,6 +249,11 @@ impl Watchpoints {
         }
     }
 
+    /// Whether it lacks something that another watchpoint has taken: a register, locked memory, a file descriptor.
+    pub fn is_in_want(&self) -> bool {
+        matches!(self.refused, Some((_, Refusal::Registers | Refusal::Limits)))
+    }
+
     /// Ends the observation: nothing is armed any more.
     pub fn finish(&mut self, process: Pid, purse: &mut Purse, told: &mut Merge) {
         self.drain(process, purse, told);
@@ -410,7 +415,8 @@ fn pages(threads: usize) -> (usize, u32) {
     (pages, u32::try_from(pages).unwrap_or(1) * HITS_A_PAGE / 2)
 }
 
-fn refusal(error: &io::Error) -> Refusal {
+/// Why a watchpoint cannot be had.
+pub fn refusal(error: &io::Error) -> Refusal {
     match error.raw_os_error() {
         Some(libc::ENOSPC) => Refusal::Registers,
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::EPERM) => Refusal::Limits,

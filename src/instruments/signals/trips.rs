@@ -1,0 +1,352 @@
+//! A watchpoint on the word by which CPython notes that signals are pending: when each signal was tripped, and when that
+//! was cleared, to the microsecond.
+//!
+//! Every task of the process is armed, since any may run the C handler. The word is hardly ever written, so what this costs
+//! is the register's part in each context switch, and that is kept to a part of the budget. Each thread has a ring of its
+//! own, and a number of hits after which the kernel disarms it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::event::{Event, Pid, ProcessKey, Refusal, SignalStep, StepsEnd, ThreadKey, Tid, What};
+use crate::instruments::clock;
+use crate::instruments::merge::{Merge, Sighting};
+use crate::instruments::perf::{self, Record, Ring};
+use crate::instruments::purse::{Expense, Purse};
+use crate::instruments::watchpoints::{Process, refusal};
+use crate::target::PendingWord;
+use crate::target::descriptors::{self, Kept};
+use crate::time::{MonoNs, Ns};
+
+/// Hits that a thread is given: those of 32 signals at least. A page has room for 84.
+const HITS: u32 = 64;
+/// Nobody is armed before it is known how often the threads switch.
+const PAUSE: Ns = Ns(300_000_000);
+/// The time after which arming is tried again; each time twice as long.
+const RETRIES: (Ns, Ns) = (Ns(500_000_000), Ns(60_000_000_000));
+/// One part in so many of the budget is for this.
+const PART: u64 = 4;
+/// Most threads: each takes two locked pages, which switch records need more.
+const MOST_THREADS: usize = 128;
+/// Time at each look for arming.
+const ARMING: Ns = Ns(150_000);
+
+/// What else is paid from the same purse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Switch records, which come first: a third of the budget is left to them.
+    Records,
+    /// Windows of watchpoints, which leave nothing in the purse whatever this takes.
+    Windows,
+}
+
+/// The watchpoints on the pending word of one process after the other.
+#[derive(Debug)]
+pub struct Trips {
+    members: BTreeMap<ThreadKey, Member>,
+    of: Option<(ProcessKey, PendingWord)>,
+    state: State,
+    beside: Beside,
+    retry: Ns,
+    refused: Option<Refusal>,
+    /// What this has cost lately: it drains by its part of the budget each second.
+    owed: Ns,
+    reckoned: MonoNs,
+    /// Armed switches are paid for up to here.
+    paid: MonoNs,
+}
+
+#[derive(Debug)]
+struct Member {
+    tid: Tid,
+    ring: Option<Ring>,
+    armed: Option<OwnedFd>,
+    hits: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nobody is armed, and nobody to be before then.
+    Off(MonoNs),
+    /// Some are armed, and not all are known to be.
+    Arming,
+    /// All are, since then.
+    On(MonoNs),
+}
+
+impl Trips {
+    /// Nobody is armed yet.
+    pub fn begin(beside: Beside) -> Trips {
+        let now = clock::now();
+        Trips {
+            members: BTreeMap::new(),
+            of: None,
+            state: State::Off(now + PAUSE),
+            beside,
+            retry: RETRIES.0,
+            refused: None,
+            owed: Ns::ZERO,
+            reckoned: now,
+            paid: now,
+        }
+    }
+
+    /// Notes whom `news` says that came into view, and whom it says that ended.
+    pub fn follow(&mut self, news: &[Event], process: Pid, told: &mut Merge) {
+        for event in news {
+            match &event.what {
+                What::ThreadFound { thread, info } => {
+                    if let Some(tid) = info.tid {
+                        self.members.insert(*thread, Member { tid, ring: None, armed: None, hits: 0 });
+                        // Its birth is known by now, if those before it are armed.
+                        if let (State::On(since), Some((process, _))) = (self.state, self.of) {
+                            told.push(info.started.max(since), ends_for(process, StepsEnd::Birth));
+                            self.state = State::Arming;
+                        }
+                    }
+                }
+                What::ThreadEnded { thread } => {
+                    // Its last hits are in its ring.
+                    self.empty(process, told);
+                    self.members.remove(thread);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Empties the rings. How many steps were told, and whether somebody was born.
+    pub fn drain(&mut self, process: Pid, purse: &mut Purse, told: &mut Merge) -> (u64, Sighting) {
+        let (hits, found) = self.empty(process, told);
+        purse.pay(clock::now(), Expense::Exceptions(hits));
+        self.owed += Ns(purse.costs().exception.0.saturating_mul(hits));
+        (hits, found)
+    }
+
+    fn empty(&mut self, of_process: Pid, told: &mut Merge) -> (u64, Sighting) {
+        let Some((process, _)) = self.of else { return (0, Sighting::Nothing) };
+        let mut ends: Option<(MonoNs, StepsEnd)> = None;
+        let mut end = |at: MonoNs, why: StepsEnd| {
+            if ends.is_none_or(|(earlier, _)| at < earlier) {
+                ends = Some((at, why));
+            }
+        };
+        let (mut all, mut found) = (0, Sighting::Nothing);
+        for (&thread, member) in &mut self.members {
+            let Some(ring) = &mut member.ring else { continue };
+            let hits = &mut member.hits;
+            let mut disarm = false;
+            ring.drain(|record| match record {
+                Record::Hit { at, cpu, ip, .. } => {
+                    all += 1;
+                    *hits += 1;
+                    told.push(at, What::PendingWritten { process, thread, ip, cpu });
+                    if *hits >= HITS {
+                        disarm = true;
+                        end(at, StepsEnd::Spent);
+                    }
+                }
+                Record::Lost { records, .. } => end(told.released(), StepsEnd::Lost { records }),
+                Record::Forked { at, process: of, .. } if of == of_process.0 => {
+                    found = Sighting::Birth;
+                    end(at, StepsEnd::Birth);
+                }
+                _ => {}
+            });
+            if disarm {
+                member.armed = None;
+            }
+        }
+        if let (State::On(since), Some((at, why))) = (self.state, ends) {
+            told.push(at.max(since), ends_for(process, why));
+            self.state = State::Arming;
+        }
+        (all, found)
+    }
+
+    /// Arms whoever is to be, and keeps to the budget. `switch_rate` is how often the threads leave a core, a second.
+    pub fn govern(
+        &mut self,
+        now: MonoNs,
+        there: &impl Process,
+        word: Option<(ProcessKey, PendingWord)>,
+        switch_rate: u64,
+        purse: &mut Purse,
+        told: &mut Merge,
+    ) -> Sighting {
+        if self.of != word {
+            self.disarm(now, there.pid(), StepsEnd::Moved, told);
+            self.of = word;
+            (self.refused, self.retry) = (None, RETRIES.0);
+        }
+        let Some((process, word)) = self.of else { return Sighting::Nothing };
+        let part = Ns(purse.costs().budget.0 / PART);
+        let length = now.since(self.reckoned);
+        self.reckoned = now;
+        self.owed = self.owed.saturating_sub(part.scaled(length, Ns::SECOND));
+        self.pay_switches(now, switch_rate, purse);
+        let a_second = Ns(purse.costs().armed_switch.0.saturating_mul(switch_rate));
+        let left = match self.beside {
+            Beside::Records => purse.left(now).0 > purse.costs().budget.0 / 3,
+            Beside::Windows => true,
+        };
+        let affordable = a_second <= part && self.owed <= part && left;
+        match self.state {
+            State::Off(until) if now < until => Sighting::Nothing,
+            State::Off(_) if !affordable => {
+                self.rest(now);
+                Sighting::Nothing
+            }
+            State::Arming | State::On(_) if !affordable => {
+                self.disarm(now, there.pid(), StepsEnd::TooCostly, told);
+                self.rest(now);
+                Sighting::Nothing
+            }
+            State::On(_) => Sighting::Nothing,
+            State::Off(_) | State::Arming => self.arm(now, there, process, word, purse, told),
+        }
+    }
+
+    /// In windows those are paid for already.
+    fn pay_switches(&mut self, now: MonoNs, switch_rate: u64, purse: &mut Purse) {
+        if matches!(self.state, State::Off(_)) || self.beside == Beside::Windows {
+            self.paid = now;
+            return;
+        }
+        let switches = switch_rate.saturating_mul(now.since(self.paid).0) / Ns::SECOND.0;
+        if switches > 0 {
+            purse.pay(now, Expense::ArmedSwitches(switches));
+            self.paid = now;
+        }
+    }
+
+    fn arm(
+        &mut self,
+        now: MonoNs,
+        there: &impl Process,
+        process: ProcessKey,
+        word: PendingWord,
+        purse: &mut Purse,
+        told: &mut Merge,
+    ) -> Sighting {
+        if self.members.len() > MOST_THREADS {
+            return self.refuse(now, there.pid(), process, Refusal::TooManyThreads, told);
+        }
+        self.state = State::Arming;
+        let mut arms = 0;
+        for member in self.members.values_mut().filter(|member| member.armed.is_none()) {
+            if clock::now().since(now) > ARMING {
+                break;
+            }
+            match member.arm(word) {
+                Ok(()) => arms += 1,
+                // It has ended, and the sampler will say so.
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+                Err(error) => return self.refuse(now, there.pid(), process, refusal(&error), told),
+            }
+        }
+        purse.pay(now, Expense::Arms(arms));
+        // Who sleeps does not notice.
+        self.owed += Ns(purse.costs().arming.0.saturating_mul(arms.min(2)));
+        let armed: BTreeSet<Tid> =
+            self.members.values().filter(|member| member.armed.is_some()).map(|member| member.tid).collect();
+        if armed.len() < self.members.len() {
+            return Sighting::Nothing;
+        }
+        let since = clock::now();
+        let mut tasks = Vec::new();
+        if there.tasks(&mut tasks).is_err() {
+            return Sighting::Nothing;
+        }
+        if !tasks.iter().all(|tid| armed.contains(tid)) {
+            return Sighting::Birth;
+        }
+        self.state = State::On(since);
+        (self.refused, self.retry) = (None, RETRIES.0);
+        told.push(since, What::SignalStepsBegin { process, step: SignalStep::Written });
+        Sighting::Nothing
+    }
+
+    fn refuse(&mut self, now: MonoNs, pid: Pid, process: ProcessKey, why: Refusal, told: &mut Merge) -> Sighting {
+        self.disarm(now, pid, StepsEnd::Refused { why }, told);
+        if self.refused.replace(why) != Some(why) {
+            told.push(now, ends_for(process, StepsEnd::Refused { why }));
+        }
+        self.rest(now);
+        Sighting::Nothing
+    }
+
+    fn rest(&mut self, now: MonoNs) {
+        self.state = State::Off(now + self.retry);
+        self.retry = Ns(self.retry.0 * 2).min(RETRIES.1);
+    }
+
+    /// Its registers or its memory are needed for something else.
+    pub fn give_way(&mut self, pid: Pid, told: &mut Merge) {
+        if !matches!(self.state, State::Off(_)) {
+            let now = clock::now();
+            self.disarm(now, pid, StepsEnd::Yielded, told);
+            self.rest(now);
+        }
+    }
+
+    /// Nobody is armed any more.
+    fn disarm(&mut self, now: MonoNs, pid: Pid, why: StepsEnd, told: &mut Merge) {
+        if let State::Off(_) = self.state {
+            return;
+        }
+        self.empty(pid, told);
+        if let (State::On(_), Some((process, _))) = (self.state, self.of) {
+            told.push(now, ends_for(process, why));
+        }
+        for member in self.members.values_mut() {
+            (member.armed, member.ring) = (None, None);
+        }
+        self.state = State::Off(now);
+    }
+
+    /// The image is over, or the observation.
+    pub fn finish(&mut self, pid: Pid, purse: &mut Purse, told: &mut Merge) {
+        self.drain(pid, purse, told);
+        let now = clock::now();
+        self.disarm(now, pid, StepsEnd::Closed, told);
+        self.members.clear();
+        self.of = None;
+        self.state = State::Off(now + PAUSE);
+    }
+
+    /// Tells that what came before `at` came to nobody: what follows is a new beginning.
+    pub fn tell_a_hole(&self, at: MonoNs, events: &mut Vec<Event>) {
+        // One that begins later is still to be told.
+        if let (State::On(since), Some((process, _))) = (self.state, self.of)
+            && since < at
+        {
+            events.push(Event { at, what: What::SignalStepsBegin { process, step: SignalStep::Written } });
+        }
+    }
+}
+
+fn ends_for(process: ProcessKey, why: StepsEnd) -> What {
+    What::SignalStepsEnd { process, step: SignalStep::Written, why }
+}
+
+impl Member {
+    fn arm(&mut self, word: PendingWord) -> io::Result<()> {
+        let ring = match &self.ring {
+            Some(ring) => ring,
+            None => {
+                let event = perf::task_records(self.tid)?;
+                if !descriptors::may_stay_open(&event, Kept::ForLack) {
+                    return Err(io::Error::from_raw_os_error(libc::EMFILE));
+                }
+                self.ring.insert(Ring::map(event, 1)?)
+            }
+        };
+        let event = perf::watchpoint(self.tid, word.address)?;
+        perf::share_ring(&event, ring.event())?;
+        perf::arm(&event, HITS)?;
+        (self.armed, self.hits) = (Some(event), 0);
+        Ok(())
+    }
+}
