@@ -25,6 +25,10 @@ pub use trips::{Beside, Trips};
 const KERNEL_SPACING: Ns = Ns(50_000_000);
 /// While something is, these looks may take one part in so many of the time.
 const KERNEL_SHARE: u64 = 20;
+/// Far longer than from a write to the kernel's stamp of it.
+const SETTLING: Ns = Ns(20_000);
+/// How often a look is taken again that is not the same after that time.
+const LOOKS: usize = 3;
 
 /// Looks at the signals of one process image.
 #[derive(Debug)]
@@ -99,6 +103,7 @@ impl SignalLooks {
     /// Looks at what is pending, and now and then at what handles it.
     pub fn look(&mut self, target: &Target, events: &mut Vec<Event>) {
         let at = clock::now();
+        self.known.search(target, at);
         let steps = std::mem::replace(&mut self.steps, Steps::None);
         let telling = if steps == Steps::Learned { Telling::Always } else { Telling::IfNew };
         self.look_at_memory(target.memory(), at, telling, events);
@@ -110,7 +115,8 @@ impl SignalLooks {
             false => None,
         };
         let main = self.main.as_ref().map(Main::thread);
-        self.known.look(target, self.process, main, status.map(|status| status.caught), at, events);
+        let caught = status.map(|status| status.caught);
+        self.known.look(target, self.process, main, caught, at, events);
     }
 
     /// Looks at the main thread's progress, unless the look is late: what such a look sees is not what a random instant
@@ -122,24 +128,46 @@ impl SignalLooks {
     }
 
     fn look_at_memory(&mut self, memory: &Memory, at: MonoNs, telling: Telling, events: &mut Vec<Event>) {
-        let (word, table) = (self.known.pending_word(), self.known.table());
         let process = self.process;
-        let told = |(pending, gap)| Event { at, what: What::SignalsPending { process, pending, gap } };
-        let Some(Ok(set)) = word.map(|word| word.is_set(memory)) else {
-            self.known.search_again();
-            return events.extend(self.pending.fail(at).map(told));
-        };
+        let told = |at, (pending, gap)| Event { at, what: What::SignalsPending { process, pending, gap } };
+        let before = self.pending.told();
+        let mut seen = self.read(memory, at, telling);
+        // The kernel stamps a write some microseconds after it is seen here: a look that might come before its step is
+        // taken once more.
+        for _ in 0..LOOKS {
+            let Some((at, found)) = seen.filter(|(_, found)| telling == Telling::Always || before != Some(*found))
+            else {
+                break;
+            };
+            let later = at + SETTLING;
+            while clock::now() < later {
+                std::hint::spin_loop();
+            }
+            seen = self.read(memory, clock::now(), Telling::Always);
+            if seen.is_some_and(|(_, again)| again == found || is_quiet(again) && is_quiet(found)) {
+                break;
+            }
+        }
+        match seen {
+            Some((at, found)) => events.extend(self.pending.look(at, found, telling).map(|it| told(at, it))),
+            None => {
+                self.known.search_again();
+                events.extend(self.pending.fail(at).map(|it| told(at, it)));
+            }
+        }
+    }
+
+    /// What is pending, from `at` on.
+    fn read(&self, memory: &Memory, at: MonoNs, telling: Telling) -> Option<(MonoNs, PendingSignals)> {
+        let set = self.known.pending_word()?.is_set(memory).ok()?;
         let flag = if set { Flag::Set } else { Flag::Clear };
         let before = self.pending.told();
         let ask = set || telling == Telling::Always || before.is_some_and(is_on_its_way);
-        let tripped = table.filter(|_| ask).and_then(|table: HandlerTable| table.tripped(memory).ok());
+        let table = self.known.table().filter(|_| ask);
+        let tripped = table.and_then(|table: HandlerTable| table.tripped(memory).ok());
         let found = PendingSignals { flag, tripped };
-        // Not asked since none is: the same as none.
-        let found = match before {
-            Some(before) if telling == Telling::IfNew && is_quiet(before) && is_quiet(found) => before,
-            _ => found,
-        };
-        events.extend(self.pending.look(at, found, telling).map(told));
+        // What is not asked for since there is none, is none.
+        Some((at, if ask { found } else { before.filter(|it| is_quiet(*it)).unwrap_or(found) }))
     }
 
     fn look_at_kernel(

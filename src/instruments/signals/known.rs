@@ -89,9 +89,6 @@ impl Known {
         at: MonoNs,
         events: &mut Vec<Event>,
     ) {
-        if self.is_incomplete() && self.search.is_due(at) {
-            self.search(target, at);
-        }
         let caught = caught.or(self.caught);
         let known = self.told.is_some_and(|told| (told.main, told.caught) == (main, caught));
         if known && !self.handlers.is_due(at) {
@@ -116,7 +113,11 @@ impl Known {
         self.pending_word().is_none() || self.table().is_none()
     }
 
-    fn search(&mut self, target: &Target, at: MonoNs) {
+    /// Searches for what is missing, where that is due.
+    pub fn search(&mut self, target: &Target, at: MonoNs) {
+        if !self.is_incomplete() || !self.search.is_due(at) {
+            return;
+        }
         let began = *self.began.get_or_insert(at);
         self.search.begins(at);
         (self.sites, self.missing) = match target.signal_sites() {
