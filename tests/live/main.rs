@@ -23,6 +23,7 @@ mod exact;
 mod fallback;
 mod fused;
 mod interrupt;
+mod interrupts;
 mod observed;
 mod progress;
 mod recorded;
