@@ -134,10 +134,8 @@ fn looks_are_right(python: &Python, observed: &Observed) {
         assert!(gap.is_some_and(|gap| at - gap <= *handled), "{python}: {at} {gap:?}");
         let clear = told[set..].iter().find(|(_, _, is_pending)| !is_pending).expect("it was cleared");
         let gap = clear.1.expect("a look before it");
-        assert!(
-            clear.0 - gap <= *handled && clear.0 + 1_000_000 >= *handled,
-            "{python}: {clear:?}, handled at {handled}"
-        );
+        // The main thread may lose its core between that and its handler's first line, for as long as others want it.
+        assert!(clear.0 - gap <= *handled, "{python}: {clear:?}, sent at {sent}, handled at {handled}: {told:?}");
     }
     gaps.sort_unstable();
     eprintln!(
@@ -195,11 +193,6 @@ fn trips_are_right(python: &Python, observed: &Observed) -> Option<()> {
         to_trip[SIGNALS - 1] / 1_000,
         from_clear[SIGNALS / 2] / 1_000,
         from_clear[SIGNALS - 1] / 1_000
-    );
-    // Somebody else may have the core for a while, but not mostly.
-    assert!(
-        to_trip[SIGNALS / 2] < 1_000_000 && from_clear[SIGNALS / 2] < 1_000_000,
-        "{python}: {to_trip:?} {from_clear:?}"
     );
     // Nothing but those, and what SIGUSR2 did.
     let phantoms = hits.iter().filter(|at| **at < observed.signals[0].0).count();
