@@ -18,8 +18,8 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
-    Beside, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Trips, Verdict,
-    Watchpoints, calibrate,
+    Arrivals, Beside, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Switches, Trips,
+    Verdict, Watchpoints, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -195,6 +195,8 @@ struct Run {
     watchpoints: Option<Watchpoints>,
     /// The watchpoint on the word for pending signals.
     trips: Option<Trips>,
+    /// The tracepoints of signals.
+    arrivals: Option<Arrivals>,
     purse: Purse,
     /// Measures what looking costs, on a thread of its own.
     calibration: Option<JoinHandle<Costs>>,
@@ -223,6 +225,7 @@ impl Run {
             merge: Merge::default(),
             switches: (options.precision != Precision::Sampled).then(|| Switches::begin(options.tracepoint)),
             watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
+            arrivals: options.tracepoint.map(|_| Arrivals::begin()),
             trips: match options.precision {
                 Precision::Sampled => None,
                 Precision::Fused { .. } => Some(Trips::begin(Beside::Records)),
@@ -389,6 +392,9 @@ impl Run {
         if let Some(trips) = &mut self.trips {
             trips.follow(news, sampler.pid(), &mut self.merge);
         }
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.follow(news, &mut self.merge);
+        }
         if let Some(switches) = &mut self.switches {
             if news.iter().any(|event| matches!(event.what, What::GilFound { .. } | What::InterpreterEnded { .. })) {
                 switches.look_at(sampler.futexes(), &mut begun);
@@ -437,7 +443,8 @@ impl Run {
         let hit = self.watchpoints.as_mut().map(|w| w.drain(sampler.pid(), &mut self.purse, &mut self.merge));
         let tripped = self.trips.as_mut().map(|trips| trips.drain(sampler.pid(), &mut self.purse, &mut self.merge));
         let (steps, tripped) = tripped.unwrap_or((0, Sighting::Nothing));
-        if steps > 0 {
+        let arrived = self.arrivals.as_mut().map_or(0, |arrivals| arrivals.drain(&*sampler, &mut self.merge));
+        if steps + arrived > 0 {
             sampler.expect_signals();
         }
         if [switched, hit, Some(tripped)].contains(&Some(Sighting::Birth)) {
@@ -452,6 +459,9 @@ impl Run {
         }
         if let Some(trips) = &mut self.trips {
             trips.finish(sampler.pid(), &mut self.purse, &mut self.merge);
+        }
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.finish(sampler, &mut self.merge);
         }
         if let Some(switches) = &mut self.switches {
             switches.drain(&mut self.merge);
@@ -575,6 +585,9 @@ impl Run {
         }
         if let Some(trips) = &self.trips {
             trips.tell_a_hole(self.merge.released(), &mut self.ready);
+        }
+        if let Some(arrivals) = &self.arrivals {
+            arrivals.tell_a_hole(self.merge.released(), &mut self.ready);
         }
         self.hole = Hole::Made;
         // A window with a hole in it ended where the hole begins.

@@ -29,6 +29,6 @@ pub use keys::Keys;
 pub use merge::{Merge, Release, Sighting};
 pub use purse::Purse;
 pub use sampler::{Punctuality, Sampler, Verdict};
-pub use signals::{Beside, Trips};
+pub use signals::{Arrivals, Beside, Trips};
 pub use switches::{Moves, Switches};
 pub use watchpoints::{Process, Watchpoints, Words};

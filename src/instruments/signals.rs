@@ -3,6 +3,7 @@
 //! The looks are part of the sampler's tick. Four bytes say whether any signal is pending; all else is read only when
 //! they are set, when another instrument has learned of a step, or at a lower rate.
 
+mod arrivals;
 mod known;
 mod main;
 mod standing;
@@ -19,6 +20,7 @@ use crate::instruments::switches::Moves;
 use crate::target::{HandlerTable, Memory, PendingWord, SignalStatus, Target, Task, ThreadState};
 use crate::time::{MonoNs, Ns};
 
+pub use arrivals::Arrivals;
 pub use trips::{Beside, Trips};
 
 /// Between two looks at what the kernel has not delivered, while nothing is known to be on its way.

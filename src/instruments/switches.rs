@@ -298,7 +298,7 @@ impl Switches {
                     *last = at;
                 }
                 Record::Forked { .. } => found = Sighting::Birth,
-                Record::Hit { .. } | Record::Other => {}
+                Record::Hit { .. } | Record::Signal { .. } | Record::Other => {}
             });
             if room == Room::Full {
                 let now = clock::now();

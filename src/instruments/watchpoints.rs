@@ -203,7 +203,11 @@ impl Watchpoints {
                     found = Sighting::Birth;
                     end(at, WindowEnd::Birth);
                 }
-                Record::Forked { .. } | Record::Switch { .. } | Record::FutexWait { .. } | Record::Other => {}
+                Record::Forked { .. }
+                | Record::Switch { .. }
+                | Record::FutexWait { .. }
+                | Record::Signal { .. }
+                | Record::Other => {}
             });
         }
         let now = clock::now();

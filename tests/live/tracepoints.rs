@@ -28,7 +28,7 @@ const STAMP: u64 = 60_000;
 const ENTERING: u64 = 15_000;
 
 /// `gilscope`, where tracefs is mounted.
-fn traced(arguments: &[&str]) -> Command {
+pub fn traced(arguments: &[&str]) -> Command {
     if fs::exists("/sys/kernel/tracing/events").unwrap_or(false) {
         let mut command = gilscope();
         command.args(arguments);

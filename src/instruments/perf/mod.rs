@@ -7,11 +7,13 @@ mod open;
 mod record;
 mod refusal;
 mod ring;
+mod signalpoints;
 mod tracepoint;
 
 pub use follow::{Unfollowed, follow};
-pub use open::{arm, futex_waits, share_ring, switch_records, task_records, watchpoint};
+pub use open::{arm, enable, futex_waits, share_ring, signals_on, switch_records, task_records, watchpoint};
 pub use record::{Record, Samples, Way};
 pub use refusal::{Attempt, Place, Refusal, Why, try_futex_waits, try_switch_records, try_watchpoints};
 pub use ring::{Ring, Room};
+pub use signalpoints::{Addressee, SignalTrace, SignalTracepoints};
 pub use tracepoint::FutexTracepoint;

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use perf_event_open_sys::{bindings as sys, ioctls as sys_ioctls};
 
 use crate::event::{Address, Tid};
+use crate::instruments::perf::signalpoints::SignalTracepoints;
 use crate::instruments::perf::tracepoint::FutexTracepoint;
 
 /// An event of one task whose ring gets a record of each of its context switches, of its threads' births and of its
@@ -78,9 +79,43 @@ pub fn futex_waits(tid: Tid, tracepoint: &FutexTracepoint, filter: &str, owner: 
         return Err(io::Error::last_os_error());
     }
     share_ring(&event, owner)?;
+    enable(&event)?;
+    Ok(event)
+}
+
+/// Events of one core that record each signal that is sent there, and each that is delivered there, to whichever task of the
+/// machine. They do not record before [`enable`].
+///
+/// Needs tracefs to be read, and `CAP_PERFMON` or a `perf_event_paranoid` of -1.
+///
+/// # Errors
+/// As [`futex_waits`]; `ENODEV` for a core that is off.
+pub fn signals_on(core: libc::c_int, tracepoints: &SignalTracepoints) -> io::Result<[OwnedFd; 2]> {
+    let event = |id: u64| {
+        let mut attributes = clocked();
+        attributes.type_ = sys::PERF_TYPE_TRACEPOINT;
+        attributes.config = id;
+        attributes.__bindgen_anon_1.sample_period = 1;
+        attributes.sample_type = u64::from(sys::PERF_SAMPLE_TIME | sys::PERF_SAMPLE_CPU | sys::PERF_SAMPLE_RAW);
+        attributes.set_sample_id_all(1);
+        attributes.set_disabled(1);
+        // These are hit in the kernel, other than those of system calls.
+        attributes.set_exclude_kernel(0);
+        attributes.set_remove_on_exec(0);
+        open_of(&mut attributes, ANY_TASK, core)
+    };
+    let [generated, delivered] = tracepoints.ids();
+    Ok([event(generated)?, event(delivered)?])
+}
+
+/// Lets an event record from here on.
+///
+/// # Errors
+/// When what it belongs to has ended.
+pub fn enable(event: &OwnedFd) -> io::Result<()> {
     // SAFETY: an open event; the argument is a number.
     let failed = unsafe { sys_ioctls::ENABLE(event.as_raw_fd(), 0) };
-    if failed < 0 { Err(io::Error::last_os_error()) } else { Ok(event) }
+    if failed < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Lets what an event records go into the ring of another event of the same task.
@@ -139,13 +174,19 @@ fn open_until_exec(mut attributes: sys::perf_event_attr, tid: Tid) -> io::Result
     }
 }
 
+const ANY_TASK: libc::pid_t = -1;
+
 fn open(attributes: &mut sys::perf_event_attr, tid: Tid) -> io::Result<OwnedFd> {
     const ANY_CORE: libc::c_int = -1;
-    const NO_GROUP: libc::c_int = -1;
     let task = libc::pid_t::try_from(tid.0).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    open_of(attributes, task, ANY_CORE)
+}
+
+fn open_of(attributes: &mut sys::perf_event_attr, task: libc::pid_t, core: libc::c_int) -> io::Result<OwnedFd> {
+    const NO_GROUP: libc::c_int = -1;
     let flags = libc::c_ulong::from(sys::PERF_FLAG_FD_CLOEXEC);
     // SAFETY: the kernel reads `attributes.size` bytes from the attributes, and those are the struct's.
-    let fd = unsafe { perf_event_open_sys::perf_event_open(attributes, task, ANY_CORE, NO_GROUP, flags) };
+    let fd = unsafe { perf_event_open_sys::perf_event_open(attributes, task, core, NO_GROUP, flags) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

@@ -3,6 +3,7 @@
 use perf_event_open_sys::bindings as sys;
 
 use crate::event::{Address, Cpu, Tid};
+use crate::instruments::perf::signalpoints::{SignalTrace, SignalTracepoints};
 use crate::instruments::perf::tracepoint::FutexTracepoint;
 use crate::time::MonoNs;
 
@@ -36,6 +37,13 @@ pub enum Record {
         /// The futex.
         address: Address,
     },
+    /// A signal was sent, or is about to be handled.
+    Signal {
+        /// When.
+        at: MonoNs,
+        /// Which, and by whom.
+        trace: SignalTrace,
+    },
     /// The task made another one, which may be a process.
     Forked {
         /// When.
@@ -63,6 +71,8 @@ pub enum Samples {
     Hits,
     /// What the tracepoint has recorded.
     Futexes(FutexTracepoint),
+    /// What the tracepoints of signals have recorded.
+    Signals(SignalTracepoints),
 }
 
 /// Which way a switch went.
@@ -118,6 +128,14 @@ pub fn parse(record: &[u8], samples: &Samples) -> Record {
                 let recorded = record.get(HEADER + 20..)?;
                 let address = tracepoint.wait(recorded.get(..length.min(recorded.len()))?)?;
                 Some(Record::FutexWait { at, address })
+            }
+            // As those: a record of theirs that makes no sense is one that is missing.
+            Samples::Signals(tracepoints) => {
+                let at = MonoNs(u64_at(HEADER)?);
+                let length = u32_at(HEADER + 16)? as usize;
+                let recorded = record.get(HEADER + 20..)?;
+                let trace = tracepoints.trace(recorded.get(..length.min(recorded.len()))?);
+                Some(trace.map_or(Record::Lost { at: Some(at), records: 1 }, |trace| Record::Signal { at, trace }))
             }
         })(),
         // pid, ppid, tid, ptid, time.

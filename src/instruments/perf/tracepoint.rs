@@ -30,7 +30,7 @@ pub struct FutexTracepoint {
 
 /// Where an argument lies in what the tracepoint records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Field {
+pub(super) struct Field {
     offset: usize,
     size: usize,
 }
@@ -41,17 +41,8 @@ impl FutexTracepoint {
     /// # Errors
     /// Where tracefs is not mounted or not for us, or the kernel does not trace system calls.
     pub fn find() -> Result<FutexTracepoint, Why> {
-        let mut why = Why::NoTracefs;
-        for root in ROOTS {
-            let read = |name: &str| fs::read_to_string(format!("{root}/{EVENT}/{name}"));
-            match read("id").and_then(|id| Ok((id, read("format")?))) {
-                Ok((id, format)) => return FutexTracepoint::parse(&id, &format).ok_or(Why::NoTracepoint),
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => why = Why::TracefsOfRoot,
-                Err(_) if fs::exists(format!("{root}/events")).unwrap_or(false) => why = Why::NoTracepoint,
-                Err(_) => {}
-            }
-        }
-        Err(why)
+        let (id, format) = describe(EVENT)?;
+        FutexTracepoint::parse(&id, &format).ok_or(Why::NoTracepoint)
     }
 
     fn parse(id: &str, format: &str) -> Option<FutexTracepoint> {
@@ -83,15 +74,31 @@ impl FutexTracepoint {
 }
 
 impl Field {
-    fn read(self, recorded: &[u8]) -> Option<u64> {
+    /// Its value, without a sign.
+    pub fn read(self, recorded: &[u8]) -> Option<u64> {
         let mut word = [0; 8];
         word.get_mut(..self.size)?.copy_from_slice(recorded.get(self.offset..self.offset + self.size)?);
         Some(u64::from_le_bytes(word))
     }
 }
 
+/// The number and the format of the tracepoint in a folder of tracefs.
+pub(super) fn describe(event: &str) -> Result<(String, String), Why> {
+    let mut why = Why::NoTracefs;
+    for root in ROOTS {
+        let read = |name: &str| fs::read_to_string(format!("{root}/{event}/{name}"));
+        match read("id").and_then(|id| Ok((id, read("format")?))) {
+            Ok(found) => return Ok(found),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => why = Why::TracefsOfRoot,
+            Err(_) if fs::exists(format!("{root}/events")).unwrap_or(false) => why = Why::NoTracepoint,
+            Err(_) => {}
+        }
+    }
+    Err(why)
+}
+
 /// Finds `field:u32 * uaddr; offset:16; size:8; signed:0;` and the like, with tabs between its parts.
-fn field(format: &str, name: &str) -> Option<Field> {
+pub(super) fn field(format: &str, name: &str) -> Option<Field> {
     let mut parts = format.lines().find_map(|line| {
         let mut parts = line.trim().strip_prefix("field:")?.split(';');
         (parts.next()?.split_whitespace().next_back()? == name).then_some(parts)
