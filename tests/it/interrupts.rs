@@ -2,11 +2,12 @@
 //! and what was predicted without any.
 
 use gilscope::event::{
-    Address, Cpu, Event, Flag, Handlers, Lookup, PendingKind, PendingSignals, ProcessKey, Progress, Signal, SignalSet,
-    SignalStep, SignalsInfo, Sleep, ThreadKey, What,
+    Address, Cpu, Delivery, Event, Flag, Generation, Handlers, Lookup, PendingKind, PendingSignals, ProcessKey,
+    Progress, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, ThreadKey, WaitingSignals, What,
 };
-use gilscope::model::snapshot::{ArrivalKind, InterruptFigures, Length, Segment};
+use gilscope::model::snapshot::{ArrivalKind, Fault, InterruptFigures, Length, Segment, Stage};
 use gilscope::time::{MonoNs, Ns};
+use proptest::prelude::*;
 
 use crate::model::{SECOND, fold};
 use crate::sampling::{ORIGIN, Sampling};
@@ -311,4 +312,188 @@ fn predicted_delays_hold_for_signals_that_nobody_sent() {
         }
     }
     assert!(cells_in * 10 >= cells_of * 9, "{cells_in} of {cells_of}: {missed:#?}");
+}
+
+#[test]
+fn a_sleeping_main_thread_needs_as_long_as_its_own_waits() {
+    // Its sleeps end at instants that have nothing to do with the hogs, as a signal would end them.
+    let main =
+        Script { spread: 0.9, ..Script::new(&[Step::Bytecode(Ns::from_micros(50)), Step::Sleep(Ns::from_millis(70))]) };
+    for count in [1, 3] {
+        let scripts: Vec<Script> = std::iter::once(main.clone()).chain((0..count).map(|_| hog())).collect();
+        let truth = World::play(6, Ns(60 * SECOND), &scripts);
+        let predicted = figures(&looked_at(&truth, fused(&at_1khz(), &truth), &[], By::Looks)).predicted.unwrap();
+        let mut waits = truth.waits_of(0);
+        for share in [0.5, 0.9] {
+            let (truly, got) = (quantile(&mut waits, share), ns(predicted.delay.quantile(share)));
+            assert!(got.abs_diff(truly) <= (truly / 5).max(1_000_000), "{count} {share}: {got}, truly {truly}");
+        }
+        assert!(predicted.not_predictable < 0.05, "{}", predicted.not_predictable);
+    }
+    // Alone, nobody keeps it waiting; behind somebody whom it was never seen to wait for, nothing can be told.
+    let alone = World::play(6, Ns(20 * SECOND), &[main]);
+    let predicted = figures(&looked_at(&alone, fused(&at_1khz(), &alone), &[], By::Looks)).predicted.unwrap();
+    assert!(matches!(predicted.delay.quantile(0.9), Some(Length::Below(_))), "{:?}", predicted.delay.quantile(0.9));
+    let sleeper = World::play(6, Ns(10 * SECOND), &hogs(&[Step::Sleep(Ns(100 * SECOND))], 1));
+    let predicted = figures(&looked_at(&sleeper, fused(&at_1khz(), &sleeper), &[], By::Looks)).predicted.unwrap();
+    assert!(predicted.not_predictable > 0.95, "{}", predicted.not_predictable);
+}
+
+#[test]
+fn a_pending_signal_has_a_running_clock_and_the_fault_behind_it_a_name() {
+    let truth = World::play(8, Ns(4 * SECOND), &hogs(&[Step::Bytecode(Ns::SECOND)], 0));
+    let at = SECOND;
+    let sent = [Sent { at, delay: 100 * SECOND }];
+    let taker = |thread| What::SignalDelivered {
+        process: P,
+        thread,
+        signal: Signal::SIGINT,
+        to: Delivery::Calls { function: Address(1) },
+    };
+    for (thread, fault) in [(ThreadKey(9), Some(Fault::NotNoticed)), (MAIN, None)] {
+        let mut events = looked_at(&truth, at_1khz().look(&truth), &sent, By::Looks);
+        events.push(Event { at: MonoNs(ORIGIN + at), what: taker(thread) });
+        events.sort_by_key(|event| event.at);
+        let figures = figures(&events);
+        assert!(figures.measured.is_empty(), "{figures:?}");
+        let [pending] = figures.pending[..] else { panic!("{:?}", figures.pending) };
+        assert_eq!((pending.signal, pending.stage, pending.fault), (Some(Signal::SIGINT), Stage::Tripped, fault));
+        assert!(pending.since.since(MonoNs(ORIGIN + at)) <= Ns(2_000_000), "{pending:?}");
+    }
+}
+
+#[test]
+fn two_at_once_are_said_to_be_and_what_was_pending_before_is_cut() {
+    let truth = World::play(8, Ns(2 * SECOND), &hogs(&[Step::Bytecode(Ns::SECOND)], 0));
+    let python: SignalSet = [Signal::SIGINT, Signal::SIGUSR1].into_iter().collect();
+    let mut all = Vec::new();
+    let mut last = None;
+    for event in at_1khz().look(&truth) {
+        let (at, now) = (event.at, event.at.0 - ORIGIN);
+        if let What::GilSample(_) = event.what {
+            if last.is_none() {
+                let What::SignalsKnown { process, mut info } = known() else { unreachable!() };
+                info.handlers = Lookup::Found(Handlers { python, ..Handlers::default() });
+                all.push(Event { at, what: What::SignalsKnown { process, info } });
+            }
+            // Both from 500 to 540 ms, and one from before the first look on.
+            let early = (now < 100_000_000).then_some(Signal::SIGUSR1);
+            let both = (500_000_000..540_000_000).contains(&now);
+            let there: SignalSet = if both { python } else { early.into_iter().collect() };
+            let flag = if there.is_empty() { Flag::Clear } else { Flag::Set };
+            let pending = PendingSignals { flag, tripped: Some(there) };
+            all.push(Event {
+                at,
+                what: What::SignalsPending { process: P, pending, gap: last.map(|last| Ns(now - last)) },
+            });
+            last = Some(now);
+        }
+        all.push(event);
+    }
+    let figures = figures(&all);
+    assert_eq!(figures.measured.len(), 2, "{figures:?}");
+    for measured in &figures.measured {
+        assert_eq!((measured.delay.count(), measured.with_others), (1, 1), "{measured:?}");
+        assert!(ns(measured.delay.max()).abs_diff(40_000_000) < 2_000_000, "{measured:?}");
+        let cut = u64::from(measured.signal == Some(Signal::SIGUSR1));
+        assert_eq!(measured.delay.censored, cut, "{measured:?}");
+    }
+}
+
+fn signal() -> impl Strategy<Value = Signal> {
+    (1u8..5).prop_map(|n| Signal::try_from(n).unwrap())
+}
+
+/// Anything that can be said of signals, in any order.
+fn said() -> impl Strategy<Value = What> {
+    let set = || any::<u64>().prop_map(|mask| SignalSet::from_mask(mask & 0x1f));
+    let gap = || proptest::option::of(prop_oneof![0..5_000_000u64, any::<u64>()].prop_map(Ns));
+    let thread = || (0..4u32).prop_map(ThreadKey);
+    let flag = || prop_oneof![Just(Flag::Set), Just(Flag::Clear), Just(Flag::Unknown)];
+    let step = || prop_oneof![Just(SignalStep::Generated), Just(SignalStep::Delivered), Just(SignalStep::Written)];
+    let kind =
+        prop_oneof![Just(PendingKind::IsTripped), Just(PendingKind::SignalsPending), Just(PendingKind::CallsToDo)];
+    let progress = prop_oneof![Just(Progress::Moved), Just(Progress::NotSeen), Just(Progress::Unknown)];
+    let sleep = prop_oneof![Just(Sleep::Awake), Just(Sleep::Futex), Just(Sleep::Elsewhere), Just(Sleep::Unknown)];
+    let outcome = prop_oneof![Just(Generation::Queued), Just(Generation::Merged), Just(Generation::Overflow)];
+    let to = prop_oneof![Just(Delivery::Unknown), Just(Delivery::Default)];
+    prop_oneof![
+        (proptest::option::of(thread()), set(), kind).prop_map(|(main, python, kind)| What::SignalsKnown {
+            process: P,
+            info: Box::new(SignalsInfo {
+                main,
+                pending: Lookup::Found(kind),
+                handlers: Lookup::Found(Handlers { python, ..Handlers::default() }),
+                caught: None,
+            }),
+        }),
+        (flag(), proptest::option::of(set()), gap()).prop_map(|(flag, tripped, gap)| What::SignalsPending {
+            process: P,
+            pending: PendingSignals { flag, tripped },
+            gap,
+        }),
+        (set(), set(), gap()).prop_map(|(process, blocked, gap)| What::SignalsWaiting {
+            process: P,
+            waiting: Some(WaitingSignals { process, main: blocked, blocked }),
+            gap,
+        }),
+        step().prop_map(|step| What::SignalStepsBegin { process: P, step }),
+        step().prop_map(|step| What::SignalStepsEnd { process: P, step, why: StepsEnd::Birth }),
+        signal().prop_map(|signal| What::SignalSent { process: P, signal }),
+        (signal(), outcome).prop_map(|(signal, outcome)| What::SignalGenerated {
+            process: P,
+            thread: None,
+            signal,
+            outcome
+        }),
+        (signal(), thread(), to).prop_map(|(signal, thread, to)| What::SignalDelivered {
+            process: P,
+            thread,
+            signal,
+            to
+        }),
+        (thread(), 0..4u64).prop_map(|(thread, ip)| What::PendingWritten {
+            process: P,
+            thread,
+            ip: Address(ip),
+            cpu: Cpu(0)
+        }),
+        (thread(), progress, sleep, gap()).prop_map(|(thread, progress, sleep, gap)| What::MainProgress {
+            thread,
+            progress,
+            sleep,
+            gap
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn whatever_is_said_the_figures_stay_possible(said in proptest::collection::vec((said(), 0..200u64), 0..400)) {
+        let truth = World::play(2, Ns(SECOND / 2), &hogs(&[Step::Bytecode(Ns::SECOND)], 2));
+        let mut events = at_1khz().look(&truth);
+        let mut at = ORIGIN;
+        for (what, later) in said {
+            at += later * 10_000;
+            events.push(Event { at: MonoNs(at), what });
+        }
+        events.sort_by_key(|event| event.at);
+        let snapshot = fold(&events).snapshot();
+        let Some(figures) = snapshot.processes[0].interrupts.as_deref() else { return Ok(()) };
+        let length = snapshot.at.since(snapshot.start);
+        prop_assert!(figures.measured.len() <= 130 && figures.pending.len() <= 65);
+        for measured in &figures.measured {
+            prop_assert!(measured.culprits.len() <= 8);
+            let max = measured.delay.max().map_or(0, |max| ns(Some(max)));
+            prop_assert!(max <= length.0 + length.0 / 50 + measured.delay.resolution.0, "{} > {}", max, length);
+            prop_assert!(measured.culprits.iter().all(|c| (0.0..=1.0).contains(&c.share)));
+        }
+        if let Some(predicted) = &figures.predicted {
+            prop_assert!((0.0..=1.0).contains(&predicted.not_predictable), "{}", predicted.not_predictable);
+            prop_assert!((0.0..=1.0).contains(&predicted.at_most), "{}", predicted.at_most);
+        }
+        gilscope::report::json(&snapshot).unwrap();
+    }
 }
