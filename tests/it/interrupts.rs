@@ -160,7 +160,7 @@ fn looked_at(truth: &Truth, events: Vec<Event>, sent: &[Sent], by: By) -> Vec<Ev
 
 fn figures(events: &[Event]) -> InterruptFigures {
     let snapshot = fold(events).snapshot();
-    (**snapshot.processes[0].interrupts.as_ref().expect("somebody has looked")).clone()
+    (**snapshot.processes[0].interrupts.as_ref().unwrap()).clone()
 }
 
 fn at_1khz() -> Sampling {
@@ -291,10 +291,10 @@ fn predicted_delays_hold_for_signals_that_nobody_sent() {
                 };
                 let figures = figures(&looked_at(&truth, events, &[], By::Looks));
                 assert!(figures.measured.is_empty() && figures.pending.is_empty(), "{name}: a phantom");
-                let predicted = figures.predicted.expect(name);
+                let predicted = figures.predicted.unwrap();
                 assert!(predicted.not_predictable < 0.05, "{name}: {}", predicted.not_predictable);
                 for (share, range) in [(0.5, predicted.p50_range), (0.9, predicted.p90_range)] {
-                    let (low, high) = range.expect(name);
+                    let (low, high) = range.unwrap();
                     let truly = quantile(&mut delays, share);
                     let got = predicted.delay.quantile(share).unwrap();
                     let near = match got {
