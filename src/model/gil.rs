@@ -32,7 +32,7 @@ pub use crate::model::gil::tick::Seen;
 use crate::model::gil::tick::{Step, Tick};
 use crate::model::intervals::{Edge, Grain, Intervals, Open, Sharpness};
 use crate::model::lanes::Lanes;
-use crate::model::thread::{Stand, Standing, ThreadAccount};
+use crate::model::thread::{After, Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
 use crate::time::{MonoNs, Ns};
 
@@ -103,7 +103,25 @@ pub struct GilAccount {
     exact: Exact,
     refused: Option<Refusal>,
     perturbed: Perturbed,
+    /// Waits whose end the newest tick has told.
+    over: Vec<Wait>,
 }
+
+/// A wait that is over.
+#[derive(Debug, Clone, Copy)]
+pub struct Wait {
+    /// Who waited.
+    pub thread: ThreadKey,
+    /// Since when, or since when it was seen.
+    pub from: MonoNs,
+    /// When it took the GIL.
+    pub until: MonoNs,
+    /// What it did before.
+    pub after: After,
+}
+
+/// Waits that end between two ticks and are told one by one.
+const WAITS_TOLD: usize = 1_024;
 
 /// How well a GIL, or several together, was observed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -168,6 +186,7 @@ impl GilAccount {
             exact: Exact::default(),
             refused: None,
             perturbed: Perturbed::default(),
+            over: Vec::new(),
         }
     }
 
@@ -223,6 +242,32 @@ impl GilAccount {
         self.process
     }
 
+    /// Its key.
+    pub fn key(&self) -> GilKey {
+        self.key
+    }
+
+    /// Ticks further apart are not bridged.
+    pub fn bridged(&self, interval: Ns) -> Ns {
+        Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP))
+    }
+
+    /// Waits whose end the newest tick has told; of very many, some.
+    pub fn waits_over(&self) -> &[Wait] {
+        &self.over
+    }
+
+    fn wait_is_over(&mut self, wait: Wait) {
+        if self.over.len() < WAITS_TOLD {
+            self.over.push(wait);
+        }
+    }
+
+    /// Who held it at the newest tick.
+    pub fn holder(&self) -> Hold {
+        self.last.map_or(Hold::ByUnknown, |last| last.sample.hold)
+    }
+
     /// Its newest tick.
     pub fn last_tick(&self) -> MonoNs {
         self.last.map_or(self.found, |last| last.at)
@@ -269,6 +314,7 @@ impl GilAccount {
             return;
         }
         self.samples += 1;
+        self.over.clear();
         // A thread state of which CPython does not tell the task is not known under the name that the hits have.
         let is_named = |thread: &ThreadKey| threads.get(thread).is_some_and(|account| account.info.tid.is_some());
         self.exact.sampled(
@@ -279,7 +325,7 @@ impl GilAccount {
             },
         );
         let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
-        let gap = Ns(interval.0.saturating_mul(GIL_GAP)).max(Ns::from_millis(GIL_GAP));
+        let gap = self.bridged(interval);
         let handoffs = self.last.map_or(0, |last| tick.handoffs_since(&last));
         let mut touched = self.take_changes(&tick, handoffs, threads);
         self.handoffs_counted = self.handoffs_counted.saturating_add(handoffs);
@@ -423,7 +469,7 @@ impl GilAccount {
         for thread in concerned {
             let standing = self.standing_at(tick, thread);
             if let Some((account, standing)) = threads.get_mut(&thread).zip(standing) {
-                account.begin(Stand { gil: self.key, standing, open });
+                account.begin(Stand { gil: self.key, standing, open, after: After::Unseen });
                 self.waiting += u32::from(standing == Standing::Waiting);
             }
         }

@@ -6,6 +6,7 @@
 
 mod exactness;
 mod gil;
+mod interrupts;
 mod intervals;
 pub mod lanes;
 mod runs;
@@ -24,10 +25,11 @@ use crate::event::{
 use crate::model::exactness::Exactness;
 use crate::model::gil::exact::Hit;
 use crate::model::gil::{GilAccount, Scrutiny, Seen, Threads, Word};
+use crate::model::interrupts::{Context, Interrupts, Ticked};
 use crate::model::runs::Runs;
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, InterpreterFigures, ProcessFigures, Snapshot, Source, SwitchFigures, ThreadFigures,
-    ThreadState,
+    CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source, SwitchFigures,
+    ThreadFigures, ThreadState,
 };
 use crate::model::thread::{CoreTime, ThreadAccount};
 use crate::model::told::Told;
@@ -87,9 +89,15 @@ struct ProcessAccount {
     /// Per core: the time of ended threads that are no longer kept, and what is missing of it.
     folded_cores: BTreeMap<Cpu, CoreTime>,
     folded_missing: Ns,
+    interrupts: Interrupts,
 }
 
 impl ProcessAccount {
+    /// The GIL that the main thread takes.
+    fn main_gil(&self) -> Option<GilKey> {
+        *self.interpreters.get(&InterpreterId(0))?
+    }
+
     fn switches_end(&mut self, why: SwitchesEnd, at: MonoNs) {
         match why {
             SwitchesEnd::Lost { records } => self.switches.lost = self.switches.lost.saturating_add(records),
@@ -171,6 +179,7 @@ impl Model {
                     given_up: MonoNs(0),
                     folded_cores: BTreeMap::new(),
                     folded_missing: Ns::ZERO,
+                    interrupts: Interrupts::default(),
                 });
             }
             What::ProcessEnded { process, ending } => {
@@ -243,6 +252,12 @@ impl Model {
                     let seen = Seen { read: &self.read, woken: &self.woken, scrutiny, told };
                     account.tick(at, *sample, self.interval, &mut self.threads, seen, &takes_it);
                     self.ticked = at;
+                    let ticked = Ticked { at, gil: account, interval: self.interval };
+                    if let Some(process) = self.processes.get_mut(&process).filter(|p| p.main_gil() == Some(sample.gil))
+                    {
+                        let context = Context { threads: &self.threads, python: process.info.python };
+                        process.interrupts.tick(ticked, context);
+                    }
                 }
             }
             What::Relation { thread, gil, relation } => {
@@ -317,17 +332,20 @@ impl Model {
                 process.switches.records += 1;
                 runs.switched_out(at, *how);
             }),
-            // No figure depends on them yet.
-            What::SignalsKnown { .. }
-            | What::SignalsPending { .. }
-            | What::SignalsWaiting { .. }
-            | What::SignalStepsBegin { .. }
-            | What::SignalStepsEnd { .. }
-            | What::SignalSent { .. }
-            | What::SignalGenerated { .. }
-            | What::SignalDelivered { .. }
-            | What::PendingWritten { .. }
-            | What::MainProgress { .. } => {}
+            What::SignalsKnown { process, .. }
+            | What::SignalsPending { process, .. }
+            | What::SignalsWaiting { process, .. }
+            | What::SignalStepsBegin { process, .. }
+            | What::SignalStepsEnd { process, .. }
+            | What::SignalSent { process, .. }
+            | What::SignalGenerated { process, .. }
+            | What::SignalDelivered { process, .. }
+            | What::PendingWritten { process, .. } => self.interrupts(*process, at, &event.what),
+            What::MainProgress { thread, .. } => {
+                if let Some(process) = self.threads.get(thread).map(|account| account.info.process) {
+                    self.interrupts(process, at, &event.what);
+                }
+            }
             // For whoever looks at the time line; no figure depends on it.
             What::Marked { .. } => {}
             What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),
@@ -337,6 +355,12 @@ impl Model {
 
     fn mode(&self) -> Option<Mode> {
         self.info.as_ref().map(|info| info.mode)
+    }
+
+    fn interrupts(&mut self, process: ProcessKey, at: MonoNs, what: &What) {
+        if let Some(account) = self.processes.get_mut(&process).filter(|account| account.end.is_none()) {
+            account.interrupts.apply(at, what);
+        }
     }
 
     fn gil(&mut self, gil: GilKey, note: impl FnOnce(&mut GilAccount, &Threads)) {
@@ -461,6 +485,16 @@ impl Model {
         cores.into_iter().map(figures).collect()
     }
 
+    fn interrupt_figures(&self, account: &ProcessAccount, now: MonoNs) -> Option<InterruptFigures> {
+        let interrupts = &account.interrupts;
+        let main = interrupts.main().and_then(|main| self.threads.get(&main));
+        let waits = main.map(|main| main.waits.distribution(&[], self.interval));
+        let (source, resolution) =
+            waits.map_or((Source::Sampled, self.interval), |waits| (waits.source, waits.resolution));
+        let context = Context { threads: &self.threads, python: account.info.python };
+        interrupts.figures(now, context, source, resolution)
+    }
+
     fn process(&self, key: ProcessKey, account: &ProcessAccount) -> ProcessFigures {
         let now = account.end.unwrap_or(self.now);
         let duration = now.since(account.start);
@@ -522,6 +556,7 @@ impl Model {
                 .map(|(id, gil)| InterpreterFigures { id: *id, gil: gil.and_then(|g| gils.get(&g).cloned()) })
                 .collect(),
             cores: self.cores(key, account, now),
+            interrupts: self.interrupt_figures(account, now).map(Arc::new),
             threads,
             folded_threads: account.folded_threads,
         }

@@ -4,6 +4,8 @@
 //! could not be observed is `None`, never zero. Shares are of the capture, a
 //! thread's of its lifetime in the capture.
 
+mod interrupts;
+
 use std::sync::Arc;
 
 use hdrhistogram::Histogram;
@@ -13,6 +15,11 @@ use crate::event::{
     ProcessKey, RateReason, Refusal, Role, Spent, ThreadKey, Tid,
 };
 use crate::time::{MonoNs, Ns};
+
+pub use interrupts::{
+    ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
+    PredictedInterrupt, Segment, Segments, Stage, Woken,
+};
 
 /// Everything that is known at [`Snapshot::at`].
 #[derive(Debug, Clone)]
@@ -48,6 +55,8 @@ pub struct ProcessFigures {
     pub folded_threads: u64,
     /// The cores, as far as they were seen in use.
     pub cores: Vec<CoreFigures>,
+    /// How long signals wait for their Python handlers; `None`: nobody looked.
+    pub interrupts: Option<Arc<InterruptFigures>>,
 }
 
 /// How well a process was observed.

@@ -55,6 +55,19 @@ pub struct Stand {
     pub standing: Standing,
     /// Since when.
     pub open: Open,
+    /// What came before.
+    pub after: After,
+}
+
+/// What a thread came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// It had nothing to do with the GIL.
+    Apart,
+    /// It held the GIL, and lost it.
+    Holding,
+    /// It was not seen.
+    Unseen,
 }
 
 /// Everything folded in about one thread.

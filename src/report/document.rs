@@ -29,7 +29,7 @@ pub(super) struct Process {
     pub folded_threads: u64,
     pub cores: Vec<Core>,
     pub convoys: Unobserved,
-    pub interrupts: Unobserved,
+    pub interrupts: Option<Interrupts>,
     pub blame: Unobserved,
     pub findings: Unobserved,
 }
@@ -216,4 +216,65 @@ pub(super) struct Core {
     pub target_on_cpu_ns: Option<u64>,
     pub gil_held_ns: u64,
     pub other_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Interrupts {
+    pub measured: Vec<MeasuredInterrupts>,
+    pub pending: Vec<PendingInterrupt>,
+    pub unresolved: u64,
+    pub predicted: Option<Durations>,
+    pub prediction: Option<Prediction>,
+}
+
+#[derive(Serialize)]
+pub(super) struct MeasuredInterrupts {
+    pub signal: Option<u8>,
+    pub from: &'static str,
+    pub delay: Durations,
+    pub segments_ns: Segments,
+    pub culprits: Vec<Culprit>,
+    pub with_others: u64,
+    pub merged: u64,
+    pub faults: Vec<FaultTimes>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Segments {
+    pub deliver: Option<u64>,
+    pub trip: Option<u64>,
+    pub uninterruptible: Option<u64>,
+    pub gil_wait: Option<u64>,
+    pub handler_start: Option<u64>,
+    pub unknown: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Culprit {
+    pub thread: u32,
+    pub share: f64,
+    pub stack: Vec<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct FaultTimes {
+    pub fault: &'static str,
+    pub times: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct PendingInterrupt {
+    pub signal: Option<u8>,
+    pub since_ns: u64,
+    pub stage: &'static str,
+    pub fault: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Prediction {
+    pub p50_range_ns: Option<[u64; 2]>,
+    pub p90_range_ns: Option<[u64; 2]>,
+    pub not_predictable: Option<f64>,
+    pub at_most: Option<f64>,
+    pub woken: &'static str,
 }

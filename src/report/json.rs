@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, MAX_NAME, Mode, Role};
+use crate::event::{Ending, MAX_NAME, Mode, Role, Signal};
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, Distribution, GilFigures, InterpreterFigures, Length, ProcessFigures, Snapshot,
-    Source, StateTimes, ThreadCore, ThreadFigures,
+    ArrivalKind, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures, InterpreterFigures, InterruptFigures,
+    Length, MeasuredInterrupts, ProcessFigures, Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
 use crate::report::figures;
@@ -101,7 +101,7 @@ fn one_process(snapshot: &Snapshot, process: &ProcessFigures) -> document::Proce
         folded_threads: process.folded_threads,
         cores: process.cores.iter().map(core).collect(),
         convoys: document::Unobserved,
-        interrupts: document::Unobserved,
+        interrupts: process.interrupts.as_deref().map(interrupts),
         blame: document::Unobserved,
         findings: document::Unobserved,
     }
@@ -273,6 +273,84 @@ fn core(core: &CoreFigures) -> document::Core {
         target_on_cpu_ns: core.target_on_cpu.map(|length| length.0),
         gil_held_ns: core.gil_held.0,
         other_ns: core.other.map(|length| length.0),
+    }
+}
+
+fn interrupts(interrupts: &InterruptFigures) -> document::Interrupts {
+    let range = |range: Option<(Ns, Ns)>| range.map(|(low, high)| [low.0, high.0]);
+    document::Interrupts {
+        measured: interrupts.measured.iter().map(measured).collect(),
+        pending: interrupts
+            .pending
+            .iter()
+            .map(|pending| document::PendingInterrupt {
+                signal: pending.signal.map(Signal::number),
+                since_ns: pending.since.0,
+                stage: match pending.stage {
+                    Stage::Blocked => "blocked",
+                    Stage::Sent => "sent",
+                    Stage::Delivered => "delivered",
+                    Stage::Tripped => "tripped",
+                },
+                fault: pending.fault.map(fault),
+            })
+            .collect(),
+        unresolved: interrupts.unresolved,
+        predicted: interrupts.predicted.as_ref().map(|predicted| durations(&predicted.delay)),
+        prediction: interrupts.predicted.as_ref().map(|predicted| document::Prediction {
+            p50_range_ns: range(predicted.p50_range),
+            p90_range_ns: range(predicted.p90_range),
+            not_predictable: figures::share(predicted.not_predictable),
+            at_most: figures::share(predicted.at_most),
+            woken: match predicted.woken {
+                Woken::Own => "own",
+                Woken::All => "all",
+                Woken::Nobody => "nobody",
+            },
+        }),
+    }
+}
+
+fn fault(fault: Fault) -> &'static str {
+    match fault {
+        Fault::NotNoticed => "not_noticed",
+        Fault::OtherInterpreter => "other_interpreter",
+    }
+}
+
+fn measured(measured: &MeasuredInterrupts) -> document::MeasuredInterrupts {
+    let segments = &measured.segments;
+    let part = |part: Option<Ns>| part.map(|length| length.0);
+    document::MeasuredInterrupts {
+        signal: measured.signal.map(Signal::number),
+        from: match measured.from {
+            ArrivalKind::Generate => "generate",
+            ArrivalKind::Trip => "trip",
+        },
+        delay: durations(&measured.delay),
+        segments_ns: document::Segments {
+            deliver: part(segments.deliver),
+            trip: part(segments.trip),
+            uninterruptible: part(segments.uninterruptible),
+            gil_wait: part(segments.gil_wait),
+            handler_start: part(segments.handler_start),
+            unknown: segments.unknown.0,
+        },
+        culprits: measured
+            .culprits
+            .iter()
+            .filter_map(|culprit| {
+                let (thread, share) = (culprit.thread?.0, figures::share(culprit.share)?);
+                Some(document::Culprit { thread, share, stack: Vec::new() })
+            })
+            .collect(),
+        with_others: measured.with_others,
+        merged: measured.merged,
+        faults: measured
+            .faults
+            .iter()
+            .map(|(kind, times)| document::FaultTimes { fault: fault(*kind), times: *times })
+            .collect(),
     }
 }
 

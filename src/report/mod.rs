@@ -6,6 +6,7 @@
 mod document;
 mod figures;
 mod history;
+mod interrupts;
 mod json;
 pub(crate) mod paint;
 mod summary;

@@ -7,6 +7,7 @@ use crate::model::snapshot::{
 };
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
+use crate::report::interrupts;
 use crate::report::paint::{self, Color, Line, Style};
 use crate::report::table::{self, Gil};
 use crate::report::verdict::{Answer, Verdict, verdict};
@@ -85,6 +86,7 @@ impl Page<'_> {
         }
         self.threads();
         self.cores();
+        self.interrupts();
         self.observed();
     }
 
@@ -292,6 +294,14 @@ impl Page<'_> {
             .collect();
         if !used.is_empty() {
             self.row("in use", Style::Plain, &[used, vec!["by this program, of all time".to_owned()]].concat());
+        }
+    }
+
+    fn interrupts(&mut self) {
+        let Some(interrupts) = self.process.interrupts.as_deref() else { return };
+        self.heading("Interrupts", "from a signal to the start of its Python handler");
+        for (label, parts) in interrupts::rows(self.process, interrupts, self.end()) {
+            self.row(&label, Style::Plain, &parts);
         }
     }
 

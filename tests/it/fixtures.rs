@@ -296,6 +296,7 @@ impl Scene {
             cores: cores(&threads),
             threads,
             folded_threads: self.folded,
+            interrupts: None,
         }
     }
 

@@ -8,6 +8,7 @@ mod doctor;
 mod exact;
 mod fixtures;
 mod handoffs;
+mod interrupts;
 mod layering;
 mod model;
 mod recording;

@@ -94,6 +94,8 @@ pub struct Truth {
     pub states: Vec<Vec<(u64, State)>>,
     /// Per thread, time-outs and lost races: moments on a core while it waits.
     pub blips: Vec<Vec<u64>>,
+    /// Per thread, when it was in a C function that keeps the GIL.
+    pub in_c: Vec<Vec<Interval>>,
 }
 
 impl Truth {
@@ -197,6 +199,7 @@ impl World {
                 switch_interval,
                 states: vec![vec![(0, State::Gone)]; n],
                 blips: vec![Vec::new(); n],
+                in_c: vec![Vec::new(); n],
                 ..Truth::default()
             },
         };
@@ -349,6 +352,9 @@ impl World {
         let spread = self.scripts[thread].spread * (2.0 * self.random.f64() - 1.0);
         let length = (length.0 as f64 * (1.0 + spread)).max(1.0) as u64;
         self.doing[thread] = Doing::Step { step, until: self.now + length };
+        if let Step::HoldInC(_) | Step::HoldAsleep(_) | Step::HoldQueued(_) = step {
+            self.truth.in_c[thread].push(Interval { thread, from: self.now, to: self.now + length });
+        }
         self.become_(thread, state);
     }
 

@@ -4,11 +4,11 @@ use super::brief::{self, Brief};
 use super::handoffs::Takes;
 use super::settled::Settled;
 use super::tick::{Seen, Step, Tick};
-use super::{GilAccount, Threads};
+use super::{GilAccount, Threads, Wait};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
 use crate::model::runs::Spell;
-use crate::model::thread::{Stand, Standing, ThreadAccount};
+use crate::model::thread::{After, Stand, Standing, ThreadAccount};
 use crate::time::MonoNs;
 
 /// How a thread's standing to the GIL moves at a tick.
@@ -108,6 +108,8 @@ impl GilAccount {
             self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
         }
         for (thread, start, until) in whole {
+            let from = moves.iter().find(|moved| moved.thread == thread).and_then(|moved| moved.from);
+            self.wait_is_over(Wait { thread, from: start, until, after: came_from(from) });
             if let Some(account) = threads.get_mut(&thread) {
                 let rounds = takes.before(until, thread).zip(takes.before(start, thread));
                 account.rounds_lost += rounds.map_or(0, |(after, before)| after - before);
@@ -228,6 +230,10 @@ impl GilAccount {
                         hint.takes.before(ends.at, moved.thread).filter(|_| ends.sharpness == Sharpness::Switch);
                     let rounds = seen.unwrap_or(0).saturating_add(since.unwrap_or(0));
                     account.rounds_lost = account.rounds_lost.saturating_add(rounds);
+                    if !unseen {
+                        let (from, after) = (stand.open.start, stand.after);
+                        self.wait_is_over(Wait { thread: moved.thread, from, until: ends.at, after });
+                    }
                     end_interval([&mut account.waits, &mut self.waits], stand.open, ends, step, unseen);
                 }
                 Standing::Holding => {
@@ -251,7 +257,7 @@ impl GilAccount {
                     None => count_at(step, begins, moved.thread, hint.takes),
                 },
             };
-            account.begin(Stand { gil: self.key, standing, open });
+            account.begin(Stand { gil: self.key, standing, open, after: came_from(moved.from) });
             self.waiting += u32::from(standing == Standing::Waiting);
         }
     }
@@ -281,6 +287,15 @@ impl GilAccount {
                 _ => {}
             }
         }
+    }
+}
+
+/// What a thread comes from that stood so at the tick before.
+fn came_from(standing: Option<Standing>) -> After {
+    match standing {
+        None => After::Apart,
+        Some(Standing::Holding | Standing::HandingOver | Standing::Waiting) => After::Holding,
+        Some(Standing::Unseen) => After::Unseen,
     }
 }
 
