@@ -6,9 +6,11 @@ use std::path::PathBuf;
 
 use crate::dashboard::rows::{Row, Sort, place, rows};
 use crate::dashboard::state::{Focus, Panel, State, Whose, Window};
-use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
+use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, Signal, ThreadKey};
 use crate::model::lanes::Lanes;
-use crate::model::snapshot::{Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, SwitchFigures};
+use crate::model::snapshot::{
+    Distribution, ExactFigures, GilFigures, InterruptFigures, Length, Perturbation, ProcessFigures, SwitchFigures,
+};
 use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
@@ -72,8 +74,25 @@ pub struct Head {
     pub gil: Option<GilView>,
     /// How well it was observed.
     pub looks: Option<Looks>,
+    /// How long signals wait for their handlers; `None`: nobody looks.
+    pub interrupts: Option<InterruptView>,
     /// What the user should know.
     pub notices: Vec<Foreign>,
+}
+
+/// How long signals wait for their Python handlers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InterruptView {
+    /// The newest delay, with the signal's name.
+    pub newest: Option<(String, Length)>,
+    /// Signals seen whole, and the 99th percentile of those with most.
+    pub measured: Option<(u64, Length)>,
+    /// Median and 99th percentile from any instant on.
+    pub predicted: Option<(Length, Length)>,
+    /// Share of the time of which nothing can be told.
+    pub not_predictable: Option<f64>,
+    /// The signal that has waited longest, and for how long.
+    pub pending: Option<(String, Ns)>,
 }
 
 /// Who is looked at.
@@ -315,7 +334,7 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
     let status = &frame.status;
     let mut notices: Vec<Foreign> = status.warnings.iter().rev().map(|warning| Foreign::new(warning)).collect();
     let Some(process) = chosen.process else {
-        return Head { target: None, gil: None, looks: None, notices };
+        return Head { target: None, gil: None, looks: None, interrupts: None, notices };
     };
     let ending = process.ending.as_ref().map(|ending| match ending {
         Ending::Exited => Foreign::new("the process has exited"),
@@ -364,7 +383,28 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
             overhead: capture.overhead(),
             perturbation: capture.perturbation,
         }),
+        interrupts: process.interrupts.as_deref().map(|it| interrupt_view(it, capture.start + capture.duration)),
         notices,
+    }
+}
+
+fn interrupt_view(interrupts: &InterruptFigures, at: MonoNs) -> InterruptView {
+    let name = |signal: Option<Signal>| signal.map_or("a signal".to_owned(), |signal| signal.to_string());
+    let newest = interrupts.newest.map(|newest| {
+        let known = newest.delay >= newest.resolution;
+        (name(newest.signal), if known { Length::Known(newest.delay) } else { Length::Below(newest.resolution) })
+    });
+    let most = interrupts.measured.iter().max_by_key(|measured| measured.delay.count());
+    let oldest = interrupts.pending.iter().min_by_key(|pending| pending.since);
+    InterruptView {
+        newest,
+        measured: most.and_then(|most| Some((most.delay.count(), most.delay.quantile(0.99)?))),
+        predicted: interrupts
+            .predicted
+            .as_ref()
+            .and_then(|predicted| predicted.delay.quantile(0.5).zip(predicted.delay.quantile(0.99))),
+        not_predictable: interrupts.predicted.as_ref().map(|predicted| predicted.not_predictable),
+        pending: oldest.map(|pending| (name(pending.signal), at.since(pending.since))),
     }
 }
 

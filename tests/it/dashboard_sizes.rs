@@ -54,6 +54,7 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         ),
         ("ended", frame(fixtures::ended(), Play::Ended), State { window: Window::Whole, ..plain() }, LIVE),
         ("paused", frame(fixtures::typical(), Play::Paused), plain(), LIVE),
+        ("interrupted", busy(frame(fixtures::interrupted(hostile()), Play::Live)), plain(), LIVE),
         ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
         ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
         ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),

@@ -59,6 +59,18 @@ fn at_80x24() {
 }
 
 #[test]
+fn interrupts_have_a_line_of_their_own() {
+    let interrupted = frame(fixtures::interrupted(fixtures::typical()), Play::Live);
+    let shown = shot(&interrupted, &State::default(), LIVE, MONO, (120, 40));
+    let line = shown.lines().find(|line| line.contains("interrupts")).unwrap();
+    for part in ["SIGUSR1 pending for", "now p50", "p99", "not predictable 10", "last SIGINT 2.00 ms"] {
+        assert!(line.contains(part), "no {part}: {line}");
+    }
+    let plain = shot(&frame(fixtures::typical(), Play::Live), &State::default(), LIVE, MONO, (120, 40));
+    assert!(!plain.contains("interrupts"), "nobody looks, and there is a line");
+}
+
+#[test]
 fn at_120x40() {
     let shot = |frame: &Frame, state: &State, session, theme| shot(frame, state, session, theme, (120, 40));
     let plain = State::default();

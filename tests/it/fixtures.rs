@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
 
 pub mod frames;
+mod interrupted;
 mod scenes;
 
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use gilscope::model::timeline::{Bin, Timeline};
 use gilscope::time::{MonoNs, Ns};
 use hdrhistogram::Histogram;
 
+pub use interrupted::*;
 pub use scenes::*;
 
 /// When every scene starts.

@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use gilscope::event::{Cpu, Ending, InterpreterId, Pid, Signal, ThreadKey, Tid};
+use gilscope::event::{Cpu, Ending, InterpreterId, Pid, Tid};
 use gilscope::model::snapshot::{
-    ArrivalKind, CoreFigures, Culprit, Distribution, Fault, GilFigures, InterruptFigures, MeasuredInterrupts,
-    PendingInterrupt, PredictedInterrupt, Segments, Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures,
-    Woken,
+    CoreFigures, Distribution, GilFigures, Snapshot, Source, StateTimes, ThreadCore, ThreadFigures,
 };
 use gilscope::report::{SCHEMA, SCHEMA_VERSION, TextOptions, json, summary_line, text, write_json};
 use gilscope::time::{MonoNs, Ns};
@@ -45,7 +43,7 @@ fn full() -> Value {
     gil.forced_handoffs = Some(4);
     gil.cross_core_handoffs = Some(5);
     gil.drop_latency = Some(waits.clone());
-    process.interrupts = Some(Arc::new(interrupts(&waits)));
+    process.interrupts = Some(Arc::new(fixtures::interrupts(&waits)));
     let mut document = json(&snapshot).unwrap();
     let culprits = value!([{"thread": 1, "share": 0.9, "stack": ["a.py:f:3"]}]);
     let process = &mut document["processes"][0];
@@ -58,55 +56,11 @@ fn full() -> Value {
     document
 }
 
-/// Everything that there can be.
-fn interrupts(delay: &Distribution) -> InterruptFigures {
-    let times = |n| Some(Ns(n));
-    InterruptFigures {
-        main: Some(ThreadKey(0)),
-        measured: vec![MeasuredInterrupts {
-            signal: Some(Signal::SIGINT),
-            from: ArrivalKind::Trip,
-            delay: delay.clone(),
-            segments: Segments {
-                deliver: times(1),
-                trip: times(2),
-                uninterruptible: times(3),
-                gil_wait: times(900),
-                handler_start: times(5),
-                unknown: Ns(6),
-            },
-            culprits: vec![
-                Culprit { thread: Some(ThreadKey(1)), share: 0.75, times: 12 },
-                Culprit { thread: None, share: 0.25, times: 2 },
-            ],
-            with_others: 1,
-            merged: 2,
-            faults: vec![(Fault::NotNoticed, 3)],
-        }],
-        newest: None,
-        pending: vec![PendingInterrupt {
-            signal: Some(Signal::SIGUSR1),
-            since: MonoNs(5),
-            stage: Stage::Tripped,
-            fault: Some(Fault::OtherInterpreter),
-        }],
-        unresolved: 4,
-        predicted: Some(PredictedInterrupt {
-            delay: delay.clone(),
-            p50_range: Some((Ns(1), Ns(2))),
-            p90_range: Some((Ns(3), Ns(4))),
-            not_predictable: 0.1,
-            at_most: 0.2,
-            woken: Woken::All,
-        }),
-    }
-}
-
 #[test]
 fn interrupts_are_told_in_text_and_names_stay_tame() {
     let mut snapshot = fixtures::hostile_names();
     let waits = fixtures::typical().processes[0].threads[1].waits.clone();
-    snapshot.processes[0].interrupts = Some(Arc::new(interrupts(&waits)));
+    snapshot.processes[0].interrupts = Some(Arc::new(fixtures::interrupts(&waits)));
     for width in [0, 7, 40, 80, 120] {
         let text = text(&snapshot, &TextOptions { width, color: gilscope::report::Color::Never });
         for line in text.lines() {

@@ -6,7 +6,8 @@ use ratatui::style::Style;
 
 use crate::dashboard::state::Window;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::view::{GilView, Head, Looks, TargetView, Transport, ViewModel};
+use crate::dashboard::view::{GilView, Head, InterruptView, Looks, TargetView, Transport, ViewModel};
+use crate::dashboard::widgets::threads::known;
 use crate::dashboard::widgets::{Line, line_of};
 use crate::event::RateReason;
 use crate::session::{Origin, Play};
@@ -14,7 +15,7 @@ use crate::units;
 
 /// Lines it needs.
 pub fn height(view: &ViewModel<'_>) -> u16 {
-    3 + u16::from(!view.head.notices.is_empty())
+    3 + u16::from(view.head.interrupts.is_some()) + u16::from(!view.head.notices.is_empty())
 }
 
 /// Draws it.
@@ -24,7 +25,37 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     if let Some(looks) = &view.head.looks {
         observed(looks, view.head.gil.as_ref(), theme, line_of(area, 2), buffer);
     }
-    notice(&view.head, theme, line_of(area, 3), buffer);
+    if let Some(view) = &view.head.interrupts {
+        interrupts(view, theme, line_of(area, 3), buffer);
+    }
+    notice(&view.head, theme, line_of(area, 3 + usize::from(view.head.interrupts.is_some())), buffer);
+}
+
+/// How long signals took, and how long the next one would.
+fn interrupts(view: &InterruptView, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut pieces = vec![("interrupts".to_owned(), Tone::Label)];
+    if let Some((signal, length)) = &view.pending {
+        pieces.push((format!("{signal} pending for {length}"), Tone::Bad));
+    }
+    match &view.predicted {
+        Some((p50, p99)) => {
+            pieces.push((format!("now p50 {}, p99 {}", known(*p50), known(*p99)), Tone::Strong));
+            let untold = view.not_predictable.filter(|share| *share >= 0.001);
+            pieces.extend(untold.map(|share| (format!("not predictable {}", units::percent(share)), Tone::Faint)));
+        }
+        None => pieces.push(("not predictable".to_owned(), Tone::Faint)),
+    }
+    if let Some((signal, length)) = &view.newest {
+        pieces.push((format!("last {signal} {}", known(*length)), Tone::Strong));
+    }
+    if let Some((count, p99)) = &view.measured {
+        pieces.push((format!("p99 of {} {}", units::count(*count), known(*p99)), Tone::Faint));
+    }
+    let mut line = Line::new();
+    for (text, tone) in pieces {
+        line.push_whole(&format!(" {text} "), theme.style(tone), area.width);
+    }
+    line.draw(area, buffer);
 }
 
 fn target(head: &Head, transport: &Transport, theme: Theme, area: Rect, buffer: &mut Buffer) {
