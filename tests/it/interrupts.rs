@@ -362,6 +362,52 @@ fn a_pending_signal_has_a_running_clock_and_the_fault_behind_it_a_name() {
     }
 }
 
+/// The watchpoint comes and goes, and what was handled between two looks is known by the one after it.
+#[test]
+fn no_signal_is_lost_or_joined_to_another_where_the_watchpoint_comes_and_goes() {
+    let truth = World::play(8, Ns(2 * SECOND), &hogs(&[Step::Bytecode(Ns::SECOND)], 0));
+    let mut events = at_1khz().look(&truth);
+    let first = events.iter().find(|event| matches!(event.what, What::GilSample(_))).unwrap().at.0 - ORIGIN;
+    let mut tell = |at: u64, what| events.push(Event { at: MonoNs(ORIGIN + at), what });
+    let waiting = WaitingSignals { process: SignalSet::EMPTY, main: SignalSet::EMPTY, blocked: SignalSet::EMPTY };
+    let mut look = |tell: &mut dyn FnMut(u64, What), at: u64, gap: Option<u64>| {
+        let gap = gap.map(Ns);
+        tell(at, What::SignalsWaiting { process: P, waiting: Some(waiting), gap });
+        let pending = PendingSignals { flag: Flag::Clear, tripped: Some(SignalSet::EMPTY) };
+        tell(at + 20_000, What::SignalsPending { process: P, pending, gap });
+    };
+    tell(first, known());
+    look(&mut tell, first, None);
+    let step = SignalStep::Written;
+    for number in 0..20 {
+        let at = 500_000_000 + number * 50_000_000;
+        let is_watched = number % 4 >= 2;
+        if number % 4 == 2 {
+            tell(at - 20_000_000, What::SignalStepsBegin { process: P, step });
+        }
+        tell(at, What::SignalSent { process: P, signal: Signal::SIGINT });
+        if is_watched {
+            for (after, ip) in [(50_000, TRIP), (70_000, CLEAR)] {
+                tell(at + after, What::PendingWritten { process: P, thread: MAIN, ip, cpu: Cpu(0) });
+            }
+        }
+        look(&mut tell, at + 400_000, Some(1_000_000));
+        if number % 4 == 3 {
+            tell(at + 20_000_000, What::SignalStepsEnd { process: P, step, why: StepsEnd::TooCostly });
+        }
+    }
+    events.sort_by_key(|event| event.at);
+    let figures = figures(&events);
+    let [measured] = &figures.measured[..] else { panic!("{figures:?}") };
+    assert_eq!((measured.delay.count(), measured.merged, figures.unresolved), (20, 0, 0), "{measured:?}");
+    assert!(figures.pending.is_empty(), "{figures:?}");
+    let most = measured.delay.max();
+    assert!(
+        most.is_some_and(|most| matches!(most, Length::Below(Ns(ns)) | Length::Known(Ns(ns)) if ns <= 1_500_000)),
+        "{most:?}"
+    );
+}
+
 #[test]
 fn two_at_once_are_said_to_be_and_what_was_pending_before_is_cut() {
     let truth = World::play(8, Ns(2 * SECOND), &hogs(&[Step::Bytecode(Ns::SECOND)], 0));

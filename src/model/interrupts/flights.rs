@@ -128,7 +128,11 @@ pub struct Flights {
     kind: Option<PendingKind>,
     handlers: Option<Handlers>,
     told: BTreeSet<SignalStep>,
+    /// The word at the newest look, and since then by the writes.
+    seen: Flag,
     word: Flag,
+    /// The newest write of which it is not known what it did.
+    unclear: Option<MonoNs>,
     sites: Vec<(Address, Site)>,
     trips: Vec<Trip>,
     flights: BTreeMap<Option<Signal>, Flight>,
@@ -146,7 +150,9 @@ impl Default for Flights {
             kind: None,
             handlers: None,
             told: BTreeSet::new(),
+            seen: Flag::Unknown,
             word: Flag::Unknown,
+            unclear: None,
             sites: Vec::new(),
             trips: Vec::new(),
             flights: BTreeMap::new(),
@@ -191,7 +197,8 @@ impl Flights {
     pub fn steps_begin(&mut self, step: SignalStep) {
         self.told.insert(step);
         if step == SignalStep::Written {
-            self.word = Flag::Unknown;
+            // As at the newest look, which comes again if it was otherwise in between.
+            self.word = self.seen;
             self.trips.clear();
         }
     }
@@ -202,7 +209,6 @@ impl Flights {
         if step == SignalStep::Written {
             self.word = Flag::Unknown;
             self.trips.clear();
-            self.sites.clear();
         }
     }
 
@@ -222,7 +228,7 @@ impl Flights {
         self.unresolved = self.unresolved.saturating_add(self.flights.len() as u64);
         self.flights.clear();
         self.trips.clear();
-        self.word = Flag::Unknown;
+        (self.word, self.seen) = (Flag::Unknown, Flag::Unknown);
         self.looked = None;
     }
 
@@ -311,7 +317,7 @@ impl Flights {
                 }
             }
             Some(Site::SetsAgain) => self.word = Flag::Set,
-            None => self.word = Flag::Unknown,
+            None => (self.word, self.unclear) = (Flag::Unknown, Some(at)),
         }
     }
 
@@ -377,6 +383,7 @@ impl Flights {
             (None, Flag::Set) => vec![self.unnamed()],
             (None, Flag::Unknown) => return self.give_up(),
         };
+        self.seen = pending.flag;
         self.word = match pending.flag {
             Flag::Unknown => self.word,
             known => known,
@@ -473,15 +480,18 @@ impl Flights {
     /// Signals that were sent, and are neither in the kernel nor in CPython: their handlers have started between two
     /// looks, unless somebody else has taken them.
     fn land_untripped(&mut self, at: MonoNs) {
-        let (Some(looked), false) = (self.looked, self.is_told(SignalStep::Written)) else {
+        let every_write = self.is_told(SignalStep::Written);
+        let Some(looked) = self.looked.filter(|_| !every_write || self.unclear.is_some()) else {
             return self.land_untold(at);
         };
+        let unclear = self.unclear;
         let delivered_told = self.is_told(SignalStep::Delivered);
         let candidates: Vec<(Option<Signal>, MonoNs, Option<MonoNs>)> = self
             .flights
             .iter()
             .filter(|(_, flight)| flight.tripped.is_none())
             .map(|(signal, flight)| (*signal, flight.arrival().at, flight.delivered))
+            .filter(|(_, arrival, _)| !every_write || unclear.is_some_and(|unclear| unclear >= *arrival))
             .collect();
         for (signal, arrival, delivered) in candidates {
             let Some(number) = signal else { continue };
