@@ -370,7 +370,7 @@ fn no_signal_is_lost_or_joined_to_another_where_the_watchpoint_comes_and_goes() 
     let first = events.iter().find(|event| matches!(event.what, What::GilSample(_))).unwrap().at.0 - ORIGIN;
     let mut tell = |at: u64, what| events.push(Event { at: MonoNs(ORIGIN + at), what });
     let waiting = WaitingSignals { process: SignalSet::EMPTY, main: SignalSet::EMPTY, blocked: SignalSet::EMPTY };
-    let mut look = |tell: &mut dyn FnMut(u64, What), at: u64, gap: Option<u64>| {
+    let look = |tell: &mut dyn FnMut(u64, What), at: u64, gap: Option<u64>| {
         let gap = gap.map(Ns);
         tell(at, What::SignalsWaiting { process: P, waiting: Some(waiting), gap });
         let pending = PendingSignals { flag: Flag::Clear, tripped: Some(SignalSet::EMPTY) };
