@@ -59,7 +59,7 @@ impl Merge {
         all.sort_by_key(|event| event.at);
         let behind = match until {
             Release::BehindHorizon(now) => {
-                let horizon = MonoNs(now.0.saturating_sub(HORIZON.0));
+                let horizon = now - HORIZON;
                 self.released = self.released.max(horizon);
                 all.partition_point(|event| event.at < horizon)
             }

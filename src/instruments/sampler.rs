@@ -300,12 +300,12 @@ impl Sampler {
         Ok(())
     }
 
-    /// The main thread's state is the oldest of the main interpreter that belongs to it.
+    /// Which of the thread states is the main thread's.
     fn meet_main(&mut self, found: &[Interpreter], states: &[(InterpreterId, ThreadState)], events: &mut Vec<Event>) {
         let main = self.target.main_interpreter().ok();
         let interpreter = found.iter().find(|it| Some(it.address) == main).map(|it| it.id);
-        let state = states.iter().rfind(|(of, state)| Some(*of) == interpreter && state.main == MainThread::Main);
-        let main = state.and_then(|(_, state)| Some((self.roster.thread_of(state)?, *state)));
+        let of_it = states.iter().filter(|(of, _)| Some(*of) == interpreter).map(|(_, state)| *state);
+        let main = ThreadState::of_main(of_it).and_then(|state| Some((self.roster.thread_of(&state)?, state)));
         self.signals.meet_main(&self.target, main, events);
     }
 

@@ -9,7 +9,7 @@ mod main;
 mod standing;
 mod trips;
 
-use crate::event::{Event, Flag, PendingSignals, ProcessKey, SignalSet, ThreadKey, WaitingSignals, What};
+use crate::event::{Event, Flag, PendingSignals, ProcessKey, SignalSet, ThreadKey, Tid, WaitingSignals, What};
 use crate::instruments::clock;
 use crate::instruments::job::Job;
 use crate::instruments::sampler::Punctuality;
@@ -38,8 +38,6 @@ pub struct SignalLooks {
     process: ProcessKey,
     known: Known,
     main: Option<Main>,
-    /// The files of the main thread; of the one with the process's id as long as none is known.
-    task: Option<Task>,
     pending: Standing<PendingSignals>,
     waiting: Standing<Option<WaitingSignals>>,
     kernel: Job,
@@ -60,7 +58,6 @@ impl SignalLooks {
             process,
             known: Known::new(),
             main: None,
-            task: None,
             pending: Standing::new(PendingSignals::UNKNOWN),
             waiting: Standing::new(None),
             kernel: Job::new(Ns::ZERO, KERNEL_SHARE),
@@ -99,7 +96,6 @@ impl SignalLooks {
             gone.leave(clock::now(), events);
         }
         self.main = main.map(|(thread, state)| Main::new(target, thread, &state));
-        self.task = main.and_then(|(_, state)| state.tid).map(|tid| Task::new(target.info().pid, tid));
     }
 
     /// Looks at what is pending, and now and then at what handles it.
@@ -183,7 +179,9 @@ impl SignalLooks {
         let process = self.process;
         let told = |(waiting, gap)| Event { at, what: What::SignalsWaiting { process, waiting, gap } };
         self.kernel.begins(at);
-        let status = self.task.get_or_insert_with(|| Task::new(pid, crate::event::Tid(pid.0))).signals();
+        // As long as the main thread is not known, the one with the process's id tells what goes for all.
+        let tid = self.main.as_ref().and_then(Main::tid).unwrap_or(Tid(pid.0));
+        let status = Task::new(pid, tid).signals();
         self.kernel.spent(at);
         // Without the main thread nobody knows whose signals these are.
         let told = match (&status, &self.main) {

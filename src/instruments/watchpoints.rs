@@ -403,9 +403,7 @@ impl Member {
             None => self.ring.insert(Ring::map(perf::task_records(self.tid)?, pages)?),
         };
         let side = |address: Address| -> io::Result<Side> {
-            let event = perf::watchpoint(self.tid, address)?;
-            perf::share_ring(&event, ring.event())?;
-            perf::arm(&event, hits)?;
+            let event = perf::armed_watchpoint(self.tid, address, ring.event(), hits)?;
             Ok(Side { address, given: hits, hits: 0, _event: event })
         };
         self.armed = Some(Armed { locked: side(words.locked)?, cond: words.cond.map(side).transpose()? });

@@ -10,7 +10,6 @@ mod named;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::event::{Cpu, Departure, FutexSite, GilKey};
-
 use crate::model::runs::named::{Entered, Whole};
 use crate::time::{MonoNs, Ns};
 
@@ -403,11 +402,7 @@ impl Runs {
 
     /// Its sleeps that began and ended between two instants, the newest first, each with the spell that it ended in.
     pub fn sleeps(&self, after: MonoNs, until: MonoNs) -> impl Iterator<Item = (Sleep, Spell)> + '_ {
-        let mut newer: Option<Spell> = None;
-        self.spells(until).take_while(move |spell| spell.to.is_none_or(|to| to > after)).filter_map(move |spell| {
-            let newer = newer.replace(spell)?;
-            spell.to.map(|from| (Sleep { from, until: newer.from, before: spell.on_core }, newer))
-        })
+        self.wakings(after, until).take_while(move |(sleep, _)| sleep.from > after)
     }
 
     /// Its sleeps that ended between two instants, whenever they began, the newest first, each with the spell that it ended

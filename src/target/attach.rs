@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::event::{Cpu, Origin, Pid, ProcessInfo, Tid};
+use crate::target::cpus;
 use crate::target::elf;
 use crate::target::error::{AttachError, ReadError};
 use crate::target::gil::{GilReading, Lock};
@@ -262,20 +263,8 @@ fn cpus_allowed(pid: Pid) -> Vec<Cpu> {
     String::from_utf8_lossy(&status)
         .lines()
         .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-        .map(|list| parse_cpus(list.trim()))
+        .map(cpus::listed)
         .unwrap_or_default()
-}
-
-/// `0-3,8`, as cpuset(7) describes it.
-fn parse_cpus(list: &str) -> Vec<Cpu> {
-    let ranges = list.split(',').filter_map(|range| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?)
-    });
-    let mut cpus: Vec<Cpu> = ranges.take(1 << 12).flatten().take(1 << 16).map(Cpu).collect();
-    cpus.sort_unstable();
-    cpus.dedup();
-    cpus
 }
 
 fn no_proc(pid: Pid, error: io::Error) -> Setback {
@@ -330,15 +319,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_of_cores() {
-        assert_eq!(parse_cpus("0-2,8"), [Cpu(0), Cpu(1), Cpu(2), Cpu(8)]);
-        assert_eq!(parse_cpus("3"), [Cpu(3)]);
-        assert_eq!(parse_cpus("1,1-1,x,4-"), [Cpu(1)]);
-        assert_eq!(parse_cpus(""), []);
-        assert!(parse_cpus(&"0-65535,".repeat(100)).len() <= 1 << 16);
-    }
-
-    #[test]
     fn a_name_does_not_forge_a_state() {
         assert_eq!(state_and_flags(b"7 (x) Z 1 1 1 0 -1 9) S 1 2 3 4 -1 4194560 0"), Some(('S', 4_194_560)));
         assert_eq!(state_and_flags(b"2 (kthreadd) S 0 0 0 0 -1 2129984 0"), Some(('S', 2_129_984)));
@@ -348,9 +328,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(bytes: Vec<u8>, list in "[0-9,-]{0,30}") {
+        fn never_panics(bytes: Vec<u8>) {
             state_and_flags(&bytes);
-            parse_cpus(&list);
         }
     }
 }

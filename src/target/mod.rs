@@ -11,6 +11,7 @@
 mod attach;
 mod c_library;
 pub mod clock;
+pub mod cpus;
 pub(crate) mod descriptors;
 mod elf;
 mod error;
@@ -141,8 +142,7 @@ impl Target {
     pub fn main_thread(&self) -> Result<Option<ThreadState>, ReadError> {
         let main = self.main_interpreter()?;
         let Some(interpreter) = self.interpreters()?.into_iter().find(|it| it.address == main) else { return Ok(None) };
-        // The oldest, which is the last, should C code have made it another one.
-        Ok(self.thread_states(&interpreter)?.into_iter().rfind(|it| it.main == MainThread::Main))
+        Ok(ThreadState::of_main(self.thread_states(&interpreter)?.into_iter()))
     }
 
     /// A probe for the progress of one of its threads in bytecode.

@@ -30,6 +30,14 @@ pub struct ThreadState {
     pub main: MainThread,
 }
 
+impl ThreadState {
+    /// The main thread's among those of the main interpreter, the newest first: the oldest, should C code have made it
+    /// another one.
+    pub fn of_main(mut states: impl DoubleEndedIterator<Item = ThreadState>) -> Option<ThreadState> {
+        states.rfind(|state| state.main == MainThread::Main)
+    }
+}
+
 /// Whether a thread state belongs to the main thread: the one that CPython takes for it
 /// (`_PyRuntime.main_thread`), which runs the signal handlers. In a forked child that is the thread that forked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

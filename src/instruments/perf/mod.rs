@@ -11,7 +11,9 @@ mod signalpoints;
 mod tracepoint;
 
 pub use follow::{Unfollowed, follow};
-pub use open::{arm, enable, futex_waits, share_ring, signals_on, switch_records, task_records, watchpoint};
+pub use open::{
+    arm, armed_watchpoint, enable, futex_waits, share_ring, signals_on, switch_records, task_records, watchpoint,
+};
 pub use record::{Record, Samples, Way};
 pub use refusal::{Attempt, Place, Refusal, Why, try_futex_waits, try_switch_records, try_watchpoints};
 pub use ring::{Ring, Room};

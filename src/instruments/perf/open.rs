@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use perf_event_open_sys::{bindings as sys, ioctls as sys_ioctls};
 
-use crate::event::{Address, Tid};
+use crate::event::{Address, Cpu, Tid};
 use crate::instruments::perf::signalpoints::SignalTracepoints;
 use crate::instruments::perf::tracepoint::FutexTracepoint;
 
@@ -90,7 +90,7 @@ pub fn futex_waits(tid: Tid, tracepoint: &FutexTracepoint, filter: &str, owner: 
 ///
 /// # Errors
 /// As [`futex_waits`]; `ENODEV` for a core that is off.
-pub fn signals_on(core: libc::c_int, tracepoints: &SignalTracepoints) -> io::Result<[OwnedFd; 2]> {
+pub fn signals_on(core: Cpu, tracepoints: &SignalTracepoints) -> io::Result<[OwnedFd; 2]> {
     let event = |id: u64| {
         let mut attributes = clocked();
         attributes.type_ = sys::PERF_TYPE_TRACEPOINT;
@@ -102,7 +102,7 @@ pub fn signals_on(core: libc::c_int, tracepoints: &SignalTracepoints) -> io::Res
         // These are hit in the kernel, other than those of system calls.
         attributes.set_exclude_kernel(0);
         attributes.set_remove_on_exec(0);
-        open_of(&mut attributes, ANY_TASK, core)
+        open_of(&mut attributes, ANY_TASK, libc::c_int::from(core.0))
     };
     let [generated, delivered] = tracepoints.ids();
     Ok([event(generated)?, event(delivered)?])
@@ -116,6 +116,17 @@ pub fn enable(event: &OwnedFd) -> io::Result<()> {
     // SAFETY: an open event; the argument is a number.
     let failed = unsafe { sys_ioctls::ENABLE(event.as_raw_fd(), 0) };
     if failed < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// A [`watchpoint`] whose hits go into the ring that `owner` owns, an event of the same task, armed for so many of them.
+///
+/// # Errors
+/// As those of the steps.
+pub fn armed_watchpoint(tid: Tid, address: Address, owner: &OwnedFd, hits: u32) -> io::Result<OwnedFd> {
+    let event = watchpoint(tid, address)?;
+    share_ring(&event, owner)?;
+    arm(&event, hits)?;
+    Ok(event)
 }
 
 /// Lets what an event records go into the ring of another event of the same task.

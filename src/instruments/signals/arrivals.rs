@@ -8,11 +8,12 @@ use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use crate::event::{Event, ProcessKey, Refusal, SignalStep, StepsEnd, ThreadKey, Tid, What};
+use crate::event::{Cpu, Event, ProcessKey, Refusal, SignalStep, StepsEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
 use crate::instruments::merge::Merge;
 use crate::instruments::perf::{self, Addressee, Record, Ring, Room, SignalTrace, SignalTracepoints};
 use crate::instruments::watchpoints::Process;
+use crate::target::cpus;
 use crate::time::{MonoNs, Ns};
 
 /// Pages of each core's ring: some 300 signals between two looks.
@@ -198,10 +199,11 @@ fn open() -> Result<Vec<Core>, Refusal> {
     let outermost = fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == OUTERMOST);
     let tracepoints = SignalTracepoints::find().ok().filter(|_| outermost).ok_or(Refusal::NotPermitted)?;
     let online = fs::read_to_string("/sys/devices/system/cpu/online").map_err(|_| Refusal::NotPermitted)?;
-    cores(&online).into_iter().map(|cpu| open_on(cpu, &tracepoints).map_err(|error| refusal(&error))).collect()
+    let cores = cpus::listed(&online).into_iter();
+    cores.map(|cpu| open_on(cpu, &tracepoints).map_err(|error| refusal(&error))).collect()
 }
 
-fn open_on(cpu: i32, tracepoints: &SignalTracepoints) -> io::Result<Core> {
+fn open_on(cpu: Cpu, tracepoints: &SignalTracepoints) -> io::Result<Core> {
     let [generated, delivered] = perf::signals_on(cpu, tracepoints)?;
     let mut ring = Ring::map(generated, PAGES)?;
     ring.expect(perf::Samples::Signals(*tracepoints));
@@ -215,26 +217,5 @@ fn refusal(error: &io::Error) -> Refusal {
     match error.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Refusal::Limits,
         _ => Refusal::NotPermitted,
-    }
-}
-
-/// A list such as `0-3,5`.
-fn cores(online: &str) -> Vec<i32> {
-    let range = |range: &str| {
-        let (first, last) = range.split_once('-').unwrap_or((range, range));
-        Some(first.trim().parse::<i32>().ok()?..=last.trim().parse::<i32>().ok()?.min(1 << 16))
-    };
-    online.trim().split(',').filter_map(range).flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cores_are_listed_in_ranges() {
-        assert_eq!(cores("0-3,5\n"), [0, 1, 2, 3, 5]);
-        assert_eq!(cores("0\n"), [0]);
-        assert!(cores("x,7-").is_empty());
     }
 }

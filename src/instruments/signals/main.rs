@@ -1,6 +1,6 @@
 //! The main thread, which alone runs Python handlers: whether it executes bytecode, and where it sleeps.
 
-use crate::event::{Address, Event, Progress, Sleep, ThreadKey, What};
+use crate::event::{Address, Event, Progress, Sleep, ThreadKey, Tid, What};
 use crate::instruments::clock;
 use crate::instruments::sampler::Punctuality;
 use crate::instruments::switches::Moves;
@@ -47,6 +47,11 @@ impl Main {
     /// Which thread it is.
     pub fn thread(&self) -> ThreadKey {
         self.thread
+    }
+
+    /// Its task, if CPython tells.
+    pub fn tid(&self) -> Option<Tid> {
+        self.task.as_ref().map(Task::tid)
     }
 
     /// Its thread state: the address, and CPython's own count.

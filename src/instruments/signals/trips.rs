@@ -343,9 +343,7 @@ impl Member {
                 self.ring.insert(Ring::map(event, 1)?)
             }
         };
-        let event = perf::watchpoint(self.tid, word.address)?;
-        perf::share_ring(&event, ring.event())?;
-        perf::arm(&event, HITS)?;
+        let event = perf::armed_watchpoint(self.tid, word.address, ring.event(), HITS)?;
         (self.armed, self.hits) = (Some(event), 0);
         Ok(())
     }

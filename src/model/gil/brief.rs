@@ -60,12 +60,12 @@ impl GilAccount {
         // In `switch_cond`, whoever let go of it is woken by the next take, and does not wait.
         let mut released_by: BTreeMap<ThreadKey, MonoNs> = BTreeMap::new();
         let mut began = None;
-        let mut since = MonoNs(step.last.at.0.saturating_sub(RELEASE_AFTER_WAKING.0));
+        let mut since = step.last.at - RELEASE_AFTER_WAKING;
         for _ in 0..step.handoffs.min(woken.len() as u64) {
             let spell = threads.get(&holder).and_then(|thread| thread.runs.first_to_end(since, step.tick.at));
             let Some((spell, released)) = spell.and_then(|spell| spell.to.map(|to| (spell, to))) else { break };
             // Whoever fell asleep before all this began did not find the GIL held.
-            let began = *began.get_or_insert(MonoNs(spell.from.0.saturating_sub(RELEASE_AFTER_WAKING.0)));
+            let began = *began.get_or_insert(spell.from - RELEASE_AFTER_WAKING);
             released_by.insert(holder, released);
             let mut next: Option<(MonoNs, ThreadKey, Sleep)> = None;
             for (key, own) in sleeps.iter().filter(|(key, _)| **key != holder) {
@@ -99,7 +99,7 @@ impl GilAccount {
 /// way it may have gone to sleep again for some microseconds, on the mutex around the GIL. A sleep from `not_before` or earlier is not
 /// for the GIL: its own release put it into `switch_cond`, or the GIL was not held then.
 fn woken_by(released: MonoNs, not_before: MonoNs, sleeps: &[(Sleep, Spell)]) -> Option<(Sleep, bool)> {
-    let earliest = MonoNs(released.0.saturating_sub(RELEASE_AFTER_WAKING.0));
+    let earliest = released - RELEASE_AFTER_WAKING;
     let mut woken = sleeps.iter().filter(|(sleep, _)| sleep.until >= earliest && sleep.from > not_before);
     let (first, spell) = woken.next()?;
     if !first.may_follow_asking() || first.from >= released || first.until > released + RELEASE_BEFORE_WAKING {

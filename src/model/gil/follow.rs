@@ -148,7 +148,7 @@ impl GilAccount {
     fn released(&self, step: &Step, threads: &Threads) -> MonoNs {
         let dropper = step.last.holder().filter(|_| step.handoffs == 1).and_then(|holder| threads.get(&holder));
         let first = dropper.and_then(|thread| thread.runs.first_to_end(step.last.at, step.tick.at)?.to);
-        first.map_or(MonoNs(0), |first| MonoNs(first.0.saturating_sub(brief::RELEASE_AFTER_WAKING.0)))
+        first.map_or(MonoNs(0), |first| first - brief::RELEASE_AFTER_WAKING)
     }
 
     /// When the wait of `moved` ended, as its switches tell.

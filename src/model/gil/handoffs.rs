@@ -224,7 +224,7 @@ impl GilAccount {
         woken: &[ThreadKey],
         threads: &Threads,
     ) -> bool {
-        let earliest = MonoNs(at.0.saturating_sub(RELEASE_BEFORE_WAKING.0));
+        let earliest = at - RELEASE_BEFORE_WAKING;
         let others = woken.iter().chain(self.owner.as_ref()).filter(|key| **key != dropper);
         let mut others = others.filter_map(|key| threads.get(key)).filter(|t| t.info.process == self.process);
         others.any(|thread| {
@@ -257,7 +257,7 @@ impl GilAccount {
         if step.tick.at.since(since) < least {
             return;
         }
-        let Some(request) = self.request(MonoNs(since.0.saturating_sub(SLACK.0)), step, touched, threads) else {
+        let Some(request) = self.request(since - SLACK, step, touched, threads) else {
             return;
         };
         let Some(dropper) = self.dropper() else { return self.followed.count(Verdict::Unclear) };
@@ -345,7 +345,7 @@ impl Drop {
         if !self.handing_over && late > WOKEN_BY_TAKER {
             // It slept elsewhere, or was woken and queued for a core: the kernel's totals tell, once they are read.
             let read = thread.step.filter(|step| step.at >= back.from)?;
-            let before = MonoNs(read.at.0.saturating_sub(read.over.0));
+            let before = read.at - read.over;
             let queued = read.run_delay.saturating_sub(runs.preempted(before, read.at));
             if queued + WOKEN_BY_TAKER < late {
                 let hardly_queued = queued.0.saturating_mul(4) <= late.0;

@@ -41,8 +41,10 @@ impl GilAccount {
         let asleep = self.relations.iter().filter(asleep).count();
         let mut counted = tick.sample.waiters.map(|waiters| (waiters as usize).saturating_sub(asleep));
         for thread in known {
-            let waited = self.relations.get(&thread) == Some(&Relation::Waiting);
-            let why = self.still_waits(thread, tick, handoffs, threads).filter(|_| waited);
+            let why = match self.relations.get(&thread) {
+                Some(Relation::Waiting) => self.still_waits(thread, tick, handoffs, threads),
+                _ => None,
+            };
             let has_room = match (why, &mut counted) {
                 (None, _) => false,
                 (Some(Awake::Queued), Some(0)) => false,

@@ -25,8 +25,8 @@ const ON_A_MUTEX: Ns = Ns(100_000);
 /// Who runs for no longer has not taken it: a time-out, or a race that was lost. The longer, where the threads of a slow
 /// machine come between each other.
 const SHORTEST_TAKES: [Ns; 7] = [Ns(15_000), Ns(18_000), Ns(21_000), Ns(25_000), Ns(29_000), Ns(34_000), Ns(45_000)];
-/// Whoever is woken may have no core for so long.
-const SHORT_QUEUE: Ns = Ns(300_000);
+/// Who was woken just before a tick may have no core for so long.
+const WOKEN_AT_THE_TICK: Ns = Ns(300_000);
 
 /// More handoffs between two ticks are not followed one by one.
 const MOST_HANDOFFS: u64 = 128;
@@ -41,7 +41,7 @@ pub(super) struct Story {
 }
 
 /// A thread that may have had to do with the GIL between two ticks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Actor {
     key: ThreadKey,
     /// Its sleeps that ended there, the oldest first, each with the spell that it ended in.
@@ -53,10 +53,16 @@ struct Actor {
     /// It was woken before, but another was faster: since when it waits.
     pending: Option<MonoNs>,
     settled: Settled,
-    /// The longest that it runs without taking the GIL.
+}
+
+/// A story as far as it is told.
+#[derive(Debug)]
+struct Telling<'a> {
+    step: &'a Step,
+    /// The longest that anybody runs without taking the GIL.
     shortest: Ns,
-    /// The tick before.
-    ticked: MonoNs,
+    /// When it was taken so far, by whomever.
+    past: Vec<MonoNs>,
 }
 
 /// Who was faster.
@@ -75,17 +81,19 @@ struct Taker {
     waited: Option<MonoNs>,
 }
 
-impl Actor {
-    fn takes(&self, spell: &Spell) -> bool {
+impl Telling<'_> {
+    fn is_a_take(&self, spell: &Spell) -> bool {
         spell.to.is_none() || spell.on_core > self.shortest
     }
+}
 
+impl Actor {
     /// Out of which sleep it was woken when the GIL was let go of at `released`, as (since when it had waited, when it
     /// woke up, who took it). On the way it may have slept again for some microseconds, on the mutex around the GIL.
-    fn woken_by(&self, past: &[MonoNs], released: MonoNs) -> Option<(MonoNs, MonoNs, Took)> {
-        let earliest = before(released, RELEASE_AFTER_WAKING);
+    fn woken_by(&self, story: &Telling<'_>, released: MonoNs) -> Option<(MonoNs, MonoNs, Took)> {
+        let earliest = released - RELEASE_AFTER_WAKING;
         let (index, (first, _)) = self.sleeps.iter().enumerate().find(|(index, (sleep, _))| {
-            sleep.until >= earliest && sleep.from < released && self.may_wait_in(*index, past)
+            sleep.until >= earliest && sleep.from < released && self.may_wait_in(*index, story)
         })?;
         if first.until > released + RELEASE_BEFORE_WAKING {
             return None;
@@ -93,22 +101,22 @@ impl Actor {
         let since = self.pending.unwrap_or_else(|| self.asked(index));
         let at_once = self.sleeps.get(index..).unwrap_or_default();
         let mut at_once = at_once.iter().take_while(|(sleep, _)| sleep.until.since(first.until) <= ON_A_MUTEX);
-        Some(match at_once.find(|(_, spell)| self.takes(spell)) {
+        Some(match at_once.find(|(_, spell)| story.is_a_take(spell)) {
             Some((last, _)) => (since, last.until, Took::Own),
             None => (since, first.until, Took::Other),
         })
     }
 
     /// Its first take of a GIL that has been free since `released`: (since when it had waited, when it woke up).
-    fn finds_free(&self, past: &[MonoNs], released: MonoNs) -> Option<(Option<MonoNs>, MonoNs)> {
-        let earliest = before(released, RELEASE_BEFORE_WAKING);
+    fn finds_free(&self, story: &Telling<'_>, released: MonoNs) -> Option<(Option<MonoNs>, MonoNs)> {
+        let earliest = released - RELEASE_BEFORE_WAKING;
         let is_next = |(sleep, spell): &&(Sleep, Spell)| {
-            sleep.until >= earliest && spell.to.is_none_or(|to| to > released) && self.takes(spell)
+            sleep.until >= earliest && spell.to.is_none_or(|to| to > released) && story.is_a_take(spell)
         };
         let index = self.sleeps.iter().position(|pair| is_next(&pair))?;
         let (sleep, _) = &self.sleeps[index];
         // It was woken for the GIL, and queued for a core.
-        let waited = self.waits || (sleep.from < released && !sleep.follows_a_take() && self.may_wait_in(index, past));
+        let waited = self.waits || (sleep.from < released && !sleep.follows_a_take() && self.may_wait_in(index, story));
         Some((waited.then(|| self.pending.unwrap_or_else(|| self.asked(index))), sleep.until))
     }
 
@@ -124,23 +132,19 @@ impl Actor {
         self.sleeps[index - again].0.from
     }
 
-    /// Whether it may have slept on the GIL in the sleep at `index`, that others took at the instants `past`. Whoever went
-    /// to sleep under the same holder as it had woken up under has not taken it meanwhile.
-    fn may_wait_in(&self, index: usize, past: &[MonoNs]) -> bool {
+    /// Whether it may have slept on the GIL in the sleep at `index`. Whoever went to sleep under the same holder as it had
+    /// woken up under has not taken it meanwhile.
+    fn may_wait_in(&self, index: usize, story: &Telling<'_>) -> bool {
         let sleep = &self.sleeps[index].0;
         let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
         let asked = || {
             sleep.may_follow_asking()
                 || woke
-                    .filter(|woke| *woke >= self.ticked)
-                    .is_some_and(|woke| past.iter().all(|taken| *taken < woke || *taken >= sleep.from))
+                    .filter(|woke| *woke >= story.step.last.at)
+                    .is_some_and(|woke| story.past.iter().all(|taken| *taken < woke || *taken >= sleep.from))
         };
         self.waits || (sleep.from > self.not_before && asked())
     }
-}
-
-fn before(at: MonoNs, by: Ns) -> MonoNs {
-    MonoNs(at.0.saturating_sub(by.0))
 }
 
 impl GilAccount {
@@ -158,28 +162,30 @@ impl GilAccount {
         if !told || !(1..=MOST_HANDOFFS).contains(&step.handoffs) {
             return None;
         }
+        let actors = self.actors(step, touched, seen, threads, mine);
         SHORTEST_TAKES.iter().find_map(|&shortest| {
-            let actors = self.actors(step, touched, shortest, seen, threads, mine);
-            self.story(step, actors, threads)
+            let story = Telling { step, shortest, past: Vec::new() };
+            self.story(story, actors.clone(), threads)
         })
     }
 
-    fn story(&self, step: &Step, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
+    fn story(&self, mut story: Telling<'_>, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
+        let step = story.step;
         let (mut holder, mut owner) = (step.last.holder(), self.dropper());
-        let mut now = before(step.last.at, RELEASE_AFTER_WAKING);
-        let (mut takes, mut past) = (Vec::new(), Vec::new());
+        let mut now = step.last.at - RELEASE_AFTER_WAKING;
+        let mut takes = Vec::new();
         let most = actors.iter().map(|actor| actor.sleeps.len()).sum::<usize>() * 2 + 2;
         for _ in 0..most {
             let next = match holder {
                 Some(holds) => {
                     let runs = &threads.get(&holds)?.runs;
-                    let Some((taker, released)) = let_go(&mut actors, (holds, now), &past, runs, step.tick.at) else {
+                    let Some((taker, released)) = let_go(&mut actors, (holds, now), &story, runs) else {
                         break;
                     };
                     now = released;
                     taker
                 }
-                None => found_free_by(&actors, &past, now, step),
+                None => found_free_by(&actors, &story, now),
             };
             let Some(taker) = next else {
                 if holder.take().is_none() {
@@ -205,7 +211,7 @@ impl GilAccount {
             if owner != Some(key) {
                 takes.push((taker.at, key));
             }
-            past.push(taker.at);
+            story.past.push(taker.at);
             (holder, owner, now) = (Some(key), Some(key), taker.at);
         }
         let last = step.tick.holder();
@@ -245,7 +251,6 @@ impl GilAccount {
         &self,
         step: &Step,
         touched: &[ThreadKey],
-        shortest: Ns,
         seen: Seen<'_>,
         threads: &Threads,
         mine: &dyn Fn(&ThreadAccount) -> bool,
@@ -266,24 +271,17 @@ impl GilAccount {
             // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
             // woken just then and had no core yet.
             let queued = sleeps.iter().find(|(sleep, _)| sleep.until > step.last.at).is_some_and(|(sleep, _)| {
-                !sleep.follows_a_take() && sleep.until <= step.last.at + SHORT_QUEUE && sleep.from > self.before_last
+                !sleep.follows_a_take()
+                    && sleep.until <= step.last.at + WOKEN_AT_THE_TICK
+                    && sleep.from > self.before_last
             });
             // Whoever had it last has let go of it, and sleeps on something else.
             let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
                 (true, _) => step.last.at,
-                (false, true) => before(self.before_last, NOT_ASKED_YET),
-                (false, false) => before(step.last.at, NOT_ASKED_YET),
+                (false, true) => self.before_last - NOT_ASKED_YET,
+                (false, false) => step.last.at - NOT_ASKED_YET,
             };
-            Some(Actor {
-                key,
-                sleeps,
-                waits,
-                not_before,
-                pending: None,
-                settled: Settled::default(),
-                shortest,
-                ticked: step.last.at,
-            })
+            Some(Actor { key, sleeps, waits, not_before, pending: None, settled: Settled::default() })
         };
         keys.into_iter().filter_map(actor).collect()
     }
@@ -295,20 +293,20 @@ impl GilAccount {
 fn let_go(
     actors: &mut [Actor],
     (holder, held): (ThreadKey, MonoNs),
-    past: &[MonoNs],
+    story: &Telling<'_>,
     runs: &Runs,
-    tick: MonoNs,
 ) -> Option<(Option<Taker>, MonoNs)> {
+    let tick = story.step.tick.at;
     for (at, how) in runs.departures(held, tick) {
-        let next = handed_to(actors, holder, past, at);
+        let next = handed_to(actors, holder, story, at);
         if next.is_none() && how == Departure::Preempted {
             continue;
         }
-        let asleep = runs.first_to_end(before(at, Ns(1)), tick).and_then(|spell| spell.to).unwrap_or(at);
+        let asleep = runs.first_to_end(at - Ns(1), tick).and_then(|spell| spell.to).unwrap_or(at);
         for actor in actors.iter_mut() {
             if actor.key == holder {
                 actor.not_before = actor.not_before.max(asleep);
-            } else if let Some((since, _, Took::Other)) = actor.woken_by(past, at) {
+            } else if let Some((since, _, Took::Other)) = actor.woken_by(story, at) {
                 actor.pending = actor.pending.or(Some(since));
             }
         }
@@ -318,9 +316,9 @@ fn let_go(
 }
 
 /// To whom the GIL went that was let go of at `released`.
-fn handed_to(actors: &[Actor], holder: ThreadKey, past: &[MonoNs], released: MonoNs) -> Option<Taker> {
+fn handed_to(actors: &[Actor], holder: ThreadKey, story: &Telling<'_>, released: MonoNs) -> Option<Taker> {
     let others = actors.iter().enumerate().filter(|(_, actor)| actor.key != holder);
-    let taken = others.filter_map(|(index, actor)| match actor.woken_by(past, released)? {
+    let taken = others.filter_map(|(index, actor)| match actor.woken_by(story, released)? {
         (since, at, Took::Own) => Some(Taker { actor: index, at, waited: Some(since) }),
         (_, _, Took::Other) => None,
     });
@@ -328,12 +326,13 @@ fn handed_to(actors: &[Actor], holder: ThreadKey, past: &[MonoNs], released: Mon
 }
 
 /// Who takes the GIL next that has been free since `released`.
-fn found_free_by(actors: &[Actor], past: &[MonoNs], released: MonoNs, step: &Step) -> Option<Taker> {
+fn found_free_by(actors: &[Actor], story: &Telling<'_>, released: MonoNs) -> Option<Taker> {
     // Whoever has just woken up may not have got to it yet.
-    let in_time =
-        |actor: &Actor, at: MonoNs| step.tick.holder() == Some(actor.key) || at + GETTING_TO_IT <= step.tick.at;
+    let in_time = |actor: &Actor, at: MonoNs| {
+        story.step.tick.holder() == Some(actor.key) || at + GETTING_TO_IT <= story.step.tick.at
+    };
     let found = actors.iter().enumerate().filter_map(|(index, actor)| {
-        let (waited, at) = actor.finds_free(past, released)?;
+        let (waited, at) = actor.finds_free(story, released)?;
         in_time(actor, at).then_some(Taker { actor: index, at, waited })
     });
     found.min_by_key(|taker| taker.at)
