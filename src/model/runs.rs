@@ -346,6 +346,11 @@ impl Runs {
         (self.current == Current::Off && since.all(|spell| !spell.is_a_take())).then_some(newest.to)
     }
 
+    /// Whether a record has told since the last hole if it has a core.
+    pub fn is_placed(&self) -> bool {
+        self.current != Current::Unknown
+    }
+
     /// Whether its switches have been told from `since` on.
     pub fn covers(&self, since: MonoNs) -> bool {
         self.told.is_some_and(|told| told <= since)

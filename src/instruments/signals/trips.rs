@@ -26,7 +26,7 @@ const PAUSE: Ns = Ns(300_000_000);
 /// The time after which arming is tried again; each time twice as long.
 const RETRIES: (Ns, Ns) = (Ns(500_000_000), Ns(60_000_000_000));
 /// One part in so many of the budget is for this.
-const PART: u64 = 4;
+const PART: u64 = 2;
 /// Most threads: each takes two locked pages, which switch records need more.
 const MOST_THREADS: usize = 128;
 /// Time at each look for arming.

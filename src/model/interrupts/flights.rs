@@ -25,7 +25,7 @@ pub struct When {
 }
 
 impl When {
-    fn exactly(at: MonoNs) -> When {
+    pub fn exactly(at: MonoNs) -> When {
         When { at, slack: Ns::ZERO }
     }
 
