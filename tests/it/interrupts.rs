@@ -16,6 +16,8 @@ use crate::switches::fused;
 
 /// No handler starts sooner than this after its signal.
 const CALL: u64 = 2_000;
+/// From calling it to leaving the core at its first instruction.
+const LETTING_GO: u64 = 15_000;
 const P: ProcessKey = ProcessKey(0);
 const MAIN: ThreadKey = ThreadKey(0);
 /// Where the C handler sets the word, and where the main thread clears it.
@@ -26,7 +28,17 @@ const CLEAR: Address = Address(0x200);
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     at: u64,
+    /// How long until its handler was called, and until it began.
+    called: u64,
     delay: u64,
+}
+
+impl Sent {
+    /// When it was called: if it lets go of the GIL then, that takes it some microseconds.
+    fn cleared(&self) -> u64 {
+        let letting_go = if self.delay > self.called { LETTING_GO } else { 0 };
+        self.at + self.called.saturating_sub(letting_go).max(CALL)
+    }
 }
 
 /// How the signals' words are looked at.
@@ -53,17 +65,25 @@ fn in_c(truth: &Truth, now: u64) -> Option<u64> {
     (now < call.to).then_some(call.to)
 }
 
-/// How long from `now` until the main thread looks, where that does not depend on the signal.
-fn delay_at(truth: &Truth, now: u64) -> Option<u64> {
-    let mut at = now;
+/// How long from `now` until the main thread calls a handler, and until that begins, where that does not depend on the
+/// signal.
+fn delay_at(truth: &Truth, now: u64) -> Option<(u64, u64)> {
+    let (mut at, mut called) = (now, None);
     loop {
         if at >= truth.end {
             return None;
         }
         match state_at(truth, at) {
             State::Idle => return None,
-            // After a call it looks, also where it has to let go of the GIL at once.
-            state if state.holds() => return Some(in_c(truth, at).unwrap_or(at) - now),
+            state if state.holds() => {
+                let looks = if called.is_some() { at } else { in_c(truth, at).unwrap_or(at) };
+                let called = *called.get_or_insert(looks - now);
+                // It calls the handler, and lets go of the GIL at the handler's first instruction if it has to.
+                if state_at(truth, looks).holds() {
+                    return Some((called, looks - now));
+                }
+                at = looks;
+            }
             _ => at = next_change(truth, at),
         }
     }
@@ -80,8 +100,8 @@ fn signals(truth: &Truth, seed: u64, spacing: u64) -> Vec<Sent> {
     let mut at = spacing;
     let mut sent = Vec::new();
     while at < truth.end {
-        if let Some(delay) = delay_at(truth, at).filter(|delay| at + delay + 3_000_000 < truth.end) {
-            sent.push(Sent { at, delay });
+        if let Some((called, delay)) = delay_at(truth, at).filter(|(_, delay)| at + delay + 3_000_000 < truth.end) {
+            sent.push(Sent { at, called, delay });
             at += delay;
         }
         at += spacing / 2 + random.u64(0..spacing);
@@ -103,7 +123,7 @@ fn known() -> What {
 }
 
 fn pending(at: u64, sent: &[Sent], gap: Option<u64>) -> What {
-    let is_there = sent.iter().any(|s| s.at <= at && at < s.at + s.delay.max(CALL));
+    let is_there = sent.iter().any(|s| s.at <= at && at < s.cleared());
     let tripped = is_there.then(|| [Signal::SIGINT].into_iter().collect());
     let flag = if is_there { Flag::Set } else { Flag::Clear };
     What::SignalsPending { process: P, pending: PendingSignals { flag, tripped }, gap: gap.map(Ns) }
@@ -113,8 +133,7 @@ fn pending(at: u64, sent: &[Sent], gap: Option<u64>) -> What {
 fn looked_at(truth: &Truth, events: Vec<Event>, sent: &[Sent], by: By) -> Vec<Event> {
     let mut all = Vec::new();
     let (mut last, mut told) = (None, None);
-    let mut writes: Vec<(u64, Address)> =
-        sent.iter().flat_map(|s| [(s.at, TRIP), (s.at + s.delay.max(CALL), CLEAR)]).collect();
+    let mut writes: Vec<(u64, Address)> = sent.iter().flat_map(|s| [(s.at, TRIP), (s.cleared(), CLEAR)]).collect();
     if by == By::Looks {
         writes.clear();
     }
@@ -208,7 +227,7 @@ fn cells() -> Vec<(&'static str, Vec<Script>)> {
 
 /// Delays from instants spread evenly over all that can be told.
 fn true_delays(truth: &Truth) -> Vec<u64> {
-    (0..truth.end - SECOND).step_by(777_777).filter_map(|at| delay_at(truth, at)).collect()
+    (0..truth.end - SECOND).step_by(777_777).filter_map(|at| Some(delay_at(truth, at)?.1)).collect()
 }
 
 #[test]
@@ -226,7 +245,7 @@ fn measured_delays_are_right_to_the_stated_resolution_and_none_is_invented() {
             let what = format!("{name}, {sampling} by {by:?}");
             assert!(figures.pending.is_empty() && figures.unresolved == 0, "{what}: {figures:?}");
             // What comes and goes between two looks leaves no trace in them.
-            let sure = sent.iter().filter(|s| s.delay > 3_000_000).count() as u64;
+            let sure = sent.iter().filter(|s| s.called > 3_000_000).count() as u64;
             let Some(measured) = figures.measured.first() else {
                 assert_eq!((by, sure), (By::Looks, 0), "{what}: none found");
                 continue;
@@ -240,7 +259,9 @@ fn measured_delays_are_right_to_the_stated_resolution_and_none_is_invented() {
                 assert_eq!((d.count(), d.censored), (sent.len() as u64, 0), "{what}");
                 assert!(d.resolution <= Ns(20_000), "{what}");
             }
-            let mut delays: Vec<u64> = sent.iter().map(|s| s.delay).collect();
+            // Looks see when it was called.
+            let told = |s: &Sent| if by == By::Writes { s.delay } else { s.called };
+            let mut delays: Vec<u64> = sent.iter().map(told).collect();
             let longest = quantile(&mut delays, 1.0);
             let room = d.resolution.0 + longest / 50 + 20_000;
             assert!(ns(d.max()).abs_diff(longest.max(d.resolution.0)) <= room, "{what}: {:?} {longest}", d.max());
@@ -343,7 +364,7 @@ fn a_sleeping_main_thread_needs_as_long_as_its_own_waits() {
 fn a_pending_signal_has_a_running_clock_and_the_fault_behind_it_a_name() {
     let truth = World::play(8, Ns(4 * SECOND), &hogs(&[Step::Bytecode(Ns::SECOND)], 0));
     let at = SECOND;
-    let sent = [Sent { at, delay: 100 * SECOND }];
+    let sent = [Sent { at, called: 100 * SECOND, delay: 100 * SECOND }];
     let taker = |thread| What::SignalDelivered {
         process: P,
         thread,

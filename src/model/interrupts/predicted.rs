@@ -6,7 +6,7 @@
 //! |---|---|
 //! | executes bytecode | none that could be seen: it looks every few instructions |
 //! | waits for the GIL, or is on a core without it | up to the end of that, which was seen: of a spell of length L, every rest from 0 to L once |
-//! | holds the GIL and is not seen to move | up to where it was seen to move or to let go: at most that, since a short loop looks the same |
+//! | holds the GIL and is not seen to move | up to where it was seen to move; if it let go instead, up to where it has the GIL again, since a handler that is called while another waits lets go first: at most that, since a short loop looks the same |
 //! | sleeps, and nobody holds the GIL | none: its call is taken to end at a signal (EINTR), as those of CPython's own do |
 //! | sleeps, and another holds the GIL | what threads that wake up wait for it: its own waits, else those of all |
 //! | anything else | not predictable |
@@ -168,6 +168,8 @@ enum Spell {
     Away(MonoNs),
     /// It is not seen to move.
     Deaf(MonoNs),
+    /// It was not seen to move, and then let go of the GIL: it looks when it has it again, or begins the handler then.
+    Late(MonoNs),
 }
 
 /// The fold of what the main thread did.
@@ -240,7 +242,12 @@ impl Predicted {
         self.now = self.now.max(stretch.to);
         let length = stretch.length().0;
         match (self.spell, stretch.doing) {
-            (Some(Spell::Away(_)), Doing::Waiting | Doing::Native) | (Some(Spell::Deaf(_)), Doing::Deaf) => return,
+            (Some(Spell::Away(_) | Spell::Late(_)), Doing::Waiting | Doing::Native)
+            | (Some(Spell::Deaf(_)), Doing::Deaf) => return,
+            (Some(Spell::Deaf(from)), Doing::Waiting | Doing::Native) if self.is_long(stretch.from.since(from)) => {
+                self.spell = Some(Spell::Late(from));
+                return;
+            }
             (Some(spell), next) => self.end_spell(spell, stretch.from, next),
             (None, _) => {}
         }
@@ -262,18 +269,22 @@ impl Predicted {
         }
     }
 
+    /// Two looks that fall into one short pause tell nothing of a long one.
+    fn is_long(&self, length: Ns) -> bool {
+        length.0 > self.look.0.saturating_add(self.look.0 / 2)
+    }
+
     fn end_spell(&mut self, spell: Spell, at: MonoNs, next: Doing) {
         self.spell = None;
-        let usual = self.look;
-        let (Spell::Away(from) | Spell::Deaf(from)) = spell;
+        let (Spell::Away(from) | Spell::Deaf(from) | Spell::Late(from)) = spell;
         let (length, is_seen) = (at.since(from), next != Doing::Unknown);
+        let is_long = self.is_long(length);
         self.note(at, |part| {
             let sum = match spell {
                 Spell::Away(_) if is_seen => return part.spells.add(length),
-                // Two looks that fall into one short pause tell nothing of a long one.
-                Spell::Deaf(_) if is_seen && length.0 <= usual.0.saturating_add(usual.0 / 2) => &mut part.at_once,
-                Spell::Deaf(_) if is_seen => return part.deaf.add(length),
-                Spell::Away(_) | Spell::Deaf(_) => &mut part.untold,
+                Spell::Deaf(_) if is_seen && !is_long => &mut part.at_once,
+                Spell::Deaf(_) | Spell::Late(_) if is_seen => return part.deaf.add(length),
+                Spell::Away(_) | Spell::Deaf(_) | Spell::Late(_) => &mut part.untold,
             };
             *sum = sum.saturating_add(length.0);
         });
@@ -284,7 +295,7 @@ impl Predicted {
         let mut sum = Part::default();
         self.parts.iter().for_each(|part| sum.merge(part));
         let open = match self.spell {
-            Some(Spell::Away(from) | Spell::Deaf(from)) => self.now.since(from).0,
+            Some(Spell::Away(from) | Spell::Deaf(from) | Spell::Late(from)) => self.now.since(from).0,
             None => 0,
         };
         let woken = match (sum.own.count(), sum.all.count()) {
