@@ -18,3 +18,4 @@ pub mod target;
 pub mod text;
 pub mod time;
 pub mod units;
+pub mod words;

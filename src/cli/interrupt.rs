@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use crate::capture::Stop;
 use crate::cli::InterruptArgs;
-use crate::cli::observe::{attach, fold, start, stop_on_signals};
+use crate::cli::observe::{Told, attach, fold, start, stop_on_signals};
+use crate::cli::record::{Keeping, create_at, heed_file_limits};
 use crate::cli::report::{Destination, write};
 use crate::error::{Failure, Status};
 use crate::event::{Pid, Signal};
 use crate::interrupt::{Consent, Fate, Plan, Refused, SendError, Sent, Stage, Stopped, may_send, run as send};
+use crate::recording::Existing;
 use crate::time::Ns;
 
 /// Observed before the first signal, so that all instruments look by then; and after the last, for its records.
@@ -21,10 +23,9 @@ const AROUND: Duration = Duration::from_millis(800);
 /// # Errors
 /// With an exit status and what to type next.
 pub fn run(args: &InterruptArgs) -> Result<u8, Failure> {
-    let output = match &args.output {
-        Some(path) => Destination::create(path)?,
-        None => Destination::Stdout,
-    };
+    if args.output.is_some() {
+        heed_file_limits()?;
+    }
     let stop = Stop::default();
     stop_on_signals(&stop)?;
     let consent = if args.yes { Consent::Given } else { Consent::Missing };
@@ -32,6 +33,9 @@ pub fn run(args: &InterruptArgs) -> Result<u8, Failure> {
     // One to be observed, one to send to: each looks for itself.
     let (observed, addressee) = (attach(args.pid)?, attach(args.pid)?);
     may_send(&addressee, plan.signal, consent).map_err(|stopped| failure(&stopped, args.pid, plan.signal))?;
+    // A file that cannot be written fails before anything is sent.
+    let existing = if args.force { Existing::Overwrite } else { Existing::Refuse };
+    let file = args.output.as_ref().map(|path| create_at(path, existing)).transpose()?;
     if std::io::stderr().is_terminal() {
         args.common.say(&format!(
             "sending {} to pid {}, {} times, at random, some {} apart; Ctrl-C ends it early",
@@ -39,6 +43,7 @@ pub fn run(args: &InterruptArgs) -> Result<u8, Failure> {
         ));
     }
     let capture = start(observed, &args.common, None, stop.clone())?;
+    let mut keeping = file.map(Keeping::start).transpose()?;
     let told = capture.signals_sent();
     let (model, (sent, result)) = thread::scope(|scope| {
         let sender = thread::Builder::new().name("gilscope-send".to_owned()).spawn_scoped(scope, || {
@@ -50,13 +55,21 @@ pub fn run(args: &InterruptArgs) -> Result<u8, Failure> {
             outcome
         });
         let sender = sender.map_err(|error| internal(&format!("cannot start the sending thread: {error}")))?;
-        let model = fold(&capture, |_| Ok(()));
+        let model = fold(&capture, |told| {
+            if let (Told::Events(events), Some(keeping)) = (told, &mut keeping) {
+                keeping.keep(events, &stop);
+            }
+            Ok(())
+        });
         stop.request();
         let outcome = sender.join().map_err(|_| internal("the sending thread has failed"))?;
         Ok::<_, Failure>((model?, outcome))
     })?;
     args.common.say(&summary(&plan, &sent));
-    write(&model.snapshot(), args.format, &args.common, output)?;
+    let snapshot = model.snapshot();
+    let kept = keeping.map_or(Ok(()), |keeping| keeping.finish(&snapshot, &args.common));
+    write(&snapshot, args.format, &args.common, Destination::Stdout)?;
+    kept?;
     match result {
         Ok(()) => Ok(Status::Ok as u8),
         // That it ended is what the signal may do, and the user has agreed to.

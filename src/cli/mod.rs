@@ -107,6 +107,7 @@ Everything is tried, nothing is changed. The exit status is the one that observi
 EXAMPLES:
   gilscope interrupt 4242 --signal SIGUSR1         twenty times, about half a second apart
   gilscope interrupt 4242 -n 100 --every 2s        SIGINT, if the program has a handler of its own for it
+  gilscope interrupt 4242 --signal USR1 -o usr1.gscope      and keep it, for gilscope replay usr1.gscope
 
 This is the only command that sends anything to a process. It sends what the process handles in Python, and nothing that \
 would end or stop it. By default SIGINT raises KeyboardInterrupt, which ends a program that does not catch it: that is \
@@ -250,9 +251,12 @@ pub struct InterruptArgs {
     pub format: Format,
     #[command(flatten)]
     common: Common,
-    /// Where to write the report [default: stdout]
+    /// Keep a recording of it; the report goes to stdout [default: none is kept]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Replace FILE if it is a recording already
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// `gilscope demo`

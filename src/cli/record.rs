@@ -13,11 +13,11 @@ use crate::cli::report::{launch_failure, passed_on};
 use crate::cli::watch::{start_live, watch};
 use crate::cli::{Common, RecordArgs, complain};
 use crate::error::{Failure, Status};
-use crate::event::Pid;
+use crate::event::{Event, Pid};
 use crate::instruments::clock;
 use crate::launch::Launched;
-use crate::model::Model;
-use crate::recording::{DEFAULT_QUEUE, Existing, Offer, Outcome, Recorder, RecordingError, RecordingFile, Writer};
+use crate::model::snapshot::Snapshot;
+use crate::recording::{DEFAULT_QUEUE, Existing, Offer, Recorder, RecordingError, RecordingFile, Writer};
 use crate::report::{summary_line, verdict};
 use crate::target::Target;
 use crate::time::Ns;
@@ -28,9 +28,7 @@ use crate::units;
 /// # Errors
 /// With an exit status and what to type next.
 pub fn run(args: &RecordArgs) -> Result<u8, Failure> {
-    // At a limit on file size the kernel sends a signal that kills; with a handler, the write fails and says why.
-    signal_hook::flag::register(SIGXFSZ, Arc::default())
-        .map_err(|error| Failure::new(Status::Internal, format!("cannot install signal handlers: {error}")))?;
+    heed_file_limits()?;
     match args.pid {
         Some(pid) => running(args, pid),
         None => launched(args),
@@ -98,6 +96,52 @@ fn launched(args: &RecordArgs) -> Result<u8, Failure> {
     })
 }
 
+/// A recording that is being written.
+pub(super) struct Keeping {
+    path: PathBuf,
+    recorder: Recorder,
+}
+
+impl Keeping {
+    /// Begins to write.
+    pub(super) fn start(file: RecordingFile) -> Result<Keeping, Failure> {
+        let path = file.path().to_owned();
+        let recorder = Writer::new(file).and_then(|writer| Recorder::start(writer, DEFAULT_QUEUE));
+        let recorder = recorder.map_err(|error| unwritable(&path, &error))?;
+        Ok(Keeping { path, recorder })
+    }
+
+    /// Keeps events. Where that is no longer possible, whoever makes them is asked to stop.
+    pub(super) fn keep(&mut self, events: Vec<Event>, stop: &Stop) {
+        for event in events {
+            if self.recorder.offer(event) == Offer::Stopped {
+                stop.request();
+            }
+        }
+        self.recorder.flush();
+    }
+
+    /// Closes it, and says what is in it.
+    pub(super) fn finish(self, snapshot: &Snapshot, common: &Common) -> Result<(), Failure> {
+        let Keeping { path, recorder } = self;
+        let outcome = recorder.finish().map_err(|error| unwritable(&path, &error))?;
+        let length = snapshot.processes.iter().map(|process| process.capture.start).min();
+        let length = length.map_or(Ns::ZERO, |start| snapshot.at.since(start));
+        let dropped = match outcome.dropped {
+            0 => "none dropped".to_owned(),
+            dropped => format!("{} dropped, as the file took them too slowly", units::count(dropped)),
+        };
+        common.say(&format!(
+            "{}: {} of {length}, {} events, {dropped}",
+            path.display(),
+            units::bytes(outcome.written.bytes),
+            units::count(outcome.written.events),
+        ));
+        common.say(&format!("read it with: gilscope report {}", path.display()));
+        Ok(())
+    }
+}
+
 /// Records until the observation is over, and says what came of it.
 fn record(
     target: Target,
@@ -106,62 +150,51 @@ fn record(
     stop: Stop,
     mut progress: Progress,
 ) -> Result<(), Failure> {
-    let path = file.path().to_owned();
-    let failed = |error: RecordingError| unwritable(&path, &error);
-    let mut recorder = Writer::new(file).and_then(|writer| Recorder::start(writer, DEFAULT_QUEUE)).map_err(failed)?;
+    let mut keeping = Keeping::start(file)?;
     let observed = observe(target, &args.common, args.duration, stop.clone(), |told| {
         match told {
-            Told::Events(events) => {
-                for event in events {
-                    if recorder.offer(event) == Offer::Stopped {
-                        stop.request();
-                    }
-                }
-                recorder.flush();
-            }
+            Told::Events(events) => keeping.keep(events, &stop),
             Told::Second(model) => progress.show(|| {
-                let bytes = units::bytes(recorder.written().bytes);
+                let bytes = units::bytes(keeping.recorder.written().bytes);
                 format!("recording {bytes}  {}", summary_line(&model.snapshot()).trim_start())
             }),
         }
         Ok(())
     });
     drop(progress);
-    let outcome = recorder.finish().map_err(failed);
-    let model = observed?;
-    summarize(&model, &path, outcome.as_ref().ok(), &args.common);
-    outcome.map(drop)
-}
-
-/// The verdict, and what is in the file.
-fn summarize(model: &Model, path: &Path, outcome: Option<&Outcome>, common: &Common) {
-    let snapshot = model.snapshot();
+    let snapshot = match observed {
+        Ok(model) => model.snapshot(),
+        Err(failure) => {
+            // What came before the failure is kept.
+            let _closed = keeping.recorder.finish();
+            return Err(failure);
+        }
+    };
     for process in &snapshot.processes {
         let verdict = verdict(process);
-        common.say(&format!("{}. {}", verdict.answer.headline(), verdict.because));
+        args.common.say(&format!("{}. {}", verdict.answer.headline(), verdict.because));
     }
-    let Some(outcome) = outcome else { return };
-    let length = snapshot.processes.iter().map(|process| process.capture.start).min();
-    let length = length.map_or(Ns::ZERO, |start| snapshot.at.since(start));
-    let dropped = match outcome.dropped {
-        0 => "none dropped".to_owned(),
-        dropped => format!("{} dropped, as the file took them too slowly", units::count(dropped)),
-    };
-    common.say(&format!(
-        "{}: {} of {length}, {} events, {dropped}",
-        path.display(),
-        units::bytes(outcome.written.bytes),
-        units::count(outcome.written.events),
-    ));
-    common.say(&format!("read it with: gilscope report {}", path.display()));
+    keeping.finish(&snapshot, &args.common)
+}
+
+/// At a limit on file size the kernel sends a signal that kills; with a handler, the write fails and says why.
+pub(super) fn heed_file_limits() -> Result<(), Failure> {
+    signal_hook::flag::register(SIGXFSZ, Arc::default())
+        .map(drop)
+        .map_err(|error| Failure::new(Status::Internal, format!("cannot install signal handlers: {error}")))
 }
 
 /// Makes the file that was asked for, or one named after the process and the time.
 fn create(args: &RecordArgs, pid: Pid) -> Result<RecordingFile, Failure> {
     let existing = if args.force { Existing::Overwrite } else { Existing::Refuse };
     let path = args.output.clone().unwrap_or_else(|| default_name(pid, clock::unix_now()));
-    RecordingFile::create(&path, existing).map_err(|error| {
-        let failure = unwritable(&path, &error);
+    create_at(&path, existing)
+}
+
+/// Makes a file for a recording.
+pub(super) fn create_at(path: &Path, existing: Existing) -> Result<RecordingFile, Failure> {
+    RecordingFile::create(path, existing).map_err(|error| {
+        let failure = unwritable(path, &error);
         match error {
             RecordingError::Exists { .. } => failure.next("if it is a recording, `--force` replaces it"),
             _ => failure,

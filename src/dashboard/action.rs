@@ -2,6 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::dashboard::views::View;
 use crate::session::{Ability, Capabilities, Origin};
 
 /// What a user can ask for.
@@ -43,6 +44,12 @@ pub enum Action {
     Select,
     /// Back: out of the selection, then out of the filter.
     Back,
+    /// Show a view.
+    Show(View),
+    /// The next view.
+    NextView,
+    /// The view before.
+    PreviousView,
     /// The next panel alone, then all of them.
     NextPanel,
     /// The panel before.
@@ -103,7 +110,8 @@ const fn key(code: KeyCode) -> Press {
     Press { code, control: Control::Free }
 }
 
-const fn letter(c: char) -> Press {
+/// A letter or a digit.
+pub(super) const fn letter(c: char) -> Press {
     key(KeyCode::Char(c))
 }
 
@@ -146,24 +154,31 @@ impl std::fmt::Display for Press {
 pub enum Group {
     /// The program itself.
     General,
+    /// Which view is shown.
+    Views,
+    /// The rows of its table.
+    Rows,
     /// The thread table.
     Threads,
     /// What is shown of it.
-    View,
+    Figures,
     /// The time shown.
     Time,
 }
 
 impl Group {
     /// All, in the order in which they are shown.
-    pub const ALL: [Group; 4] = [Group::General, Group::Threads, Group::View, Group::Time];
+    pub const ALL: [Group; 6] =
+        [Group::General, Group::Views, Group::Rows, Group::Threads, Group::Figures, Group::Time];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
         match self {
             Group::General => "General",
+            Group::Views => "Views",
+            Group::Rows => "Rows",
             Group::Threads => "Threads",
-            Group::View => "View",
+            Group::Figures => "Figures",
             Group::Time => "Time",
         }
     }
@@ -209,10 +224,12 @@ pub struct Binding {
     pub help: &'static str,
     /// What it needs of the session.
     pub needs: Needs,
+    /// The views in which it means something.
+    pub views: &'static [View],
 }
 
 const fn bind(action: Action, keys: &'static [Press], group: Group, help: &'static str) -> Binding {
-    Binding { action, keys, group, label: None, help, needs: Needs::Nothing }
+    Binding { action, keys, group, label: None, help, needs: Needs::Nothing, views: &View::ALL }
 }
 
 impl Binding {
@@ -223,37 +240,61 @@ impl Binding {
     const fn needs(self, needs: Needs) -> Binding {
         Binding { needs, ..self }
     }
+
+    const fn only_in(self, views: &'static [View]) -> Binding {
+        Binding { views, ..self }
+    }
+}
+
+/// The key of a view.
+const fn show(view: View) -> Binding {
+    bind(Action::Show(view), view.keys(), Group::Views, view.help())
 }
 
 use Action as A;
 use Group as G;
 
+const OVERVIEW: &[View] = &[View::Overview];
+
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 36] = [
+pub const BINDINGS: [Binding; 40] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
         .label("pause"),
     bind(A::Filter, &[letter('/')], G::Threads, "show only threads whose name, tid or state contains a text")
-        .label("filter"),
-    bind(A::SortNext, &[letter('s'), key(KeyCode::Right)], G::Threads, "sort by the next column").label("sort"),
-    bind(A::SortPrevious, &[letter('S'), key(KeyCode::Left)], G::Threads, "sort by the column before"),
-    bind(A::Reverse, &[letter('i')], G::Threads, "sort the other way round").label("reverse"),
-    bind(A::Up, &[key(KeyCode::Up), letter('k')], G::Threads, "one row up"),
-    bind(A::Down, &[key(KeyCode::Down), letter('j')], G::Threads, "one row down"),
-    bind(A::PageUp, &[key(KeyCode::PageUp), ctrl('u')], G::Threads, "one screen up"),
-    bind(A::PageDown, &[key(KeyCode::PageDown), ctrl('d')], G::Threads, "one screen down"),
-    bind(A::First, &[key(KeyCode::Home), letter('g')], G::Threads, "to the first row"),
-    bind(A::Last, &[key(KeyCode::End), letter('G')], G::Threads, "to the last row"),
+        .label("filter")
+        .only_in(OVERVIEW),
+    bind(A::SortNext, &[letter('s'), key(KeyCode::Right)], G::Threads, "sort by the next column")
+        .label("sort")
+        .only_in(OVERVIEW),
+    bind(A::SortPrevious, &[letter('S'), key(KeyCode::Left)], G::Threads, "sort by the column before")
+        .only_in(OVERVIEW),
+    bind(A::Reverse, &[letter('i')], G::Threads, "sort the other way round").label("reverse").only_in(OVERVIEW),
+    bind(A::Up, &[key(KeyCode::Up), letter('k')], G::Rows, "one row up"),
+    bind(A::Down, &[key(KeyCode::Down), letter('j')], G::Rows, "one row down"),
+    bind(A::PageUp, &[key(KeyCode::PageUp), ctrl('u')], G::Rows, "one screen up"),
+    bind(A::PageDown, &[key(KeyCode::PageDown), ctrl('d')], G::Rows, "one screen down"),
+    bind(A::First, &[key(KeyCode::Home), letter('g')], G::Rows, "to the first row"),
+    bind(A::Last, &[key(KeyCode::End), letter('G')], G::Rows, "to the last row"),
     bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "durations of the selected thread alone, and of all again")
-        .label("one thread"),
+        .label("one thread")
+        .only_in(OVERVIEW),
     bind(A::Back, &[key(KeyCode::Esc)], G::General, "back: closes the help, the selection, the filter"),
-    bind(A::NextPanel, &[key(KeyCode::Tab)], G::View, "one panel alone, the next one, all again").label("panel"),
-    bind(A::PreviousPanel, &[key(KeyCode::BackTab)], G::View, "the panel before"),
-    bind(A::Window, &[letter('w')], G::View, "recent figures over 1 s, 10 s, or the whole capture").label("window"),
-    bind(A::ZoomIn, &[letter('+'), letter('=')], G::View, "less time in the lanes").label("zoom"),
-    bind(A::ZoomOut, &[letter('-')], G::View, "more time in the lanes"),
-    bind(A::NextGil, &[letter('l')], G::View, "another GIL, where there are several"),
+    bind(A::NextView, &[key(KeyCode::Tab)], G::Views, "the next view").label("view"),
+    bind(A::PreviousView, &[key(KeyCode::BackTab)], G::Views, "the view before"),
+    show(View::Overview),
+    show(View::Interrupts),
+    bind(A::NextPanel, &[letter('v')], G::Figures, "one panel alone, the next one, all again")
+        .label("panel")
+        .only_in(OVERVIEW),
+    bind(A::PreviousPanel, &[letter('V')], G::Figures, "the panel before").only_in(OVERVIEW),
+    bind(A::Window, &[letter('w')], G::Figures, "recent figures over 1 s, 10 s, or the whole capture")
+        .label("window")
+        .only_in(OVERVIEW),
+    bind(A::ZoomIn, &[letter('+'), letter('=')], G::Figures, "less time in the lanes").label("zoom").only_in(OVERVIEW),
+    bind(A::ZoomOut, &[letter('-')], G::Figures, "more time in the lanes").only_in(OVERVIEW),
+    bind(A::NextGil, &[letter('l')], G::Figures, "another GIL, where there are several"),
     bind(A::StepBack, &[letter('[')], G::Time, "one look of the sampler back").needs(Needs::Past).label("step"),
     bind(A::StepAhead, &[letter(']')], G::Time, "one look ahead").needs(Needs::Past),
     bind(A::JumpBack, &[letter('{'), letter(',')], G::Time, "ten seconds back").needs(Needs::Past).label("10 s"),
@@ -276,6 +317,11 @@ pub const BINDINGS: [Binding; 36] = [
 /// The action that a key stands for, if the session can do it.
 pub fn action(press: Press, session: Capabilities) -> Option<Action> {
     BINDINGS.iter().find(|binding| binding.needs.met_by(session) && binding.keys.contains(&press)).map(|b| b.action)
+}
+
+/// Whether an action means something in a view.
+pub fn in_view(action: Action, view: View) -> bool {
+    BINDINGS.iter().any(|binding| binding.action == action && binding.views.contains(&view))
 }
 
 /// The bindings that a session can use.

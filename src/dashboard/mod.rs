@@ -9,17 +9,18 @@
 //! Views are functions of a [`view::ViewModel`] and a [`theme::Theme`]; they read nothing else. What cannot be read
 //! off a frame cannot be shown, so that live and replay look the same.
 //!
-//! To add a view: put what it shows into [`view::ViewModel`], draw it in a module of [`widgets`], give it a place in
-//! [`widgets::screen`], and its keys a line in [`action::BINDINGS`].
+//! To add a view: see [`views`]; its keys have a line in [`action::BINDINGS`].
 
 pub mod action;
 pub mod console;
 pub mod rows;
 mod run;
+pub mod signals;
 pub mod state;
 pub mod terminal;
 pub mod theme;
 pub mod view;
+pub mod views;
 pub mod widgets;
 
 pub use run::{DashboardError, Leaving, REFRESH, Settings, run};

@@ -7,11 +7,10 @@ use ratatui::backend::Backend;
 use ratatui::layout::Rect;
 
 use crate::dashboard::console::{Clock, Console, Heard};
-use crate::dashboard::state::{Effect, State};
+use crate::dashboard::state::{Effect, Rows, State};
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
-use crate::dashboard::widgets::{screen, threads};
-use crate::event::ThreadKey;
+use crate::dashboard::widgets::screen;
 use crate::session::Watch;
 
 /// Time between two drawings while nobody presses a key.
@@ -68,7 +67,7 @@ pub fn run<B: Backend>(
     let refused = |error: &dyn std::fmt::Display| DashboardError::Terminal(error.to_string());
     let capabilities = session.capabilities();
     let mut state = State::default();
-    let mut rows: Vec<ThreadKey> = Vec::new();
+    let mut rows = Rows::default();
     let mut drawn = Drawn::default();
     loop {
         let frame = session.latest();
@@ -79,11 +78,11 @@ pub fn run<B: Backend>(
                 .draw(|on| {
                     let area = on.area();
                     screen::draw(&view, settings.theme, area, on.buffer_mut());
-                    page = threads::page(screen::places(&view, area).threads);
+                    page = view.shown.page(&view, screen::places(&view, area).body);
                 })
                 .map_err(|error| refused(&error))?;
             (state.page, state.cursor) = (page, view.threads.cursor);
-            rows = view.row_keys();
+            rows = view.rows();
             drawn.done(frame.number, clock.now());
         }
         let mut limit = drawn.patience(clock.now(), settings.refresh);

@@ -2,8 +2,10 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::dashboard::action::{Action, Press, action};
+use crate::dashboard::action::{Action, Press, action, in_view};
 use crate::dashboard::rows::{Column, Sort};
+use crate::dashboard::signals::SignalKey;
+use crate::dashboard::views::View;
 use crate::event::ThreadKey;
 use crate::session::{Capabilities, Command, Frame, Play, Shift};
 use crate::time::{MonoNs, Ns};
@@ -30,7 +32,7 @@ pub const ZOOMS: [Ns; 13] = [
     Ns::from_millis(300_000),
 ];
 
-/// What is on the screen.
+/// Which panels of the overview are on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Panel {
     /// A bit of everything.
@@ -82,10 +84,25 @@ pub enum Focus {
     },
 }
 
+/// What the cursor keys move over, as it is on the screen.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Rows {
+    /// The thread table's rows.
+    pub threads: Vec<ThreadKey>,
+    /// The one under the cursor.
+    pub thread: usize,
+    /// The signals that came.
+    pub signals: Vec<SignalKey>,
+    /// The one that is looked at.
+    pub signal: usize,
+}
+
 /// What the user has chosen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    /// What is on the screen.
+    /// What fills the screen.
+    pub view: View,
+    /// Which panels of the overview.
     pub panel: Panel,
     /// The thread table's order.
     pub sort: Sort,
@@ -97,6 +114,8 @@ pub struct State {
     pub selected: Option<ThreadKey>,
     /// The cursor's row.
     pub cursor: usize,
+    /// The signal under the cursor.
+    pub signal: Option<SignalKey>,
     /// Whose durations are shown.
     pub whose: Whose,
     /// What recent figures are of.
@@ -105,19 +124,21 @@ pub struct State {
     pub zoom: usize,
     /// How many GILs further than the first one.
     pub gil: usize,
-    /// Rows of the table on the screen, as it was drawn last.
+    /// Rows of the view's table on the screen, as it was drawn last.
     pub page: usize,
 }
 
 impl Default for State {
     fn default() -> State {
         State {
+            view: View::Overview,
             panel: Panel::All,
             sort: Sort::by(Column::Wait),
             filter: String::new(),
             focus: Focus::Screen,
             selected: None,
             cursor: 0,
+            signal: None,
             whose: Whose::All,
             window: Window::Ten,
             zoom: 3,
@@ -150,8 +171,8 @@ impl State {
         ZOOMS.get(self.zoom).copied().unwrap_or(Ns::SECOND)
     }
 
-    /// Takes a key. `rows` are the table's rows as they are on the screen.
-    pub fn press(&mut self, event: &KeyEvent, rows: &[ThreadKey], frame: &Frame, session: Capabilities) -> Effect {
+    /// Takes a key. `rows` are as they are on the screen.
+    pub fn press(&mut self, event: &KeyEvent, rows: &Rows, frame: &Frame, session: Capabilities) -> Effect {
         let press = Press::of(event);
         match &mut self.focus {
             Focus::Filter { .. } => return self.edit(event, press, session),
@@ -174,7 +195,7 @@ impl State {
             }
             Focus::Screen => {}
         }
-        match action(press, session) {
+        match action(press, session).filter(|action| in_view(*action, self.view)) {
             Some(action) => self.act(action, rows, frame),
             None => Effect::Nothing,
         }
@@ -207,7 +228,7 @@ impl State {
         Effect::Nothing
     }
 
-    fn act(&mut self, action: Action, rows: &[ThreadKey], frame: &Frame) -> Effect {
+    fn act(&mut self, action: Action, rows: &Rows, frame: &Frame) -> Effect {
         let status = &frame.status;
         match action {
             Action::Quit => return Effect::Quit,
@@ -215,12 +236,15 @@ impl State {
             Action::Suspend => return Effect::Suspend,
             Action::Redraw => return Effect::Redraw,
             Action::Help => self.focus = Focus::Help { scrolled: 0 },
-            Action::Up => self.go(self.cursor.saturating_sub(1), rows),
-            Action::Down => self.go(self.cursor.saturating_add(1), rows),
-            Action::PageUp => self.go(self.cursor.saturating_sub(self.page.max(1)), rows),
-            Action::PageDown => self.go(self.cursor.saturating_add(self.page.max(1)), rows),
+            Action::Up => self.go(self.row(rows).saturating_sub(1), rows),
+            Action::Down => self.go(self.row(rows).saturating_add(1), rows),
+            Action::PageUp => self.go(self.row(rows).saturating_sub(self.page.max(1)), rows),
+            Action::PageDown => self.go(self.row(rows).saturating_add(self.page.max(1)), rows),
             Action::First => self.go(0, rows),
             Action::Last => self.go(usize::MAX, rows),
+            Action::Show(view) => self.view = view,
+            Action::NextView => self.view = self.view.step(1),
+            Action::PreviousView => self.view = self.view.step(-1),
             Action::SortNext => self.sort = Sort::by(self.sort.column.step(1)),
             Action::SortPrevious => self.sort = Sort::by(self.sort.column.step(-1)),
             Action::Reverse => self.sort = self.sort.reversed(),
@@ -232,12 +256,7 @@ impl State {
                 }
                 Whose::Selected => self.whose = Whose::All,
             },
-            Action::Back => match (self.whose, self.selected) {
-                (Whose::Selected, _) => self.whose = Whose::All,
-                (Whose::All, Some(_)) => self.selected = None,
-                (Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),
-                (Whose::All, None) => self.panel = Panel::All,
-            },
+            Action::Back => self.back(),
             Action::NextPanel => self.turn(1),
             Action::PreviousPanel => self.turn(PANELS.len() - 1),
             Action::Window => {
@@ -277,9 +296,37 @@ impl State {
         Effect::Nothing
     }
 
-    fn go(&mut self, row: usize, rows: &[ThreadKey]) {
-        self.cursor = row.min(rows.len().saturating_sub(1));
-        self.selected = rows.get(self.cursor).copied();
+    /// One step back.
+    fn back(&mut self) {
+        match (self.view, self.whose, self.selected) {
+            (View::Interrupts, ..) if self.signal.is_some() => self.signal = None,
+            (View::Interrupts, ..) => self.view = View::Overview,
+            (View::Overview, Whose::Selected, _) => self.whose = Whose::All,
+            (View::Overview, Whose::All, Some(_)) => self.selected = None,
+            (View::Overview, Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),
+            (View::Overview, Whose::All, None) => self.panel = Panel::All,
+        }
+    }
+
+    /// The row under the cursor.
+    fn row(&self, rows: &Rows) -> usize {
+        match self.view {
+            View::Overview => self.cursor,
+            View::Interrupts => rows.signal,
+        }
+    }
+
+    fn go(&mut self, row: usize, rows: &Rows) {
+        match self.view {
+            View::Overview => {
+                self.cursor = row.min(rows.threads.len().saturating_sub(1));
+                self.selected = rows.threads.get(self.cursor).copied();
+            }
+            View::Interrupts => {
+                let row = row.min(rows.signals.len().saturating_sub(1));
+                self.signal = rows.signals.get(row).copied();
+            }
+        }
     }
 
     fn turn(&mut self, steps: usize) {

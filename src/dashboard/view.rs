@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::dashboard::rows::{Row, Sort, place, rows};
-use crate::dashboard::state::{Focus, Panel, State, Whose, Window};
-use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, Signal, ThreadKey};
+use crate::dashboard::signals::Signals;
+use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
+use crate::dashboard::views::View;
+use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
 use crate::model::lanes::Lanes;
 use crate::model::snapshot::{
     Distribution, ExactFigures, GilFigures, InterruptFigures, Length, Perturbation, ProcessFigures, SwitchFigures,
@@ -14,6 +16,7 @@ use crate::model::snapshot::{
 use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
+use crate::words;
 
 /// Text from outside. It is made safe where it is laid out, and can be had in no other way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +58,13 @@ pub struct ViewModel<'a> {
     pub lanes: LanesView<'a>,
     /// How long waits and holds take.
     pub durations: Durations<'a>,
+    /// How long signals wait for their handlers.
+    pub signals: Signals<'a>,
     /// Where in time the view is.
     pub transport: Transport,
-    /// What is on the screen.
+    /// What fills the screen.
+    pub shown: View,
+    /// Which panels of the overview.
     pub panel: Panel,
     /// What keys go to.
     pub focus: Focus,
@@ -288,15 +295,22 @@ impl<'a> ViewModel<'a> {
             },
             durations,
             transport: transport(frame, session),
+            signals: Signals::of(process, state.signal, frame.snapshot.at),
+            shown: state.view,
             panel: state.panel,
             focus: state.focus.clone(),
             session,
         }
     }
 
-    /// The threads in the table's rows.
-    pub fn row_keys(&self) -> Vec<ThreadKey> {
-        self.threads.rows.iter().map(|row| row.thread.key).collect()
+    /// What the cursor keys move over.
+    pub fn rows(&self) -> Rows {
+        Rows {
+            threads: self.threads.rows.iter().map(|row| row.thread.key).collect(),
+            thread: self.threads.cursor,
+            signals: self.signals.keys(),
+            signal: self.signals.cursor,
+        }
     }
 }
 
@@ -389,10 +403,12 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
 }
 
 fn interrupt_view(interrupts: &InterruptFigures, at: MonoNs) -> InterruptView {
-    let name = |signal: Option<Signal>| signal.map_or("a signal".to_owned(), |signal| signal.to_string());
     let newest = interrupts.newest.map(|newest| {
         let known = newest.delay >= newest.resolution;
-        (name(newest.signal), if known { Length::Known(newest.delay) } else { Length::Below(newest.resolution) })
+        (
+            words::signal(newest.signal),
+            if known { Length::Known(newest.delay) } else { Length::Below(newest.resolution) },
+        )
     });
     let most = interrupts.measured.iter().max_by_key(|measured| measured.delay.count());
     let oldest = interrupts.pending.iter().min_by_key(|pending| pending.since);
@@ -404,7 +420,7 @@ fn interrupt_view(interrupts: &InterruptFigures, at: MonoNs) -> InterruptView {
             .as_ref()
             .and_then(|predicted| predicted.delay.quantile(0.5).zip(predicted.delay.quantile(0.99))),
         not_predictable: interrupts.predicted.as_ref().map(|predicted| predicted.not_predictable),
-        pending: oldest.map(|pending| (name(pending.signal), at.since(pending.since))),
+        pending: oldest.map(|pending| (words::signal(pending.signal), at.since(pending.since))),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::time::{MonoNs, Ns};
 
 pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
-    PredictedInterrupt, Segment, Segments, Stage, Woken,
+    PredictedInterrupt, Segment, Segments, Stage, Unpredictable, Woken,
 };
 
 /// Everything that is known at [`Snapshot::at`].

@@ -2,12 +2,12 @@
 
 use crate::event::ThreadKey;
 use crate::model::snapshot::{
-    Distribution, Fault, InterruptFigures, MeasuredInterrupts, PendingInterrupt, PredictedInterrupt, ProcessFigures,
-    Segment, Stage, Woken,
+    Distribution, InterruptFigures, MeasuredInterrupts, PendingInterrupt, PredictedInterrupt, ProcessFigures, Segment,
 };
-use crate::report::{figures, paint, text};
+use crate::report::paint;
 use crate::time::{MonoNs, Ns};
 use crate::units;
+use crate::words;
 
 /// Width of a thread's name.
 const NAME: usize = 24;
@@ -22,7 +22,7 @@ pub(super) fn rows(process: &ProcessFigures, interrupts: &InterruptFigures, now:
     let mut rows: Vec<Row> = interrupts.measured.iter().map(|m| measured(process, m)).collect();
     rows.extend(interrupts.pending.iter().map(|p| pending(p, now)));
     if interrupts.unresolved > 0 {
-        let parts = vec![format!("of {} signals it was not seen what became", units::count(interrupts.unresolved))];
+        let parts = vec![words::unresolved(interrupts.unresolved)];
         rows.push(("unresolved".to_owned(), parts));
     }
     match &interrupts.predicted {
@@ -30,10 +30,6 @@ pub(super) fn rows(process: &ProcessFigures, interrupts: &InterruptFigures, now:
         None => rows.push(("predicted".to_owned(), vec!["not observed yet".to_owned()])),
     }
     rows
-}
-
-fn name(signal: Option<crate::event::Signal>) -> String {
-    signal.map_or("some signal".to_owned(), |signal| signal.to_string())
 }
 
 fn measured(process: &ProcessFigures, m: &MeasuredInterrupts) -> Row {
@@ -49,26 +45,18 @@ fn measured(process: &ProcessFigures, m: &MeasuredInterrupts) -> Row {
             .collect();
         parts.push(match (segment, culprits.is_empty()) {
             (Segment::GilWait, false) => format!("mostly the GIL, behind {}", culprits.join(", ")),
-            (segment, _) => format!("mostly {}", in_words(segment)),
+            (segment, _) => format!("mostly {}", words::segment(segment)),
         });
     }
-    if m.delay.censored > 0 {
-        parts.push(format!("{} more not seen whole", units::count(m.delay.censored)));
-    }
-    if m.with_others > 0 {
-        parts.push(format!("{} with others at once", units::count(m.with_others)));
-    }
-    if m.merged > 0 {
-        parts.push(format!("{} became one with another", units::count(m.merged)));
-    }
-    parts.extend(m.faults.iter().map(|(f, times)| format!("{}x: {}", units::count(*times), fault(*f))));
-    (name(m.signal), parts)
+    parts.extend(words::remarks(m));
+    parts.extend(words::faults(m));
+    (words::signal(m.signal), parts)
 }
 
 fn quantiles(d: &Distribution) -> Vec<String> {
-    let show = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {}", text::length(at)));
+    let show = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {}", words::length(at)));
     let mut parts: Vec<String> = [show("p50", 0.5), show("p99", 0.99)].into_iter().flatten().collect();
-    parts.extend(d.max().map(|max| format!("max {}", text::length(max))));
+    parts.extend(d.max().map(|max| format!("max {}", words::length(max))));
     parts
 }
 
@@ -79,44 +67,16 @@ fn thread_name(process: &ProcessFigures, thread: ThreadKey) -> String {
     }
 }
 
-fn in_words(segment: Segment) -> &'static str {
-    match segment {
-        Segment::Deliver => "until a thread took it",
-        Segment::Trip => "until its C handler had run",
-        Segment::Uninterruptible => "in a C call that does not look",
-        Segment::GilWait => "waiting for the GIL",
-        Segment::HandlerStart => "behind another signal's handler",
-        Segment::Unknown => "unknown",
-    }
-}
-
-fn fault(fault: Fault) -> &'static str {
-    match fault {
-        Fault::NotNoticed => "a fault of CPython 3.9 to 3.12: taken by another thread, the main one does not notice",
-        Fault::OtherInterpreter => "a fault of CPython 3.9 to 3.12: another interpreter's holder sees no request",
-    }
-}
-
 fn pending(pending: &PendingInterrupt, now: MonoNs) -> Row {
-    let stage = match pending.stage {
-        Stage::Blocked => "the main thread blocks it",
-        Stage::Sent => "sent, not seen to arrive",
-        Stage::Delivered => "a thread takes it",
-        Stage::Tripped => "the main thread has not looked",
-    };
-    let mut parts = vec![format!("pending for {}", now.since(pending.since)), stage.to_owned()];
-    parts.extend(pending.fault.map(|f| fault(f).to_owned()));
-    (name(pending.signal), parts)
+    let mut parts = vec![format!("pending for {}", now.since(pending.since)), words::stage(pending.stage).to_owned()];
+    parts.extend(pending.fault.map(|f| words::fault(f).to_owned()));
+    (words::signal(pending.signal), parts)
 }
 
 fn prediction(predicted: &PredictedInterrupt) -> Vec<String> {
-    let range = |range: Option<(Ns, Ns)>| match range {
-        Some((low, high)) if low == Ns::ZERO => format!(" (up to {high})"),
-        Some((low, high)) => format!(" ({low} to {high})"),
-        None => String::new(),
-    };
+    let range = |range: Option<(Ns, Ns)>| range.map_or(String::new(), |range| format!(" ({})", words::range(range)));
     let show = |name: &str, share: f64, of: String| {
-        predicted.delay.quantile(share).map(|at| format!("{name} {}{of}", text::length(at)))
+        predicted.delay.quantile(share).map(|at| format!("{name} {}{of}", words::length(at)))
     };
     let mut parts: Vec<String> = [
         show("p50", 0.5, range(predicted.p50_range)),
@@ -126,16 +86,6 @@ fn prediction(predicted: &PredictedInterrupt) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect();
-    let share = |value: f64| figures::share(value).filter(|share| *share >= 0.001).map(units::percent);
-    if let Some(share) = share(predicted.not_predictable) {
-        parts.push(format!("not predictable for {share} of the time"));
-    }
-    if let Some(share) = share(predicted.at_most) {
-        parts.push(format!("at most that, for {share} of the time"));
-    }
-    match predicted.woken {
-        Woken::All => parts.push("when it sleeps: by the waits of all threads that wake up".to_owned()),
-        Woken::Own | Woken::Nobody => {}
-    }
+    parts.extend(words::reservations(predicted));
     parts
 }

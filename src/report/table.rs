@@ -187,7 +187,7 @@ impl Cell {
     }
 
     fn length(length: Option<Length>) -> Cell {
-        Cell::of(length.map(super::text::length))
+        Cell::of(length.map(crate::words::length))
     }
 
     fn text(&self) -> &str {

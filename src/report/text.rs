@@ -2,8 +2,8 @@
 
 use crate::event::{Build, CostOrigin, Mode, RateReason, Refusal};
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Length, Perturbation, ProcessFigures,
-    Snapshot, SwitchFigures,
+    CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, Snapshot,
+    SwitchFigures,
 };
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
@@ -13,6 +13,7 @@ use crate::report::table::{self, Gil};
 use crate::report::verdict::{Answer, Verdict, verdict};
 use crate::time::{MonoNs, Ns};
 use crate::units;
+use crate::words;
 
 /// Wider lines are hard to read.
 const WIDEST: usize = 120;
@@ -52,14 +53,6 @@ pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
         Page { snapshot, process, width, lines: &mut lines }.fill();
     }
     paint::render(&lines, width, options.color)
-}
-
-/// A duration as it is shown: what lies below the resolution says so.
-pub(super) fn length(length: Length) -> String {
-    match length {
-        Length::Known(ns) => ns.to_string(),
-        Length::Below(resolution) => format!("<{resolution}"),
-    }
 }
 
 /// The lines of one process.
@@ -454,9 +447,9 @@ fn load(gil: &GilFigures) -> Vec<String> {
 fn distribution(d: &Distribution) -> Vec<String> {
     let mut parts = vec![format!("{:<6}", units::count(d.count()))];
     if d.count() > 0 {
-        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {:<8}", length(at)));
+        let quantile = |name: &str, share: f64| d.quantile(share).map(|at| format!("{name} {:<8}", words::length(at)));
         parts.extend([quantile("p50", 0.5), quantile("p90", 0.9), quantile("p99", 0.99)].into_iter().flatten());
-        parts.extend(d.max().map(|max| format!("max {}", length(max))));
+        parts.extend(d.max().map(|max| format!("max {}", words::length(max))));
     }
     // A few at the edges are of no account; many of them would make the percentiles too low.
     if d.censored.saturating_mul(20) >= d.count() && d.censored > 0 {

@@ -11,6 +11,7 @@ use gilscope::dashboard::console::{Clock, Console, Heard};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
 use gilscope::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
 use gilscope::event::ThreadKey;
@@ -205,6 +206,43 @@ fn the_cursor_is_one_reversed_row_and_stays_on_its_thread() {
 }
 
 #[test]
+fn tab_and_digits_choose_a_view() {
+    let with = |cues| play_on(frame(fixtures::signals_to_a_busy_main(), Play::Live), LIVE, cues);
+    let is_interrupts = |played: &Played| played.has("Where the time went") && !played.has("GIL by core");
+    let is_overview = |played: &Played| !played.has("Where the time went") && played.has("GIL by core");
+    assert!(is_overview(&with(typed(""))));
+    assert!(is_interrupts(&with(typed("2"))));
+    assert!(is_interrupts(&with(vec![key(KeyCode::Tab)])));
+    assert!(is_interrupts(&with(vec![key(KeyCode::BackTab)])), "round and round");
+    assert!(is_overview(&with(View::ALL.map(|_| key(KeyCode::Tab)).into())));
+    assert!(is_overview(&with(typed("21"))) && is_overview(&with(typed("2\u{1b}"))));
+    for (place, view) in View::ALL.into_iter().enumerate() {
+        let played = with(typed(&(place + 1).to_string()));
+        assert!(played.has(&format!(" {} {} ", place + 1, view.title())));
+        assert!(BINDINGS.iter().any(|binding| binding.action == Action::Show(view)), "{view:?} is on no key");
+    }
+    // Its rows are signals. The one that came most often is looked at until another is chosen.
+    assert!(with(typed("2")).has("Measured SIGUSR1 40x"));
+    let up = with(typed("2k"));
+    assert!(up.has("Measured SIGINT 3x"));
+    assert_eq!(up.selected.len(), 1);
+    assert!(up.screen[up.selected[0]].contains("SIGINT"));
+    assert!(with(typed("2kj")).has("Measured SIGUSR1") && with(typed("2gG")).has("Measured SIGUSR1"));
+    assert!(with(typed("2k\u{1b}")).has("Measured SIGUSR1") && with(typed("2k\u{1b}")).selected.is_empty());
+    // Keys of the overview do nothing here, and are not offered.
+    let typing = with(typed("2/"));
+    assert!(is_interrupts(&typing) && !typing.has("filter:") && !typing.has("Enter one thread"));
+    assert!(with(typed("2s1")).has("by wait v"), "nor does it sort");
+}
+
+#[test]
+fn panels_of_the_overview_are_shown_alone() {
+    assert!(play("v").has("Threads 6") && !play("v").has("GIL by core"));
+    assert!(play("vv").has("GIL by core") && !play("vv").has("Threads 6"));
+    assert!(play("V").has("Waits of all") && play("vvvv").has("Threads 6"));
+}
+
+#[test]
 fn commands_reach_the_session_only_if_it_can() {
     let at = |seconds: u64| fixtures::START + gilscope::time::Ns(seconds * 1_000_000_000);
     assert_eq!(play(" ").asked, [Command::Pause]);
@@ -244,6 +282,7 @@ fn help_is_opened_scrolled_and_left() {
     assert!(help.has("Help 1-") && help.has("q ^C") && !help.has("GIL by core"), "{:#?}", help.screen);
     assert!(play("?jj").has("Help 3-"));
     assert!(play("?x").has("GIL by core"));
+    assert!(!play("?2").has("Where the time went"), "any key closes the help, and does no more");
     assert_eq!(play("?q").outcome.unwrap(), Leaving::Quit);
 }
 

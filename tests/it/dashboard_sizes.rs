@@ -2,10 +2,14 @@
 
 use gilscope::dashboard::rows::Column;
 use gilscope::dashboard::rows::Sort;
+use gilscope::dashboard::signals::SignalKey;
 use gilscope::dashboard::state::{Focus, Panel, State, Whose, Window};
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
-use gilscope::dashboard::widgets::{durations, footer, head, help, lanes, screen, threads, transport};
+use gilscope::dashboard::views::{View, interrupts, overview};
+use gilscope::dashboard::widgets::{durations, footer, head, help, lanes, screen, tabs, threads, transport};
+use gilscope::event::Signal;
+use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -55,6 +59,14 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         ("ended", frame(fixtures::ended(), Play::Ended), State { window: Window::Whole, ..plain() }, LIVE),
         ("paused", frame(fixtures::typical(), Play::Paused), plain(), LIVE),
         ("interrupted", busy(frame(fixtures::interrupted(hostile()), Play::Live)), plain(), LIVE),
+        ("signals", frame(fixtures::signals_to_a_busy_main(), Play::Paused), plain(), LIVE),
+        ("looked for", frame(fixtures::signals_looked_for(fixtures::typical()), Play::Live), plain(), LIVE),
+        (
+            "thousands of signals",
+            frame(fixtures::signals_beyond_reason(hostile()), Play::Replaying),
+            State { signal: Some(SignalKey { signal: Some(Signal::SIGUSR1), from: ArrivalKind::Generate }), ..plain() },
+            REPLAY,
+        ),
         ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
         ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
         ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),
@@ -73,12 +85,15 @@ fn sizes() -> Vec<(u16, u16)> {
 
 type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
 
-fn widgets() -> [(&'static str, Draw); 8] {
+fn widgets() -> [(&'static str, Draw); 11] {
     [
         ("head", head::draw),
         ("threads", threads::draw),
         ("lanes", lanes::draw),
         ("durations", durations::draw),
+        ("overview", overview::draw),
+        ("interrupts", interrupts::draw),
+        ("tabs", tabs::draw),
         ("transport", transport::draw),
         ("footer", footer::draw),
         ("help", |view, theme, area, buffer| help::draw(view, 3, theme, area, buffer)),
@@ -137,8 +152,10 @@ fn draw_every_widget(sizes: &[(u16, u16)]) {
 fn the_whole_screen_draws_at_every_size() {
     let cases = cases();
     for (i, (name, frame, state, session)) in cases.iter().enumerate() {
-        for panel in [Panel::All, Panel::Threads, Panel::Lanes, Panel::Durations] {
-            let state = State { panel, ..state.clone() };
+        let panels = [Panel::All, Panel::Threads, Panel::Lanes, Panel::Durations].map(|panel| (View::Overview, panel));
+        let views = View::ALL.into_iter().skip(1).map(|view| (view, Panel::All));
+        for (shown, panel) in panels.into_iter().chain(views) {
+            let state = State { view: shown, panel, ..state.clone() };
             let view = ViewModel::of(frame, &state, *session);
             // Each case takes its share of all sizes, so that together they have had them all.
             let every = if panel == Panel::All { cases.len() } else { 4 * cases.len() };
@@ -158,13 +175,22 @@ fn places_never_overlap_and_fill_the_screen() {
         let view = ViewModel::of(frame, state, *session);
         for (width, height) in [(60, 12), (60, 13), (80, 24), (100, 17), (120, 40), (200, 60)] {
             let places = screen::places(&view, Rect::new(0, 0, width, height));
-            let all = [places.head, places.threads, places.lanes, places.durations, places.transport, places.footer];
+            let panels = overview::places(&view, places.body);
+            let all = [
+                places.head,
+                places.tabs,
+                panels.threads,
+                panels.lanes,
+                panels.durations,
+                places.transport,
+                places.footer,
+            ];
             let lines: u16 = all.iter().map(|place| place.height).sum();
-            assert_eq!(lines, height, "{name} at {width}x{height}: {places:?}");
+            assert_eq!(lines, height, "{name} at {width}x{height}: {places:?} {panels:?}");
             for (i, one) in all.iter().enumerate() {
                 assert!(all[i + 1..].iter().all(|other| one.intersection(*other).is_empty()), "{name}: {places:?}");
             }
-            assert!(places.threads.height >= 3, "{name} at {width}x{height}: {places:?}");
+            assert!(panels.threads.height >= 3, "{name} at {width}x{height}: {panels:?}");
         }
     }
 }

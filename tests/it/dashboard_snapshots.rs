@@ -1,11 +1,14 @@
 //! The dashboard as it looks, with its styles: at the least size, on an ordinary terminal, and on a large one.
 
 use gilscope::dashboard::rows::{Column, Sort};
+use gilscope::dashboard::signals::SignalKey;
 use gilscope::dashboard::state::{Focus, State, Whose};
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
-use gilscope::event::ThreadKey;
+use gilscope::event::{Signal, ThreadKey};
+use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -68,6 +71,52 @@ fn interrupts_have_a_line_of_their_own() {
     }
     let plain = shot(&frame(fixtures::typical(), Play::Live), &State::default(), LIVE, MONO, (120, 40));
     assert!(!plain.contains("interrupts"), "nobody looks, and there is a line");
+}
+
+/// How long signals wait, and why: at the least size, on an ordinary terminal, and on a large one.
+#[test]
+fn the_interrupts_view() {
+    let plain = State { view: View::Interrupts, ..State::default() };
+    let signals = frame(fixtures::signals_to_a_busy_main(), Play::Live);
+    keep("interrupts_60x12", shot(&signals, &plain, LIVE, COLOR, (60, 12)));
+    keep("interrupts_80x24", shot(&signals, &plain, LIVE, COLOR, (80, 24)));
+    keep("interrupts_120x40", shot(&signals, &plain, LIVE, COLOR, (120, 40)));
+    let sigint =
+        State { signal: Some(SignalKey { signal: Some(Signal::SIGINT), from: ArrivalKind::Trip }), ..plain.clone() };
+    let replay = frame(fixtures::signals_to_a_busy_main(), Play::Paused);
+    keep("interrupts_100x30_sigint_mono", shot(&replay, &sigint, REPLAY, MONO, (100, 30)));
+    let nothing = frame(fixtures::signals_looked_for(fixtures::typical()), Play::Live);
+    keep("interrupts_80x24_nothing_yet", shot(&nothing, &plain, LIVE, MONO, (80, 24)));
+    let hostile = frame(fixtures::interrupted(fixtures::hostile_names()), Play::Live);
+    keep("interrupts_80x24_hostile", shot(&hostile, &plain, LIVE, MONO, (80, 24)));
+    let unwatched = frame(fixtures::typical(), Play::Live);
+    assert!(shot(&unwatched, &plain, LIVE, MONO, (80, 24)).contains("signals have not been looked at"));
+}
+
+/// What is not observed is never shown as nothing, and what took the time can be told in black and white.
+#[test]
+fn causes_of_a_delay_are_told_without_colour() {
+    let plain = State { view: View::Interrupts, ..State::default() };
+    let signals = frame(fixtures::signals_to_a_busy_main(), Play::Live);
+    let shown = shot(&signals, &plain, LIVE, MONO, (120, 40));
+    for part in [
+        "> waiting for the GIL",
+        "until its C handler had run",
+        "not observed",
+        "b report-builder",
+        "* thread 99",
+        "? nobody, or not seen",
+        "71.0 % x31",
+        "not predictable for 10.0 % of the time: 6.0 % in a wait or a C call that goes on",
+        "SIGUSR1 3x: a fault of CPython 3.9 to 3.12: taken by another thread",
+        "pending for 1.25 s",
+        "last SIGUSR1 4.00 ms, 2.30 s ago",
+    ] {
+        assert!(shown.contains(part), "no {part}: {shown}");
+    }
+    for other in ["until", "in a C call", "behind another", "unknown"] {
+        assert!(!shown.contains(&format!("> {other}")), "one part is the longest, and `{other}` is not");
+    }
 }
 
 #[test]

@@ -358,6 +358,7 @@ fn a_sleeping_main_thread_needs_as_long_as_its_own_waits() {
     let sleeper = World::play(6, Ns(10 * SECOND), &hogs(&[Step::Sleep(Ns(100 * SECOND))], 1));
     let predicted = figures(&looked_at(&sleeper, fused(&at_1khz(), &sleeper), &[], By::Looks)).predicted.unwrap();
     assert!(predicted.not_predictable > 0.95, "{}", predicted.not_predictable);
+    assert!(predicted.because.asleep > 0.95, "{:?}", predicted.because);
 }
 
 #[test]
@@ -559,6 +560,9 @@ proptest! {
         }
         if let Some(predicted) = &figures.predicted {
             prop_assert!((0.0..=1.0).contains(&predicted.not_predictable), "{}", predicted.not_predictable);
+            let why = predicted.because;
+            let sum = why.unseen + why.holding + why.unfinished + why.asleep;
+            prop_assert!((sum - predicted.not_predictable).abs() < 1e-9, "{why:?}");
             prop_assert!((0.0..=1.0).contains(&predicted.at_most), "{}", predicted.at_most);
         }
         gilscope::report::json(&snapshot).unwrap();

@@ -19,10 +19,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("interrupt", &["event", "instruments", "target", "time"]),
     ("recording", &["event", "time"]),
     ("model", &["event", "time"]),
+    ("words", &["event", "model", "time", "units"]),
     ("session", &["event", "model", "recording", "time"]),
-    ("report", &["event", "model", "text", "time", "units"]),
+    ("report", &["event", "model", "text", "time", "units", "words"]),
     ("doctor", &["event", "instruments", "report", "target", "time", "units"]),
-    ("dashboard", &["event", "model", "session", "text", "time", "units"]),
+    ("dashboard", &["event", "model", "session", "text", "time", "units", "words"]),
     (
         "cli",
         &[
@@ -80,7 +81,7 @@ const WINDOWS: &[&str] = &[
 ];
 
 /// Modules that see nothing but what they are given.
-const WINDOWLESS: &[&str] = &["event", "model", "report", "time", "units"];
+const WINDOWLESS: &[&str] = &["event", "model", "report", "time", "units", "words"];
 
 /// What speaks to the user.
 const MOUTHS: &[&str] = &["println!", "print!(", "io::stdout()", "io::stderr()", "process::exit"];

@@ -26,7 +26,8 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
                 (_, Group::Time) if view.transport.is_shown() => 1,
                 _ => 2,
             };
-            let mut bindings: Vec<&Binding> = offered(view.session).collect();
+            let mut bindings: Vec<&Binding> =
+                offered(view.session).filter(|binding| binding.views.contains(&view.shown)).collect();
             bindings.sort_by_key(urgency);
             bindings.into_iter().filter_map(|binding| entry(binding, view)).collect()
         }

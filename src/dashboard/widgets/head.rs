@@ -7,11 +7,11 @@ use ratatui::style::Style;
 use crate::dashboard::state::Window;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{GilView, Head, InterruptView, Looks, TargetView, Transport, ViewModel};
-use crate::dashboard::widgets::threads::known;
 use crate::dashboard::widgets::{Line, line_of};
 use crate::event::RateReason;
 use crate::session::{Origin, Play};
 use crate::units;
+use crate::words;
 
 /// Lines it needs.
 pub fn height(view: &ViewModel<'_>) -> u16 {
@@ -39,17 +39,17 @@ fn interrupts(view: &InterruptView, theme: Theme, area: Rect, buffer: &mut Buffe
     }
     match &view.predicted {
         Some((p50, p99)) => {
-            pieces.push((format!("now p50 {}, p99 {}", known(*p50), known(*p99)), Tone::Strong));
+            pieces.push((format!("now p50 {}, p99 {}", words::length(*p50), words::length(*p99)), Tone::Strong));
             let untold = view.not_predictable.filter(|share| *share >= 0.001);
             pieces.extend(untold.map(|share| (format!("not predictable {}", units::percent(share)), Tone::Faint)));
         }
         None => pieces.push(("not predictable".to_owned(), Tone::Faint)),
     }
     if let Some((signal, length)) = &view.newest {
-        pieces.push((format!("last {signal} {}", known(*length)), Tone::Strong));
+        pieces.push((format!("last {signal} {}", words::length(*length)), Tone::Strong));
     }
     if let Some((count, p99)) = &view.measured {
-        pieces.push((format!("p99 of {} {}", units::count(*count), known(*p99)), Tone::Faint));
+        pieces.push((format!("p99 of {} {}", units::count(*count), words::length(*p99)), Tone::Faint));
     }
     let mut line = Line::new();
     for (text, tone) in pieces {

@@ -1,11 +1,15 @@
 //! What is drawn: pure functions of a view model and a theme into a rectangle, of whatever size.
 
+pub mod buckets;
+pub mod delays;
 pub mod durations;
 pub mod footer;
 pub mod head;
 pub mod help;
 pub mod lanes;
 pub mod screen;
+pub mod segments;
+pub mod tabs;
 pub mod threads;
 pub mod transport;
 
@@ -87,6 +91,47 @@ pub fn line_of(area: Rect, number: usize) -> Rect {
     }
 }
 
+/// Cuts up to `height` lines off the top of `rest`.
+pub fn take_top(height: u16, rest: &mut Rect) -> Rect {
+    let height = height.min(rest.height);
+    let taken = Rect { height, ..*rest };
+    *rest = Rect { y: rest.y.saturating_add(height), height: rest.height - height, ..*rest };
+    taken
+}
+
+/// `text` in lines of at most `width` columns, broken at blanks. A word that is longer is cut.
+pub fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words(text) {
+        match lines.last_mut() {
+            Some(line) if line.width() + 1 + word.width() <= width => {
+                line.push(' ');
+                line.push_str(&word);
+            }
+            _ => lines.push(cut(&word, width)),
+        }
+    }
+    lines
+}
+
+/// Words, and figures with their units: `a`, `wait`, `of`, `3.0 ms,`.
+fn words(text: &str) -> Vec<String> {
+    let is_unit = |word: &str| {
+        matches!(word.trim_end_matches([',', ':', ';', ')']), "%" | "ns" | "us" | "ms" | "s" | "min" | "h")
+    };
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match words.last_mut() {
+            Some(before) if is_unit(word) => {
+                before.push(' ');
+                before.push_str(word);
+            }
+            _ => words.push(word.to_owned()),
+        }
+    }
+    words
+}
+
 /// A panel's title line: name and remarks on a rule. What is left of `area` is for the panel.
 pub fn titled(area: Rect, buffer: &mut Buffer, theme: Theme, title: &str, remarks: &[(String, Tone)]) -> Rect {
     let rule = theme.pick('─', '-');
@@ -115,4 +160,19 @@ pub fn centred(area: Rect, buffer: &mut Buffer, text: &str, style: Style) {
     line.push(" ".repeat(indent), Style::new());
     line.push(shown, style);
     line.draw(line_of(area, usize::from(area.height / 2)), buffer);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_blanks_but_not_within_a_figure() {
+        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrapped("for 3.0 % of it", 7), ["for", "3.0 %", "of it"]);
+        assert_eq!(wrapped("a 12.5 ms, b", 9), ["a", "12.5 ms,", "b"]);
+        assert_eq!(wrapped("incomprehensible", 6), ["incom…"]);
+        assert_eq!(wrapped("", 6), [""]);
+        assert!(wrapped("one two", 0).iter().all(String::is_empty));
+    }
 }

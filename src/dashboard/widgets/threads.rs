@@ -14,6 +14,7 @@ use crate::model::snapshot::{Length, StateTimes, ThreadState};
 use crate::text::{left, right};
 use crate::time::Ns;
 use crate::units;
+use crate::words;
 
 /// A column of the table on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -199,7 +200,7 @@ fn draw_row(row: &Row<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, bu
     let ended = thread.now == ThreadState::Ended;
     let plain = if ended { Tone::Faint } else { Tone::Plain };
     let percent = |part: fn(&StateTimes) -> Ns| row.share(part).map_or("?".to_owned(), units::percent);
-    let length = |length: Option<Length>| length.map_or("-".to_owned(), known);
+    let length = |length: Option<Length>| length.map_or("-".to_owned(), words::length);
     let mut line = Line::new();
     for (cell, columns) in cells {
         let (text, tone) = match cell {
@@ -251,14 +252,6 @@ fn name(row: &Row<'_>, columns: usize) -> String {
         (true, _) => "(no name)".to_owned(),
         (false, true) => format!("{}{role}", Foreign::new(&thread.name).fit_name(room)),
         (false, false) => Foreign::new(&thread.name).fit_name(columns),
-    }
-}
-
-/// A duration as it is known.
-pub fn known(length: Length) -> String {
-    match length {
-        Length::Known(ns) => ns.to_string(),
-        Length::Below(resolution) => format!("<{resolution}"),
     }
 }
 

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use super::course::{Doing, Held, Stretch};
-use crate::model::snapshot::{Distribution, PredictedInterrupt, Source, Woken};
+use crate::model::snapshot::{Distribution, PredictedInterrupt, Source, Unpredictable, Woken};
 use crate::time::{MonoNs, Ns};
 
 /// Parts that the time is divided into, to see how much the figures vary: at most.
@@ -110,6 +110,8 @@ struct Part {
     behind: u64,
     /// Of which nothing can be told.
     untold: u64,
+    /// Nor of this: it held the GIL, and where it was could not be read.
+    holding: u64,
     /// Spells at whose end it looks.
     spells: Lengths,
     /// Those in which it was not seen to move.
@@ -125,6 +127,7 @@ impl Part {
         self.at_once = self.at_once.saturating_add(other.at_once);
         self.behind = self.behind.saturating_add(other.behind);
         self.untold = self.untold.saturating_add(other.untold);
+        self.holding = self.holding.saturating_add(other.holding);
         for (mine, theirs) in [
             (&mut self.spells, &other.spells),
             (&mut self.deaf, &other.deaf),
@@ -258,7 +261,8 @@ impl Predicted {
                 Doing::Bytecode => &mut part.at_once,
                 Doing::Blocked if is_free => &mut part.at_once,
                 Doing::Blocked => &mut part.behind,
-                Doing::Holding | Doing::Unknown => &mut part.untold,
+                Doing::Holding => &mut part.holding,
+                Doing::Unknown => &mut part.untold,
             };
             *sum = sum.saturating_add(length);
         });
@@ -306,10 +310,11 @@ impl Predicted {
         let law = Law { parts: &self.parts, sum: &sum, woken };
         let known = law.known();
         let behind = if woken == Woken::Nobody { sum.behind } else { 0 };
-        let untold = sum.untold as f64 + open as f64 + behind as f64;
+        let untold = sum.untold as f64 + sum.holding as f64 + open as f64 + behind as f64;
         if known + untold <= 0.0 {
             return None;
         }
+        let share = |time: u64| time as f64 / (known + untold);
         let resolution = resolution.max(if sum.at_once > 0 { self.look } else { Ns::ZERO });
         let seen = |(low, high): (Ns, Ns)| (if low < resolution { Ns::ZERO } else { low }, high.max(resolution));
         Some(PredictedInterrupt {
@@ -317,6 +322,12 @@ impl Predicted {
             p50_range: law.range(0.5).map(seen),
             p90_range: law.range(0.9).map(seen),
             not_predictable: untold / (known + untold),
+            because: Unpredictable {
+                unseen: share(sum.untold),
+                holding: share(sum.holding),
+                unfinished: share(open),
+                asleep: share(behind),
+            },
             at_most: sum.deaf.sum() / (known + untold),
             woken,
         })

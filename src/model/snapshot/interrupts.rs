@@ -86,19 +86,24 @@ pub enum Segment {
 }
 
 impl Segments {
-    /// The longest part; `None`: there is none.
-    pub fn longest(&self) -> Option<(Segment, Ns)> {
+    /// All parts, in the order in which they come.
+    pub fn parts(&self) -> [(Segment, Option<Ns>); 6] {
         [
-            (Segment::GilWait, self.gil_wait),
-            (Segment::Uninterruptible, self.uninterruptible),
             (Segment::Deliver, self.deliver),
             (Segment::Trip, self.trip),
+            (Segment::Uninterruptible, self.uninterruptible),
+            (Segment::GilWait, self.gil_wait),
             (Segment::HandlerStart, self.handler_start),
             (Segment::Unknown, Some(self.unknown)),
         ]
-        .into_iter()
-        .filter_map(|(segment, length)| Some((segment, length.filter(|length| *length > Ns::ZERO)?)))
-        .max_by_key(|(_, length)| *length)
+    }
+
+    /// The longest part; `None`: there is none.
+    pub fn longest(&self) -> Option<(Segment, Ns)> {
+        self.parts()
+            .into_iter()
+            .filter_map(|(segment, length)| Some((segment, length.filter(|length| *length > Ns::ZERO)?)))
+            .max_by_key(|(_, length)| *length)
     }
 }
 
@@ -174,10 +179,26 @@ pub struct PredictedInterrupt {
     pub p90_range: Option<(Ns, Ns)>,
     /// Share of the time for which nothing can be told, 0..=1.
     pub not_predictable: f64,
+    /// Why.
+    pub because: Unpredictable,
     /// Share of the time for which the delay is one at most: the main thread was not seen to move, and may have all the same.
     pub at_most: f64,
     /// What the time that a blocked main thread takes to get the GIL was modelled from.
     pub woken: Woken,
+}
+
+/// Why nothing can be told of a time: shares of all of the time, which add up to
+/// [`PredictedInterrupt::not_predictable`].
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Unpredictable {
+    /// What the main thread did was not seen, or not how it ended.
+    pub unseen: f64,
+    /// It held the GIL, and whether it executed bytecode could not be read.
+    pub holding: f64,
+    /// A wait or a C call goes on: how long it will is not known.
+    pub unfinished: f64,
+    /// It slept while others held the GIL, and what a thread that wakes up waits for it was not seen.
+    pub asleep: f64,
 }
 
 /// What tells how long a main thread that is woken waits for the GIL.

@@ -56,6 +56,39 @@ fn as_many_are_sent_as_were_asked_for_and_all_are_handled() {
     }
 }
 
+/// What is kept tells the same as what was said at once.
+#[test]
+fn a_recording_of_it_has_the_measured_delays() {
+    for python in oldest_and_newest() {
+        let mut child = counting(python);
+        let directory = tempfile::tempdir().unwrap();
+        let (pid, file) = (child.pid().to_string(), directory.path().join("usr1.gscope"));
+        let file = file.to_str().unwrap();
+        let arguments = ["interrupt", &pid, "--signal", "usr1", "-n", "5", "--every", "20ms", "-f", "json", "-o", file];
+        let ended = run_to(0, gilscope().args(arguments));
+        assert!(ended.stderr.contains("read it with: gilscope report"), "{python}: {}", ended.stderr);
+        assert!(ended.stderr.contains("none dropped"), "{python}: {}", ended.stderr);
+        let recorded = valid(&run_to(0, gilscope().args(["report", file, "-f", "json"])).stdout);
+        let told = &valid(&ended.stdout)["processes"][0]["interrupts"];
+        assert_eq!(&recorded["processes"][0]["interrupts"], told, "{python}");
+        let measured = &told["measured"][0];
+        let (count, cut) = (&measured["delay"]["count"], &measured["delay"]["censored"]);
+        let seen = count.as_u64().zip(cut.as_u64()).map(|(count, cut)| count + cut);
+        assert!(measured["from"] == "generate" && seen == Some(5), "{python}: {measured}");
+        // It is not written over unless that is said, and then nothing is sent; one that is refused makes no file.
+        let again = ["interrupt", &pid, "--signal", "usr1", "-n", "1", "-o", file, "-q"];
+        let refused = run_to(2, gilscope().args(again));
+        assert!(refused.stderr.contains("`--force` replaces it"), "{python}: {}", refused.stderr);
+        assert_eq!(handled(&mut child), 5, "{python}");
+        let forced = run_to(0, gilscope().args(again).arg("--force"));
+        assert_eq!(forced.stderr, "", "{python}: quiet");
+        let other = directory.path().join("term.gscope");
+        run_to(8, gilscope().args(["interrupt", &pid, "--signal", "TERM", "-q", "-o"]).arg(&other));
+        assert!(!other.exists(), "{python}");
+        assert_eq!(handled(&mut child), 6, "{python}");
+    }
+}
+
 #[test]
 fn nothing_is_sent_that_would_harm_or_do_nothing() {
     for python in oldest_and_newest() {
