@@ -65,12 +65,13 @@ def hold():
 
 
 def wait():
+    # So short a sleep that it is back, and waits, when the next hold has hardly begun.
     while time.monotonic() < END:
-        time.sleep(0.00002)
+        time.sleep(0.00001)
 
 
 def rest():
-    time.sleep(max(0.0, END - time.monotonic()) if END != float("inf") else 1e6)
+    time.sleep(max(0.0, END - time.monotonic()) if SECONDS < 1e6 else 1e6)
 
 
 def main():

@@ -30,6 +30,8 @@ def extension():
 
 
 def block(call):
+    # The main thread needs the GIL once more, to wait for the end.
+    time.sleep(0.05)
     while time.monotonic() < END:
         call(max(0.0, min(PIECE, END - time.monotonic())))
 

@@ -7,6 +7,7 @@ extension, whose file is the third argument.
 Runs until killed, or for the seconds given as first argument.
 """
 
+import importlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -33,9 +34,7 @@ def count_in_python():
             n = n + 1
 
 
-def count_in_numpy():
-    import numpy
-
+def count_in_numpy(numpy):
     # Each addition takes milliseconds without the GIL.
     n = numpy.zeros(4000000)
     while time.monotonic() < END:
@@ -51,6 +50,8 @@ def extension():
 
 
 def count_in_c(count):
+    # The main thread needs the GIL once more, to wait for the end.
+    time.sleep(0.05)
     while time.monotonic() < END:
         count(max(0.0, min(CALL, END - time.monotonic())))
 
@@ -58,7 +59,8 @@ def count_in_c(count):
 def main():
     count, arguments = count_in_python, ()
     if VARIANT == "numpy":
-        count = count_in_numpy
+        # That holds the GIL for a good while: before there is anybody to wait.
+        count, arguments = count_in_numpy, (importlib.import_module("numpy"),)
     elif VARIANT in ("holding", "releasing"):
         count, arguments = count_in_c, (getattr(extension(), "count_" + VARIANT),)
     threads = [

@@ -140,14 +140,14 @@ const CONVOYS: &[Workload] = &[
     Workload::of(
         "convoy",
         CONVOY,
-        "An I/O thread in a convoy: beside one CPU-bound thread, each of its I/O calls costs it a whole switch interval.",
+        "An I/O thread in a convoy: beside one CPU-bound thread, each I/O call costs it a switch interval.",
         "contention 60 to 90 %, waits p50 5 ms",
     )
     .is("convoy"),
     Workload::of(
         "starved",
         STARVED,
-        "An I/O thread starved by two: the CPU-bound threads trade the GIL with each other and seldom let it in.",
+        "An I/O thread starved by two: they trade the GIL with each other and seldom let it in.",
         "contention 100 %; the I/O thread waits tens of ms at a time",
     )
     .is("convoy"),
@@ -174,7 +174,7 @@ const CASE_STUDY: &[Workload] = &[
         "count-numpy",
         COUNT,
         "Counting in numpy, which lets go of the GIL while it adds.",
-        "load and contention near 0; the counter's time is native",
+        "load near 0 once numpy is imported, contention near 0; the counter's time is native",
     )
     .variant("numpy")
     .needs(&[Need::Numpy])
@@ -335,14 +335,19 @@ const CORES: &[Workload] = &[
         "bounce",
         STORM,
         "Two threads that trade the GIL all the time, each on a core of its own.",
-        "thousands of handoffs a second, all of them to the other core",
+        "thousands of handoffs a second, each to the other core",
     )
     .variant("apart")
     .needs(&[Need::Cores])
     .is("cross-core-bounce"),
-    Workload::of("bounce-pinned", STORM, "The same two on one core.", "no handoff to another core")
-        .variant("together")
-        .is_not("cross-core-bounce"),
+    Workload::of(
+        "bounce-pinned",
+        STORM,
+        "The same two on one core.",
+        "no handoff to another core, hardly any contention",
+    )
+    .variant("together")
+    .is_not("cross-core-bounce"),
     Workload::of(
         "preempted",
         ONE_CORE,
