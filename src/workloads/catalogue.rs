@@ -114,12 +114,12 @@ impl Workload {
         self.variant(function).needs(&[Need::Extension])
     }
 
-    const fn is(mut self, finding: &'static str) -> Workload {
+    const fn has(mut self, finding: &'static str) -> Workload {
         self.judged = Judged::Is(finding);
         self
     }
 
-    const fn is_not(mut self, finding: &'static str) -> Workload {
+    const fn looks_like(mut self, finding: &'static str) -> Workload {
         self.judged = Judged::IsNot(finding);
         self
     }
@@ -143,14 +143,14 @@ const CONVOYS: &[Workload] = &[
         "An I/O thread in a convoy: beside one CPU-bound thread, each I/O call costs it a switch interval.",
         "contention 60 to 90 %, waits p50 5 ms",
     )
-    .is("convoy"),
+    .has("convoy"),
     Workload::of(
         "starved",
         STARVED,
         "An I/O thread starved by two: they trade the GIL with each other and seldom let it in.",
         "contention 100 %; the I/O thread waits tens of ms at a time",
     )
-    .is("convoy"),
+    .has("convoy"),
 ];
 
 const CASE_STUDY: &[Workload] = &[
@@ -161,7 +161,7 @@ const CASE_STUDY: &[Workload] = &[
         "load 100 %, contention 30 %, waits p50 5 ms",
     )
     .variant("python")
-    .is("convoy"),
+    .has("convoy"),
     Workload::of(
         "count-rarely",
         COUNT,
@@ -169,7 +169,7 @@ const CASE_STUDY: &[Workload] = &[
         "load 100 %, contention below 2 %",
     )
     .variant("rarely")
-    .is_not("convoy"),
+    .looks_like("convoy"),
     Workload::of(
         "count-numpy",
         COUNT,
@@ -178,7 +178,7 @@ const CASE_STUDY: &[Workload] = &[
     )
     .variant("numpy")
     .needs(&[Need::Numpy])
-    .is_not("never-releases"),
+    .looks_like("never-releases"),
     Workload::of(
         "count-holding",
         COUNT,
@@ -187,7 +187,7 @@ const CASE_STUDY: &[Workload] = &[
     )
     .variant("holding")
     .needs(&[Need::Extension])
-    .is("never-releases"),
+    .has("never-releases"),
     Workload::of(
         "count-releasing",
         COUNT,
@@ -196,7 +196,7 @@ const CASE_STUDY: &[Workload] = &[
     )
     .variant("releasing")
     .needs(&[Need::Extension])
-    .is_not("never-releases"),
+    .looks_like("never-releases"),
 ];
 
 const BLOCKS: &[Workload] = &[
@@ -207,7 +207,7 @@ const BLOCKS: &[Workload] = &[
         "load 80 %, all of it asleep; three threads wait most of their time",
     )
     .needs(&[Need::Ctypes])
-    .is("never-releases"),
+    .has("never-releases"),
     Workload::of(
         "block-asleep-1s",
         BLOCK,
@@ -215,10 +215,10 @@ const BLOCKS: &[Workload] = &[
         "load 100 %, held asleep 100 %, waits 1 s",
     )
     .blocks("sleep_holding", &["1"])
-    .is("never-releases"),
+    .has("never-releases"),
     Workload::of("block-asleep-4s", BLOCK, "The same for 4 s at a time.", "load 100 %, held asleep 100 %, waits 4 s")
         .blocks("sleep_holding", &["4"])
-        .is("never-releases"),
+        .has("never-releases"),
     Workload::of(
         "block-asleep-15s",
         BLOCK,
@@ -226,7 +226,7 @@ const BLOCKS: &[Workload] = &[
         "load 100 %, held asleep 100 %, a wait that does not end within 5 s",
     )
     .blocks("sleep_holding", &["15"])
-    .is("never-releases"),
+    .has("never-releases"),
     Workload::of(
         "block-busy-1s",
         BLOCK,
@@ -234,10 +234,10 @@ const BLOCKS: &[Workload] = &[
         "load 100 %, held asleep 0 %, waits 1 s",
     )
     .blocks("count_holding", &["1"])
-    .is("never-releases"),
+    .has("never-releases"),
     Workload::of("block-busy-4s", BLOCK, "The same for 4 s at a time.", "load 100 %, held asleep 0 %, waits 4 s")
         .blocks("count_holding", &["4"])
-        .is("never-releases"),
+        .has("never-releases"),
     Workload::of(
         "block-busy-15s",
         BLOCK,
@@ -245,7 +245,7 @@ const BLOCKS: &[Workload] = &[
         "load 100 %, held asleep 0 %, a wait that does not end within 5 s",
     )
     .blocks("count_holding", &["15"])
-    .is("never-releases"),
+    .has("never-releases"),
     Workload::of(
         "block-released",
         BLOCK,
@@ -253,7 +253,7 @@ const BLOCKS: &[Workload] = &[
         "load and contention near 0",
     )
     .blocks("sleep_releasing", &["1"])
-    .is_not("never-releases"),
+    .looks_like("never-releases"),
 ];
 
 const HOLDS: &[Workload] = &[
@@ -264,10 +264,10 @@ const HOLDS: &[Workload] = &[
         "load 80 %, contention most of that, waits of 100 ms",
     )
     .variant("watched")
-    .is("gil-hog"),
+    .has("gil-hog"),
     Workload::of("hog-alone", HOG, "The same, and nobody else wants the GIL.", "load 80 %, contention 0")
         .variant("alone")
-        .is_not("gil-hog"),
+        .looks_like("gil-hog"),
     Workload::of(
         "blame-five",
         BLAME,
@@ -275,7 +275,7 @@ const HOLDS: &[Workload] = &[
         "hold_1ms 6.7 %, hold_5ms 13.3 %, hold_10ms 20.0 %, hold_20ms 26.7 %, hold_50ms 33.3 %",
     )
     .variant("five")
-    .is("gil-hog"),
+    .has("gil-hog"),
     Workload::of(
         "blame-halves",
         BLAME,
@@ -283,10 +283,10 @@ const HOLDS: &[Workload] = &[
         "hold_1ms 50 %, hold_50ms 50 %",
     )
     .variant("halves")
-    .is("gil-hog"),
+    .has("gil-hog"),
     Workload::of("blame-alone", BLAME, "The same two, and nobody waits.", "load 95 %, contention 0; nobody to blame")
         .variant("alone")
-        .is_not("gil-hog"),
+        .looks_like("gil-hog"),
 ];
 
 const TRADES: &[Workload] = &[
@@ -296,7 +296,7 @@ const TRADES: &[Workload] = &[
         "Four CPU-bound threads that trade the GIL: four times the threads, the work of one.",
         "load 100 %, contention 100 %, demand 4, equal shares",
     )
-    .is("saturated"),
+    .has("saturated"),
     Workload::of(
         "trading",
         SATURATED,
@@ -304,14 +304,14 @@ const TRADES: &[Workload] = &[
         "load 100 %, contention 100 %, demand 2, equal shares",
     )
     .variant("2")
-    .is_not("convoy"),
+    .looks_like("convoy"),
     Workload::of(
         "single",
         SINGLE,
         "One busy thread alone: the GIL is always held, and nobody waits for it.",
         "load 100 %, contention 0",
     )
-    .is_not("saturated"),
+    .looks_like("saturated"),
     Workload::of(
         "storm",
         STORM,
@@ -319,7 +319,7 @@ const TRADES: &[Workload] = &[
         "thousands of handoffs a second, short waits",
     )
     .variant("many")
-    .is("handoff-storm"),
+    .has("handoff-storm"),
     Workload::of(
         "storm-one",
         STORM,
@@ -327,7 +327,7 @@ const TRADES: &[Workload] = &[
         "hardly a handoff, contention 0",
     )
     .variant("one")
-    .is_not("handoff-storm"),
+    .looks_like("handoff-storm"),
 ];
 
 const CORES: &[Workload] = &[
@@ -339,7 +339,7 @@ const CORES: &[Workload] = &[
     )
     .variant("apart")
     .needs(&[Need::Cores])
-    .is("cross-core-bounce"),
+    .has("cross-core-bounce"),
     Workload::of(
         "bounce-pinned",
         STORM,
@@ -347,7 +347,7 @@ const CORES: &[Workload] = &[
         "no handoff to another core, hardly any contention",
     )
     .variant("together")
-    .is_not("cross-core-bounce"),
+    .looks_like("cross-core-bounce"),
     Workload::of(
         "preempted",
         ONE_CORE,
@@ -355,7 +355,7 @@ const CORES: &[Workload] = &[
         "held off a core (preempted) 50 % and more; the I/O thread waits longer than a switch interval",
     )
     .variant("preempted")
-    .is("holder-preempted"),
+    .has("holder-preempted"),
     Workload::of(
         "pinned",
         ONE_CORE,
@@ -363,7 +363,7 @@ const CORES: &[Workload] = &[
         "held off a core near 0, waits p50 5 ms",
     )
     .variant("pinned")
-    .is_not("holder-preempted"),
+    .looks_like("holder-preempted"),
     Workload::of(
         "run-queue",
         ONE_CORE,
@@ -371,7 +371,7 @@ const CORES: &[Workload] = &[
         "contention 0; the worker's time is queue",
     )
     .variant("run-queue")
-    .is("not-the-gil"),
+    .has("not-the-gil"),
 ];
 
 const OTHERS: &[Workload] = &[
@@ -382,10 +382,10 @@ const OTHERS: &[Workload] = &[
         "interrupts p50 5 ms and more",
     )
     .variant("busy")
-    .is("slow-interrupt"),
+    .has("slow-interrupt"),
     Workload::of("alarms-calm", ALARMS, "The same signals, and nobody in the way.", "interrupts below 1 ms")
         .variant("calm")
-        .is_not("slow-interrupt"),
+        .looks_like("slow-interrupt"),
     Workload::of(
         "interpreters",
         INTERPRETERS,
@@ -394,7 +394,7 @@ const OTHERS: &[Workload] = &[
     )
     .variant("shared")
     .needs(&[Need::Versions { from: (3, 9), to: (3, 12), wanted: "3.9 to 3.12" }])
-    .is("starved-interpreter"),
+    .has("starved-interpreter"),
     Workload::of(
         "interpreters-own",
         INTERPRETERS,
@@ -403,7 +403,7 @@ const OTHERS: &[Workload] = &[
     )
     .variant("own")
     .needs(&[Need::Versions { from: (3, 12), to: (3, u8::MAX), wanted: "3.12 and later" }])
-    .is_not("starved-interpreter"),
+    .looks_like("starved-interpreter"),
     Workload::of(
         "lock",
         OTHER_WAITS,
@@ -411,7 +411,7 @@ const OTHERS: &[Workload] = &[
         "load and contention near 0, though three of four threads wait all the time",
     )
     .variant("lock")
-    .is("not-the-gil"),
+    .has("not-the-gil"),
     Workload::of(
         "timed",
         OTHER_WAITS,
@@ -419,7 +419,7 @@ const OTHERS: &[Workload] = &[
         "load and contention near 0",
     )
     .variant("timed")
-    .is_not("convoy"),
+    .looks_like("convoy"),
     Workload::of(
         "parallel",
         OTHER_WAITS,
@@ -427,6 +427,6 @@ const OTHERS: &[Workload] = &[
         "load and contention near 0; native and queue",
     )
     .variant("parallel")
-    .is_not("saturated"),
+    .looks_like("saturated"),
     Workload::of("idle", IDLE, "Nothing to do: four threads asleep, the GIL free.", "load and contention 0"),
 ];

@@ -180,6 +180,6 @@ fn build(interpreter: &Interpreter, to: &Path) -> Result<PathBuf, Unbuilt> {
 fn complaint(said: &[u8], with: Option<&str>) -> String {
     let said = String::from_utf8_lossy(said);
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
-    let line = lines().find(|line| with.is_some_and(|with| line.contains(with))).or_else(|| lines().last());
+    let line = lines().find(|line| with.is_some_and(|with| line.contains(with))).or_else(|| lines().next_back());
     units::printable(line.unwrap_or("it does not say why"), COMPLAINT)
 }
