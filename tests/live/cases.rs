@@ -105,14 +105,15 @@ const OTHERS: &[Case] = &[
     ("block-busy-15s", 3, 3.0, BUSY),
     ("block-released", 3, 2.0, &[FREE, NOBODY_WAITS, ("held_asleep", 0.0, 0.02), ("blocker/idle", 0.9, 1.0)]),
     // Calls of 80 ms at least, as it measured itself; 160 where the last doubling went just below that.
-    ("hog", 4, 2.5, &[("load", 0.5, 1.0), ("contention", 0.4, 1.0), ("wait_max_ms", 30.0, 2_000.0)]),
-    ("hog-alone", 4, 2.0, &[("load", 0.5, 1.0), NOBODY_WAITS]),
+    // The pause of 20 ms is longer by the queue for a core.
+    ("hog", 4, 2.5, &[("load", 0.3, 1.0), ("contention", 0.2, 1.0), ("wait_max_ms", 30.0, 2_000.0)]),
+    ("hog-alone", 4, 2.0, &[("load", 0.3, 1.0), NOBODY_WAITS]),
     // A waiter is in line for all of the holder's time, but for 0.1 ms or so of each call. The longest call is 50 ms,
     // and comes twenty times in the time it takes to call all of them ten times.
-    ("blame-five", 3, 2.5, &[("load", 0.6, 1.0), ("contention", 0.5, 1.0), ("wait_max_ms", 45.0, 300.0)]),
-    // 50 of 51 calls take 1 ms.
-    ("blame-halves", 3, 2.5, &[("load", 0.4, 1.0), ("contention", 0.3, 1.0), ("wait_p50_ms", 0.5, 5.0)]),
-    ("blame-alone", 3, 2.0, &[("load", 0.5, 1.0), NOBODY_WAITS]),
+    ("blame-five", 3, 2.5, &[("load", 0.3, 1.0), ("contention", 0.2, 1.0), ("wait_max_ms", 45.0, 300.0)]),
+    // 50 of 51 calls take 1 ms. The pause after each is 0.3 ms, and as long as the holder then queues for a core.
+    ("blame-halves", 3, 2.5, &[("load", 0.2, 1.0), ("contention", 0.1, 1.0), ("wait_p50_ms", 0.5, 5.0)]),
+    ("blame-alone", 3, 2.0, &[("load", 0.2, 1.0), NOBODY_WAITS]),
     ("saturated", 5, 2.0, &[HELD, ("contention", 0.6, 1.0), ("demand", 2.0, 4.1)]),
     ("trading", 3, 2.0, &[HELD, ("contention", 0.3, 1.0), ("demand", 1.3, 2.1), ("cpu-1/waiting", 0.1, 0.8)]),
     ("single", 2, 2.0, &[HELD, NOBODY_WAITS, ("cpu-alone/holding", 0.9, 1.0)]),
