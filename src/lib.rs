@@ -19,3 +19,4 @@ pub mod text;
 pub mod time;
 pub mod units;
 pub mod words;
+pub mod workloads;

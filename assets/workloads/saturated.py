@@ -2,8 +2,8 @@
 
 "cpu-1" to "cpu-4" run pure Python, so that each waits three quarters of its
 time. Processes, or a library that computes without the GIL, would use the
-cores.
-Runs until killed, or for the seconds given as argument.
+cores. As many threads as the second argument says; four without one.
+Runs until killed, or for the seconds given as first argument.
 """
 
 import sys
@@ -12,6 +12,7 @@ import time
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else float("inf")
 END = time.monotonic() + SECONDS
+THREADS = int(sys.argv[2]) if len(sys.argv) > 2 else 4
 
 
 def compute():
@@ -22,7 +23,7 @@ def compute():
 
 
 def main():
-    threads = [threading.Thread(name="cpu-%d" % i, target=compute, daemon=True) for i in (1, 2, 3, 4)]
+    threads = [threading.Thread(name="cpu-%d" % i, target=compute, daemon=True) for i in range(1, THREADS + 1)]
     for thread in threads:
         thread.start()
     for thread in threads:

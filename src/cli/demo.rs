@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 
 use clap::builder::PossibleValuesParser;
 
@@ -15,48 +15,47 @@ use crate::event::Pid;
 use crate::launch::LaunchError;
 use crate::report::summary_line;
 use crate::time::Ns;
+use crate::workloads::{self, CannotRun, GROUPS, Interpreter, LaidOut, Unasked, Workload, extension};
 
 /// The workload that runs unless another is named.
 pub const DEFAULT: &str = "convoy";
 /// How long it is observed for a report.
 const DEFAULT_DURATION: Ns = Ns(5_000_000_000);
+/// The width of a name in lists.
+const NAME: usize = 16;
 /// How long it runs at most under the dashboard, should nobody be left to end it.
 const LIVE_SECONDS: f64 = 24.0 * 3_600.0;
 
-/// A built-in workload.
-struct Workload {
-    name: &'static str,
-    source: &'static str,
-}
-
-const WORKLOADS: [Workload; 6] = [
-    Workload { name: "convoy", source: include_str!("../../assets/workloads/convoy.py") },
-    Workload { name: "starved", source: include_str!("../../assets/workloads/starved.py") },
-    Workload { name: "saturated", source: include_str!("../../assets/workloads/saturated.py") },
-    Workload { name: "sleeper", source: include_str!("../../assets/workloads/sleeper.py") },
-    Workload { name: "single", source: include_str!("../../assets/workloads/single.py") },
-    Workload { name: "idle", source: include_str!("../../assets/workloads/idle.py") },
-];
-
-impl Workload {
-    /// The first line of the program's docstring.
-    fn description(&self) -> &'static str {
-        let start = self.source.find("\"\"\"").map_or(0, |at| at + 3);
-        self.source[start..].lines().next().unwrap_or("").trim_end_matches("\"\"\"").trim()
-    }
-}
-
 /// The names that can be typed.
 pub fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(WORKLOADS.iter().map(|workload| workload.name))
+    PossibleValuesParser::new(workloads::all().map(|workload| workload.name))
 }
 
 /// The workloads with what each is, for the help.
 pub fn listing() -> String {
-    let width = WORKLOADS.iter().map(|workload| workload.name.len()).max().unwrap_or(0);
-    let mut out = String::from("WORKLOADS:\n");
-    for workload in &WORKLOADS {
-        out.push_str(&format!("  {:width$}  {}\n", workload.name, workload.description()));
+    let mut out = String::from("WORKLOADS (--list says more):\n");
+    for workload in workloads::all() {
+        out.push_str(&format!("  {:NAME$}  {}\n", workload.name, workload.shows));
+    }
+    out
+}
+
+/// What each workload shows and what to expect, and which cannot run on this interpreter, and why.
+fn list(interpreter: &Interpreter) -> String {
+    let (major, minor, patch) = interpreter.version;
+    let mut out = format!("Run one with: gilscope demo NAME   here with {}, ", interpreter.name());
+    out.push_str(&format!("CPython {major}.{minor}.{patch}; --python names another\n"));
+    for group in GROUPS {
+        out.push_str(&format!("\n{}\n", group.title));
+        for workload in group.workloads {
+            out.push_str(&format!("  {:NAME$}  {}\n", workload.name, workload.shows));
+            out.push_str(&format!("  {:NAME$}  expect: {}\n", "", workload.expect));
+            if let Some(missing) = workload.missing(interpreter) {
+                out.push_str(&format!("  {:NAME$}  cannot run here: {missing}", ""));
+                out.push_str(&missing.next_step().map_or_else(String::new, |next| format!("; {next}")));
+                out.push('\n');
+            }
+        }
     }
     out
 }
@@ -66,9 +65,12 @@ pub fn listing() -> String {
 /// # Errors
 /// If the workload cannot be started or observed.
 pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
-    let workload = WORKLOADS
-        .iter()
-        .find(|workload| workload.name == args.name)
+    if args.list {
+        let interpreter = Interpreter::ask(&args.python).map_err(|error| cannot_run(error.into()))?;
+        print(&list(&interpreter))?;
+        return Ok(Status::Ok as u8);
+    }
+    let workload = workloads::named(&args.name)
         .ok_or_else(|| Failure::new(Status::Usage, format!("there is no workload `{}`", args.name)))?;
     let format = match args.format {
         None if std::io::stdout().is_terminal() => return live(workload, args),
@@ -79,7 +81,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     stop_on_signals(&stop)?;
     let duration = args.duration.unwrap_or(DEFAULT_DURATION);
     let mut running = Running::start(workload, &args.python, duration.as_secs_f64() + 30.0)?;
-    args.common.say(&format!("demo `{}`: {}", workload.name, workload.description()));
+    args.common.say(&format!("demo `{}`: {}", workload.name, workload.shows));
     let pid = running.pid();
     let target = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let model = observe(target, &args.common, Some(duration), stop, |told| match told {
@@ -104,31 +106,44 @@ fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     Ok(Status::Ok as u8)
 }
 
+/// A workload that cannot run, as a command's failure.
+fn cannot_run(error: CannotRun) -> Failure {
+    let status = match &error {
+        CannotRun::Unasked(Unasked::NotStarted { error, .. }) => {
+            if error.kind() == std::io::ErrorKind::NotFound {
+                Status::CommandNotFound
+            } else {
+                Status::NotExecutable
+            }
+        }
+        CannotRun::Unasked(_) | CannotRun::Missing(_) | CannotRun::Unbuilt(_) => Status::Unsupported,
+        CannotRun::Unwritten(_) => Status::Internal,
+    };
+    let failure = Failure::new(status, &error);
+    match error.next_step() {
+        Some(next) => failure.next(next),
+        None => failure,
+    }
+}
+
 /// A workload that runs; ended when dropped.
 struct Running {
     child: Child,
-    _directory: tempfile::TempDir,
+    _files: LaidOut,
 }
 
 impl Running {
     fn start(workload: &Workload, python: &OsString, seconds: f64) -> Result<Running, Failure> {
-        let refused =
-            |error: std::io::Error| Failure::new(Status::Internal, format!("cannot write the workload: {error}"));
-        let directory = tempfile::Builder::new().prefix("gilscope-demo-").tempdir().map_err(refused)?;
-        let file = directory.path().join(format!("{}.py", workload.name));
-        std::fs::write(&file, workload.source).map_err(refused)?;
-        let child = Command::new(python)
-            .arg(&file)
-            .arg(format!("{seconds:.0}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| {
-                let error = LaunchError::Refused { program: python.to_string_lossy().into_owned(), error };
-                report::launch_failure(&error, "demo")
-                    .next("name an interpreter: gilscope demo --python /path/to/python3")
-            })?;
-        Ok(Running { child, _directory: directory })
+        let cache = extension::cache();
+        let files = workload.lay_out(python, seconds, cache.as_deref()).map_err(|error| {
+            let failure = cannot_run(error);
+            Failure { what: format!("the workload `{}` cannot run here: {}", workload.name, failure.what), ..failure }
+        })?;
+        let child = files.command().spawn().map_err(|error| {
+            let error = LaunchError::Refused { program: python.to_string_lossy().into_owned(), error };
+            report::launch_failure(&error, "demo").next("name an interpreter: gilscope demo --python /path/to/python3")
+        })?;
+        Ok(Running { child, _files: files })
     }
 
     fn pid(&self) -> Pid {

@@ -263,8 +263,11 @@ pub struct InterruptArgs {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// Which workload
-    #[arg(value_name = "NAME", default_value = demo::DEFAULT, value_parser = demo::names())]
+    #[arg(value_name = "NAME", default_value = demo::DEFAULT, value_parser = demo::names(), hide_possible_values = true)]
     pub name: String,
+    /// Say what each workload shows, what to expect of it, and which cannot run here, and why
+    #[arg(long, conflicts_with_all = ["name", "duration", "format"])]
+    pub list: bool,
     /// How long, in seconds of the wall clock [default: until you quit the dashboard; 5 for a report]
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,

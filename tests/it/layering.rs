@@ -11,6 +11,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("signals", &[]),
     ("units", &["time"]),
     ("text", &["units"]),
+    ("workloads", &["units"]),
     ("event", &["time"]),
     ("target", &["event", "time"]),
     ("launch", &["event", "signals"]),
@@ -44,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "text",
             "time",
             "units",
+            "workloads",
         ],
     ),
 ];

@@ -19,3 +19,4 @@ mod sampling;
 mod session;
 mod simulator;
 mod switches;
+mod workloads;

@@ -11,6 +11,7 @@
 mod support;
 
 mod budget;
+mod cases;
 mod command;
 mod command_demo;
 mod command_errors;

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use gilscope::workloads::{self, LaidOut};
+
+use crate::cases::laid_out;
 use crate::support::alone;
 use crate::support::child::{Child, eventually};
 use crate::support::pythons::{Python, pythons, pythons_with_gil};
 use crate::support::truth::{Truth, percentile};
 use crate::support::uprobe::Uprobes;
 
-fn workloads() -> Vec<PathBuf> {
+/// The files.
+fn sources() -> Vec<PathBuf> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/workloads");
     let mut files: Vec<PathBuf> =
         fs::read_dir(directory).expect("the workloads").flatten().map(|entry| entry.path()).collect();
@@ -35,18 +39,6 @@ fn children(pid: u32) -> Vec<String> {
     lists.flat_map(|list| list.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect()
 }
 
-#[test]
-fn each_describes_itself_in_its_first_line() {
-    let files = workloads();
-    let names: Vec<&str> = files.iter().filter_map(|file| file.file_name()?.to_str()).collect();
-    assert_eq!(names, ["convoy.py", "idle.py", "saturated.py", "single.py", "sleeper.py", "starved.py"]);
-    for file in files {
-        let text = fs::read_to_string(&file).expect("a workload");
-        let first = text.lines().next().and_then(|line| line.strip_prefix("\"\"\"")).expect("a docstring");
-        assert!((20..=117).contains(&first.len()) && first.ends_with('.'), "{}: {first:?}", file.display());
-    }
-}
-
 /// The sleeper calls into the C library by `ctypes`, which a Python may lack.
 fn can_run(python: &Python, workload: &Path) -> bool {
     let can = python.ctypes || !workload.ends_with("sleeper.py");
@@ -60,11 +52,16 @@ fn can_run(python: &Python, workload: &Path) -> bool {
 fn each_ends_after_its_seconds_and_says_nothing() {
     let _alone = alone();
     for python in pythons() {
-        let files = workloads().into_iter().filter(|file| can_run(python, file));
-        let mut running: Vec<Child> = files.map(|file| start(python, &file, Some("0.5"))).collect();
-        for child in &mut running {
-            let ended = child.succeed(Duration::from_secs(30));
-            assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""), "{python}");
+        let files: Vec<_> = workloads::all().filter_map(|workload| laid_out(workload, python, 1.0)).collect();
+        let start = |files: &LaidOut| Child::spawn(files.command().env("PYTHONWARNINGS", "error"));
+        // More at a time would take longer than they say for want of cores.
+        for some in files.chunks(8) {
+            let mut running: Vec<(String, Child)> =
+                some.iter().map(|files| (format!("{:?}", files.command()), start(files))).collect();
+            for (command, child) in &mut running {
+                let ended = child.succeed(Duration::from_secs(60));
+                assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""), "{command} on {python}");
+            }
         }
     }
 }
@@ -73,7 +70,7 @@ fn each_ends_after_its_seconds_and_says_nothing() {
 fn a_killed_one_leaves_nothing_behind() {
     let python = pythons().last().expect("one at least");
     for name in ["convoy.py", "starved.py"] {
-        let file = workloads().into_iter().find(|file| file.ends_with(name)).expect("a workload");
+        let file = sources().into_iter().find(|file| file.ends_with(name)).expect("a workload");
         let child = start(python, &file, None);
         let knocker = eventually(Duration::from_secs(20), "the process that knocks", || children(child.pid()).pop());
         eventually(Duration::from_secs(20), "the threads", || (tasks(child.pid()) >= 3).then_some(()));
@@ -88,7 +85,7 @@ fn a_killed_one_leaves_nothing_behind() {
 
 /// What happens in a workload on the oldest and the newest interpreter where uprobes can tell.
 fn probed(name: &str, threads: usize) -> Vec<(String, Truth)> {
-    let file = workloads().into_iter().find(|file| file.ends_with(name)).expect("a workload");
+    let file = sources().into_iter().find(|file| file.ends_with(name)).expect("a workload");
     let _alone = alone();
     let tell = |python: &&Python| {
         if !can_run(python, &file) {
