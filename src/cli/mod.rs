@@ -150,7 +150,7 @@ pub struct ReplayArgs {
 #[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
     /// The recording to report on
-    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "stacks"])]
     pub recording: Option<PathBuf>,
     /// The process to observe
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
@@ -297,6 +297,9 @@ pub struct Common {
     /// contend. Needs root or CAP_PERFMON, and tracefs; makes every system call of the machine 50 ns longer meanwhile
     #[arg(long, value_name = "WHEN", default_value = "never")]
     pub tracepoints: TracepointsArg,
+    /// Look at what the holder of the GIL executes, now and then while somebody waits for it
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub stacks: StacksArg,
     /// Colour in text
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
@@ -338,6 +341,15 @@ pub enum TracepointsArg {
     Never,
     /// Always, or not at all
     Always,
+}
+
+/// When to look at stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StacksArg {
+    /// Where the interpreter's frames can be read
+    Auto,
+    /// Never
+    Never,
 }
 
 /// When to colour.

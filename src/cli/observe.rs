@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::capture::{Capture, Options, Precision, Stop};
-use crate::cli::{Common, ModeArg, TracepointsArg};
+use crate::capture::{Capture, Options, Precision, StackLooks, Stop};
+use crate::cli::{Common, ModeArg, StacksArg, TracepointsArg};
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
 use crate::instruments::perf::FutexTracepoint;
@@ -178,8 +178,12 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         TracepointsArg::Never => None,
         TracepointsArg::Always => Some(tracepoint(info, precision)?),
     };
+    let stacks = match common.stacks {
+        StacksArg::Auto => StackLooks::AtRandom,
+        StacksArg::Never => StackLooks::Never,
+    };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { interval: common.rate, duration, precision, tracepoint, tool_version })
+    Ok(Options { interval: common.rate, duration, precision, tracepoint, stacks, tool_version })
 }
 
 /// The tracepoint that was asked for.

@@ -1,6 +1,6 @@
 //! Keys for what comes into view: numbered in order of appearance, never reused.
 
-use crate::event::{GilKey, ProcessKey, ThreadKey};
+use crate::event::{FrameKey, GilKey, ProcessKey, StackKey, ThreadKey};
 
 /// Hands out the keys of one capture.
 #[derive(Debug, Default)]
@@ -8,6 +8,8 @@ pub struct Keys {
     processes: u32,
     threads: u32,
     gils: u32,
+    frames: u32,
+    stacks: u32,
 }
 
 impl Keys {
@@ -24,6 +26,16 @@ impl Keys {
     /// A key for a GIL.
     pub fn gil(&mut self) -> GilKey {
         GilKey(next(&mut self.gils))
+    }
+
+    /// A key for a frame.
+    pub fn frame(&mut self) -> FrameKey {
+        FrameKey(next(&mut self.frames))
+    }
+
+    /// A key for a stack.
+    pub fn stack(&mut self) -> StackKey {
+        StackKey(next(&mut self.stacks))
     }
 }
 

@@ -348,6 +348,7 @@ impl Model {
             }
             // For whoever looks at the time line; no figure depends on it.
             What::Marked { .. } => {}
+            What::FrameFound { .. } | What::StackFound { .. } | What::StackSampled { .. } | What::StacksMissing { .. } => {}
             What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),
             What::ProcessFound { .. } | What::GilFound { .. } | What::ThreadFound { .. } => {}
         }

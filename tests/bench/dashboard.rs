@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gilscope::capture::{Capture, Options, Precision, Stop};
+use gilscope::capture::{Capture, Options, Precision, StackLooks, Stop};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
@@ -110,6 +110,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         duration: None,
         precision,
         tracepoint: None,
+        stacks: StackLooks::AtRandom,
         tool_version: "bench".to_owned(),
     };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");
