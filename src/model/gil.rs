@@ -7,6 +7,7 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+mod course;
 pub mod exact;
 mod figures;
 mod follow;
@@ -24,6 +25,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
+use crate::model::blame::{Blame, Waiting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
 use crate::model::gil::perturbed::Perturbed;
@@ -105,6 +107,8 @@ pub struct GilAccount {
     perturbed: Perturbed,
     /// Waits whose end the newest tick has told.
     over: Vec<Wait>,
+    /// Who made whom wait.
+    blame: Blame,
 }
 
 /// A wait that is over.
@@ -187,6 +191,7 @@ impl GilAccount {
             refused: None,
             perturbed: Perturbed::default(),
             over: Vec::new(),
+            blame: Blame::default(),
         }
     }
 
@@ -220,6 +225,21 @@ impl GilAccount {
             Word::Locked => self.exact.lock_written(hit, &meanwhile),
             Word::Cond => self.exact.cond_written(hit, &meanwhile),
         }
+    }
+
+    /// Who made whom wait.
+    pub fn blame(&self) -> &Blame {
+        &self.blame
+    }
+
+    /// The same, for what is told of it.
+    pub fn blame_mut(&mut self) -> &mut Blame {
+        &mut self.blame
+    }
+
+    /// Who waits, and since when.
+    pub fn waiting<'a>(&'a self, threads: &'a Threads) -> impl Iterator<Item = Waiting> + 'a {
+        waiting(self.key, &self.relations, threads)
     }
 
     /// What watchpoints have told.
@@ -359,6 +379,8 @@ impl GilAccount {
             None if handoffs == 0 => self.owner,
             holder => holder,
         };
+        let (key, relations) = (self.key, &self.relations);
+        self.blame.settle(at, || waiting(key, relations, threads));
         self.max_waiters = self.max_waiters.max(tick.waiters);
         self.before_last = self.last.map_or(at, |last| last.at);
         self.last = Some(tick);
@@ -433,17 +455,18 @@ impl GilAccount {
         others.extend(self.relations.keys());
         for thread in others {
             if let Some(account) = threads.get_mut(&thread) {
-                self.cut(at, account);
+                self.cut(at, thread, account);
             }
         }
     }
 
     /// What one thread was in ends unseen at `at`.
-    fn cut(&mut self, at: MonoNs, account: &mut ThreadAccount) {
+    fn cut(&mut self, at: MonoNs, thread: ThreadKey, account: &mut ThreadAccount) {
         let Some(stand) = account.finish(self.key, at) else { return };
         match stand.standing {
             Standing::Waiting => {
                 self.waiting = self.waiting.saturating_sub(1);
+                self.blame.cut(thread, stand.open.start, at);
                 account.waits.cut(stand.open, at);
                 self.waits.cut(stand.open, at);
             }
@@ -482,7 +505,7 @@ impl GilAccount {
         self.changes.remove(&key);
         if let Some(last) = self.last {
             self.exact.thread_ended(key, last.at);
-            self.cut(last.at, account);
+            self.cut(last.at, key, account);
         }
         if let Some(last) = self.last.as_mut().filter(|last| last.holder() == Some(key)) {
             last.sample.hold = Hold::ByUnknown;
@@ -502,4 +525,15 @@ impl GilAccount {
         self.changes.clear();
         self.exact.end(at);
     }
+}
+
+fn waiting<'a>(
+    gil: GilKey,
+    relations: &'a BTreeMap<ThreadKey, Relation>,
+    threads: &'a Threads,
+) -> impl Iterator<Item = Waiting> + 'a {
+    relations.keys().filter_map(move |thread| {
+        let stand = threads.get(thread)?.standing(gil).filter(|stand| stand.standing == Standing::Waiting)?;
+        Some((*thread, stand.open.start))
+    })
 }
