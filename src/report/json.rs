@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, MAX_NAME, Mode, Role, Signal};
+use crate::event::{Ending, Frame, MAX_FRAMES, MAX_NAME, Mode, Role, Signal};
 use crate::model::snapshot::{
-    ArrivalKind, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures, InterpreterFigures, InterruptFigures,
+    ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures, InterpreterFigures, InterruptFigures,
     Length, MeasuredInterrupts, ProcessFigures, Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
@@ -90,19 +90,24 @@ fn report(snapshot: &Snapshot) -> document::Report {
 
 fn one_process(snapshot: &Snapshot, process: &ProcessFigures) -> document::Process {
     let answered = verdict(process);
+    let observed = process.interpreters.iter().any(|interpreter| interpreter.gil.is_some());
     document::Process {
         target: target(snapshot, process),
         ending: process.ending.as_ref().map(ending),
         children: process.children.iter().map(|pid| pid.0).collect(),
         verdict: document::Answered { answer: answer(answered.answer), because: answered.because },
-        capture: capture(snapshot, &process.capture),
+        capture: document::Capture {
+            stack_samples: process.blame.samples,
+            stacks_rejected: process.blame.rejected,
+            ..capture(snapshot, &process.capture)
+        },
         interpreters: process.interpreters.iter().map(interpreter).collect(),
         threads: process.threads.iter().map(thread).collect(),
         folded_threads: process.folded_threads,
         cores: process.cores.iter().map(core).collect(),
         convoys: document::Unobserved,
         interrupts: process.interrupts.as_deref().map(interrupts),
-        blame: document::Unobserved,
+        blame: observed.then(|| blame(&process.blame)),
         findings: document::Unobserved,
     }
 }
@@ -309,6 +314,45 @@ fn interrupts(interrupts: &InterruptFigures) -> document::Interrupts {
             },
         }),
     }
+}
+
+fn blame(blame: &BlameFigures) -> Vec<document::Blame> {
+    let pairs = blame.pairs.iter().flat_map(|pair| pair.shares.iter().map(move |share| (pair, share)));
+    pairs
+        .map(|(pair, share)| document::Blame {
+            waiter: pair.waiter.map(|waiter| waiter.0),
+            holder: match pair.holder {
+                Blamed::Thread(holder) => Some(holder.0),
+                Blamed::Free | Blamed::Unknown | Blamed::Others => None,
+            },
+            held_by: match pair.holder {
+                Blamed::Thread(_) => "thread",
+                Blamed::Free => "nobody",
+                Blamed::Unknown => "unknown",
+                Blamed::Others => "others",
+            },
+            ns: share.time.0,
+            samples: share.samples,
+            basis: match share.basis {
+                Basis::Random => "random",
+                Basis::LongHold => "long_hold",
+                Basis::Unsampled => "unsampled",
+            },
+            stack: stack(share),
+            native: share.native.as_deref().map(|native| bounded(native, MAX_DETAIL)),
+        })
+        .collect()
+}
+
+/// The frames, the outermost first; a stack without any Python is one frame that says so.
+fn stack(share: &BlameShare) -> Vec<String> {
+    if share.stack.is_empty() && share.basis != Basis::Unsampled {
+        return vec![":(no Python function):0".to_owned()];
+    }
+    let frame = |frame: &Frame| {
+        format!("{}:{}:{}", bounded(&frame.file, MAX_NAME), bounded(&frame.function, MAX_NAME), frame.line)
+    };
+    share.stack.iter().take(MAX_FRAMES).rev().map(|it| frame(it)).collect()
 }
 
 fn fault(fault: Fault) -> &'static str {
