@@ -18,8 +18,8 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
-    Arrivals, Beside, Definitions, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Stacks, Switches, Trips,
-    Verdict, Watchpoints, calibrate,
+    Arrivals, Beside, Definitions, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Stacks,
+    Switches, Trips, Verdict, Watchpoints, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};

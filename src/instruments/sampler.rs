@@ -14,8 +14,8 @@ use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::instruments::watchpoints::{Process, Words};
 use crate::target::{
-    Finalization, GilFutexes, GilProbe, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError, Target,
-    ThreadState,
+    Finalization, GilFutexes, GilProbe, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError,
+    Target, ThreadState,
 };
 use crate::time::{MonoNs, Ns};
 

@@ -37,6 +37,8 @@ const NAP: Ns = Ns(50_000_000);
 const TOLERANCE: Ns = Ns(500_000);
 /// A hold that lasts this long is named, whether somebody waits or not.
 const LONG_HOLD: Ns = Ns(100_000_000);
+/// Attempts to get to know the interpreter: one that is only just up may not be ready for it.
+const ATTEMPTS: u32 = 3;
 /// Reads of a GIL that may fail in a row before it is taken to be gone.
 const FAILURES: u32 = 20;
 
@@ -76,8 +78,17 @@ impl Stacks {
         let (tell, found) = sync_channel(QUEUE);
         let look = move || {
             if let Ok(memory) = Memory::open(pid) {
-                Looker { pid, memory, sites: Vec::new(), walker: None, pace: Pace::new(clock::now().0), asked, tell }
-                    .look();
+                Looker {
+                    pid,
+                    memory,
+                    sites: Vec::new(),
+                    walker: None,
+                    attempts: 0,
+                    pace: Pace::new(clock::now().0),
+                    asked,
+                    tell,
+                }
+                .look();
             }
         };
         thread::Builder::new().name("gilscope-stacks".to_owned()).spawn(look).ok()?;
@@ -143,6 +154,7 @@ struct Looker {
     memory: Memory,
     sites: Vec<Site>,
     walker: Option<Walker>,
+    attempts: u32,
     pace: Pace,
     asked: Receiver<(GilKey, GilProbe)>,
     tell: SyncSender<Found>,
@@ -227,7 +239,10 @@ impl Looker {
                     self.pace.forget(clock::now(), clock::thread_cpu());
                     Goes::On
                 }
-                Err(why) => self.say(Found::Missing(why)),
+                Err(why) => {
+                    self.attempts += 1;
+                    if self.attempts < ATTEMPTS { Goes::On } else { self.say(Found::Missing(why)) }
+                }
             };
         }
         let Some(walker) = &mut self.walker else { return Goes::On };

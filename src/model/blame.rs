@@ -163,6 +163,12 @@ impl Blame {
         self.fresh.iter().copied().for_each(&mut add);
         waiting.for_each(|(thread, from)| add(Waited { thread, from, until: now }));
         pairs.retain(|_, (time, _)| *time > Ns::ZERO);
+        if pairs.len() > PAIRS_KEPT + SLACK {
+            for key in smallest(pairs.iter().map(|(key, (time, _))| (*time, *key))) {
+                let time = pairs.remove(&key).map_or(Ns::ZERO, |(time, _)| time);
+                pairs.entry((key.0, Party::Others)).or_insert((Ns::ZERO, None)).0 += time;
+            }
+        }
         pairs
     }
 
@@ -224,18 +230,19 @@ impl Blame {
     }
 
     fn merge_the_smallest(&mut self) {
-        let mut by_time: Vec<(Ns, Key)> = self
-            .pairs
-            .iter()
-            .filter(|((_, party), _)| matches!(party, Party::Thread(_)))
-            .map(|(key, pair)| (pair.time.max(pair.shares.weight()), *key))
-            .collect();
-        by_time.sort_unstable();
-        by_time.truncate(by_time.len().saturating_sub(PAIRS_KEPT));
-        for (_, key) in by_time {
+        let all = self.pairs.iter().map(|(key, pair)| (pair.time.max(pair.shares.weight()), *key));
+        for key in smallest(all) {
             if let Some(pair) = self.pairs.remove(&key) {
                 self.pairs.entry((key.0, Party::Others)).or_default().time += pair.time;
             }
         }
     }
+}
+
+/// The smallest of the pairs of threads, so many that the others can be kept.
+fn smallest(all: impl Iterator<Item = (Ns, Key)>) -> Vec<Key> {
+    let mut by_time: Vec<(Ns, Key)> = all.filter(|(_, (_, party))| matches!(party, Party::Thread(_))).collect();
+    by_time.sort_unstable();
+    by_time.truncate(by_time.len().saturating_sub(PAIRS_KEPT));
+    by_time.into_iter().map(|(_, key)| key).collect()
 }

@@ -30,8 +30,8 @@ use crate::model::gil::{GilAccount, Scrutiny, Seen, Threads, Word};
 use crate::model::interrupts::{Context, Interrupts, Ticked};
 use crate::model::runs::Runs;
 use crate::model::snapshot::{
-    BlameFigures, CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source, SwitchFigures,
-    ThreadFigures, ThreadState,
+    BlameFigures, CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source,
+    SwitchFigures, ThreadFigures, ThreadState,
 };
 use crate::model::thread::{CoreTime, ThreadAccount};
 use crate::model::told::Told;

@@ -3,10 +3,11 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey,
-    FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, Origin, PendingKind, PendingSignals, Pid, ProcessInfo,
-    ProcessKey, Progress, PythonVersion, RateReason, Refusal, Role, SampleCause, Signal, SignalSet, SignalStep, SignalsInfo, Sleep,
-    Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd,
+    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey, FutexSite,
+    Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, Origin, PendingKind, PendingSignals, Pid,
+    ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal, Role, SampleCause, Signal, SignalSet,
+    SignalStep, SignalsInfo, Sleep, Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid,
+    WaitingSignals, WindowEnd,
 };
 use crate::time::{MonoNs, Ns};
 

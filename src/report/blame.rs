@@ -50,7 +50,7 @@ pub(super) fn rows(process: &ProcessFigures, label: usize) -> Vec<Row> {
         };
         rows.push((first, rest));
         if matches!(pair.holder, Blamed::Thread(_)) && blame.missing.is_none() {
-            rows.push((String::new(), functions(pair)));
+            rows.extend(Some(functions(pair)).filter(|parts| !parts.is_empty()).map(|parts| (String::new(), parts)));
         }
     }
     let more = blame.pairs.len() - shown.len();
@@ -93,6 +93,9 @@ fn functions(pair: &BlamePair) -> Vec<String> {
         })
         .collect();
     parts.extend(percent(unsampled).map(|share| format!("{share} unsampled")));
+    if let Some(first) = parts.first_mut() {
+        first.insert_str(0, "  ");
+    }
     parts
 }
 

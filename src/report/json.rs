@@ -7,8 +7,9 @@ use serde_json::ser::Formatter;
 
 use crate::event::{Ending, Frame, MAX_FRAMES, MAX_NAME, Mode, Role, Signal};
 use crate::model::snapshot::{
-    ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures, InterpreterFigures, InterruptFigures,
-    Length, MeasuredInterrupts, ProcessFigures, Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
+    ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures,
+    InterpreterFigures, InterruptFigures, Length, MeasuredInterrupts, ProcessFigures, Snapshot, Source, Stage,
+    StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
 use crate::report::figures;
@@ -96,11 +97,7 @@ fn one_process(snapshot: &Snapshot, process: &ProcessFigures) -> document::Proce
         ending: process.ending.as_ref().map(ending),
         children: process.children.iter().map(|pid| pid.0).collect(),
         verdict: document::Answered { answer: answer(answered.answer), because: answered.because },
-        capture: document::Capture {
-            stack_samples: process.blame.samples,
-            stacks_rejected: process.blame.rejected,
-            ..capture(snapshot, &process.capture)
-        },
+        capture: capture(snapshot, process),
         interpreters: process.interpreters.iter().map(interpreter).collect(),
         threads: process.threads.iter().map(thread).collect(),
         folded_threads: process.folded_threads,
@@ -149,7 +146,8 @@ fn ending(ending: &Ending) -> document::End {
     document::End { kind, detail: detail.map(|text| bounded(text, MAX_DETAIL)) }
 }
 
-fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
+fn capture(snapshot: &Snapshot, process: &ProcessFigures) -> document::Capture {
+    let (capture, blame) = (&process.capture, &process.blame);
     let info = snapshot.info.as_deref();
     let health = &capture.health;
     document::Capture {
@@ -158,14 +156,7 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
         start_monotonic_ns: capture.start.0,
         duration_ns: capture.duration.0,
         mode: info.map(|info| info.mode),
-        instruments: match info.map(|info| info.mode) {
-            Some(Mode::Exact) => vec!["memory", "proc", "switches", "watchpoints"],
-            Some(Mode::Fused) if capture.switches.is_some_and(|switches| switches.named > 0) => {
-                vec!["memory", "proc", "switches", "tracepoints"]
-            }
-            Some(Mode::Fused) => vec!["memory", "proc", "switches"],
-            Some(Mode::Sampled) | None => vec!["memory", "proc"],
-        },
+        instruments: instruments(info.map(|info| info.mode), capture, blame),
         coverage: figures::share(match capture.exact {
             Some(exact) if exact.takes > 0 => exact.coverage,
             _ => capture.coverage,
@@ -194,9 +185,24 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
             contention: ratio.contention.and_then(figures::mean),
             handoffs: ratio.handoffs.and_then(figures::mean),
         }),
-        stack_samples: 0,
-        stacks_rejected: 0,
+        stack_samples: blame.samples,
+        stacks_rejected: blame.rejected,
     }
+}
+
+fn instruments(mode: Option<Mode>, capture: &CaptureFigures, blame: &BlameFigures) -> Vec<&'static str> {
+    let mut instruments = match mode {
+        Some(Mode::Exact) => vec!["memory", "proc", "switches", "watchpoints"],
+        Some(Mode::Fused) if capture.switches.is_some_and(|switches| switches.named > 0) => {
+            vec!["memory", "proc", "switches", "tracepoints"]
+        }
+        Some(Mode::Fused) => vec!["memory", "proc", "switches"],
+        Some(Mode::Sampled) | None => vec!["memory", "proc"],
+    };
+    if blame.samples > 0 {
+        instruments.push("stacks");
+    }
+    instruments
 }
 
 fn interpreter(interpreter: &InterpreterFigures) -> document::Interpreter {

@@ -22,7 +22,8 @@ impl Defined {
     /// Defines a frame. A key that is defined keeps its meaning.
     pub fn frame(&mut self, key: FrameKey, frame: &Frame) {
         if self.frames.len() < MOST {
-            let bounded = |text: &str| text.char_indices().take_while(|(at, _)| *at < MAX_NAME).map(|(_, c)| c).collect();
+            let bounded =
+                |text: &str| text.char_indices().take_while(|(at, _)| *at < MAX_NAME).map(|(_, c)| c).collect();
             let frame = || Frame { file: bounded(&frame.file), function: bounded(&frame.function), line: frame.line };
             self.frames.entry(key).or_insert_with(|| Arc::new(frame()));
         }

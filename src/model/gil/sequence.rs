@@ -7,8 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use super::course::Course;
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
+use super::course::Course;
 use super::settled::{Settled, Wait};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
