@@ -618,6 +618,7 @@ fn is_observation(what: &What) -> bool {
                 | What::MainProgress { .. }
                 | What::SignalStepsBegin { .. }
                 | What::SignalStepsEnd { .. }
+                | What::NativeSampled { .. }
         )
         || what.signal_step().is_some()
 }
