@@ -30,6 +30,16 @@ pub struct NativeInfo {
     pub through: Option<CodePlace>,
 }
 
+impl NativeInfo {
+    /// Whether its names are no longer than [`MAX_SYMBOL`]: others are of a damaged recording.
+    pub fn is_bounded(&self) -> bool {
+        let fits = |place: &CodePlace| {
+            place.module.len() <= MAX_SYMBOL && place.symbol.as_ref().is_none_or(|symbol| symbol.len() <= MAX_SYMBOL)
+        };
+        fits(&self.place) && self.through.as_ref().is_none_or(fits)
+    }
+}
+
 /// A function, as well as it is known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CodePlace {

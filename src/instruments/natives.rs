@@ -222,7 +222,7 @@ impl Natives {
             return;
         }
         let costs = purse.costs();
-        let most = Ns(costs.exception.0.saturating_mul(SAMPLES + 1)) + costs.arming;
+        let most = Ns(costs.sample().0.saturating_mul(SAMPLES + 1)) + costs.arming;
         match self.samples {
             Samples::Off => return,
             Samples::Paid if purse.left(now) < most => return,

@@ -25,7 +25,7 @@ pub enum Expense {
     Arms(u64),
     /// Records of the tracepoint of futex(2), and times that traced threads left a core.
     Traces(u64),
-    /// Samples of registers and stacks. Each is an interrupt and a record, as a debug exception is, and counted as one.
+    /// Samples of registers and stacks.
     Samples(u64),
 }
 
@@ -91,7 +91,7 @@ impl Purse {
                 self.spent.arms += n;
                 (n, self.costs.arming)
             }
-            Expense::Samples(n) => (n, self.costs.exception),
+            Expense::Samples(n) => (n, self.costs.sample()),
             Expense::Traces(n) => {
                 self.spent.traces += n;
                 (n, self.costs.trace)

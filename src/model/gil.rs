@@ -518,7 +518,6 @@ impl GilAccount {
         self.relations.clear();
         self.awake.clear();
         self.changes.clear();
-        self.long.end();
         self.exact.end(at);
     }
 }

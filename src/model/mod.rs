@@ -44,7 +44,7 @@ const KEYS_KEPT: usize = 1 << 20;
 /// Processes, and GILs, that a capture may define; more is a damaged recording.
 const PROCESSES_KEPT: usize = 1 << 16;
 /// Pieces of native code that a capture may define.
-const NATIVES_KEPT: usize = 1 << 14;
+const NATIVES_KEPT: usize = 4_096;
 /// The sampler is never slower; a longer interval is a damaged recording.
 const LONGEST_INTERVAL: Ns = Ns::SECOND;
 
@@ -351,7 +351,7 @@ impl Model {
                 }
             }
             What::NativeFound { native, info } => {
-                if self.natives.len() < NATIVES_KEPT {
+                if self.natives.len() < NATIVES_KEPT && info.is_bounded() {
                     self.natives.entry(*native).or_insert_with(|| Arc::new((**info).clone()));
                 }
             }

@@ -239,7 +239,7 @@ pub struct LongHold {
     pub asleep: u64,
     /// Whether it gave the GIL away in the longest of them.
     pub release: Release,
-    /// One of them goes on, and has lasted so long.
+    /// One of them goes on, or did when the observation ended, and has lasted so long.
     pub ongoing: Option<Ns>,
 }
 

@@ -57,10 +57,11 @@ fn row(process: &ProcessFigures, hold: &LongHold) -> Option<Vec<String>> {
         parts.push(format!("{} times, up to {}", units::count(hold.holds), hold.longest));
     }
     match (hold.release, hold.ongoing) {
+        (Release::Never, Some(_)) if process.ending.is_some() => parts.push("never released to its end".to_owned()),
         (Release::Never, Some(_)) => parts.push("never released so far".to_owned()),
         (Release::Never, None) => parts.push("never released meanwhile".to_owned()),
-        (Release::NotKnown, Some(_)) => parts.push("goes on".to_owned()),
-        (Release::NotKnown, None) => {}
+        (Release::NotKnown, Some(_)) if process.ending.is_none() => parts.push("goes on".to_owned()),
+        (Release::NotKnown, _) => {}
     }
     Some(parts)
 }

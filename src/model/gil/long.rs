@@ -138,8 +138,8 @@ impl LongHolds {
         }
     }
 
-    /// The hold that goes on is over, or is seen no more.
-    pub(super) fn end(&mut self) {
+    /// The hold that goes on is over. Not at the end of the observation: then it went on.
+    fn end(&mut self) {
         let Some(held) = self.current.take().filter(|held| held.length() >= LONG_HOLD) else { return };
         if self.recent.len() >= RECENT
             && let Some(oldest) = self.recent.pop_front()
