@@ -31,7 +31,8 @@ pub struct LongHolds {
     current: Option<Held>,
     recent: VecDeque<Held>,
     rows: BTreeMap<(ThreadKey, Option<NativeKey>), Row>,
-    infos: BTreeMap<NativeKey, Arc<NativeInfo>>,
+    by_place: BTreeMap<(NativeKind, CodePlace), NativeKey>,
+    places: BTreeMap<NativeKey, Ways>,
 }
 
 #[derive(Debug, Clone)]
@@ -165,38 +166,36 @@ impl LongHolds {
         instant: MonoNs,
         how: SeenHolder,
     ) {
-        let is_it = |held: &&mut Held| held.thread == thread && held.from <= instant && instant <= held.until + SLACK;
-        let Some(held) = self.current.iter_mut().chain(self.recent.iter_mut().rev()).find(is_it) else { return };
-        if held.seen.len() >= PLACES && !held.seen.contains_key(&native) {
+        let is_it = |held: &&Held| held.thread == thread && held.from <= instant && instant <= held.until + SLACK;
+        let within = self.current.iter().chain(self.recent.iter()).any(|held| is_it(&held));
+        if !within {
             return;
         }
-        let seen = held.seen.entry(native).or_default();
-        seen.samples += 1;
-        seen.asleep += u64::from(how == SeenHolder::Asleep);
-        self.infos.entry(native).or_insert_with(|| Arc::clone(info));
+        let place = self.place_of(native, info);
+        let mut holds = self.current.iter_mut().chain(self.recent.iter_mut().rev());
+        let Some(held) = holds.find(|held| is_it(&&**held)) else { return };
+        if held.seen.len() < PLACES || held.seen.contains_key(&place) {
+            let seen = held.seen.entry(place).or_default();
+            seen.samples += 1;
+            seen.asleep += u64::from(how == SeenHolder::Asleep);
+        }
     }
 
     /// Those with the most time first.
     pub(super) fn figures(&self) -> Vec<LongHold> {
-        type Place<'a> = Option<(NativeKind, &'a CodePlace)>;
-        let mut sums: BTreeMap<(ThreadKey, Place<'_>), (Row, Option<(u64, NativeKey)>)> = BTreeMap::new();
+        let mut sums: BTreeMap<(ThreadKey, Option<NativeKey>), Row> = BTreeMap::new();
         let current = self.current.iter().filter(|held| held.length() >= LONG_HOLD);
         let open = current.flat_map(|held| held.rows(Some(held.length())).map(|row| (held.thread, row)));
         let recent = self.recent.iter().flat_map(|held| held.rows(None).map(|row| (held.thread, row)));
         let old = self.rows.iter().map(|((thread, native), row)| (*thread, (*native, *row)));
         for (thread, (native, row)) in old.chain(recent).chain(open) {
-            let info = native.and_then(|native| self.infos.get(&native));
-            let sum = sums.entry((thread, info.map(|info| (info.kind, &info.place)))).or_default();
-            sum.0.add(row);
-            // Of the ways into one place, the one that was seen most often stands for all.
-            let most = native.map(|native| (row.seen.samples, native));
-            sum.1 = sum.1.max(most);
+            sums.entry((thread, native)).or_default().add(row);
         }
         let mut holds: Vec<LongHold> = sums
             .into_iter()
-            .map(|((thread, _), (row, native))| LongHold {
+            .map(|((thread, native), row)| LongHold {
                 thread,
-                native: native.and_then(|(_, native)| self.infos.get(&native).cloned()),
+                native: native.and_then(|native| self.places.get(&native)?.way()),
                 holds: row.holds,
                 held: row.held,
                 longest: row.longest,
@@ -212,5 +211,26 @@ impl LongHolds {
         holds.sort_by_key(|hold| std::cmp::Reverse(hold.held));
         holds.truncate(SHOWN);
         holds
+    }
+
+    /// The key that stands for all ways into one place.
+    fn place_of(&mut self, native: NativeKey, info: &Arc<NativeInfo>) -> NativeKey {
+        let place = *self.by_place.entry((info.kind, info.place.clone())).or_insert(native);
+        let way = self.places.entry(place).or_default().ways.entry(native).or_insert_with(|| (0, Arc::clone(info)));
+        way.0 += 1;
+        place
+    }
+}
+
+/// The ways into one place: from itself, or by functions of the C library. How often each was seen.
+#[derive(Debug, Clone, Default)]
+struct Ways {
+    ways: BTreeMap<NativeKey, (u64, Arc<NativeInfo>)>,
+}
+
+impl Ways {
+    /// The one that was seen most often stands for all.
+    fn way(&self) -> Option<Arc<NativeInfo>> {
+        self.ways.values().max_by_key(|(times, _)| *times).map(|(_, info)| Arc::clone(info))
     }
 }
