@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::capture::{Capture, Options, Precision, Stop};
-use crate::cli::{Common, ModeArg, TracepointsArg};
+use crate::cli::{Common, ModeArg, NativeArg, TracepointsArg};
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
 use crate::instruments::perf::FutexTracepoint;
-use crate::instruments::{clock, perf};
+use crate::instruments::{NativeLooks, clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target, descriptors};
@@ -178,8 +178,16 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         TracepointsArg::Never => None,
         TracepointsArg::Always => Some(tracepoint(info, precision)?),
     };
+    let native = match common.native {
+        NativeArg::Never => NativeLooks::Never,
+        NativeArg::Auto => NativeLooks::WithinBudget,
+        NativeArg::Always => match perf::try_user_samples(Tid(pid.0)) {
+            Ok(()) => NativeLooks::Always,
+            Err(refusal) => return Err(refused("samples of stacks", &refusal)),
+        },
+    };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { interval: common.rate, duration, precision, tracepoint, tool_version })
+    Ok(Options { interval: common.rate, duration, precision, tracepoint, native, tool_version })
 }
 
 /// The tracepoint that was asked for.

@@ -19,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{
-    CaptureInfo, Costs, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, Pid, ProcessInfo, ProcessKey,
-    RateReason, Spent, SwitchesEnd, ThreadKey, What,
+    CaptureInfo, Costs, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, NativeInfo, NativeKey, Pid,
+    ProcessInfo, ProcessKey, RateReason, Spent, SwitchesEnd, ThreadKey, What,
 };
 use crate::model::exactness::Exactness;
 use crate::model::gil::exact::Hit;
@@ -43,6 +43,8 @@ const CHILDREN_KEPT: usize = 1_024;
 const KEYS_KEPT: usize = 1 << 20;
 /// Processes, and GILs, that a capture may define; more is a damaged recording.
 const PROCESSES_KEPT: usize = 1 << 16;
+/// Pieces of native code that a capture may define.
+const NATIVES_KEPT: usize = 4_096;
 /// The sampler is never slower; a longer interval is a damaged recording.
 const LONGEST_INTERVAL: Ns = Ns::SECOND;
 
@@ -68,6 +70,7 @@ pub struct Model {
     spent: Spent,
     /// Threads whose switches are told.
     told: BTreeSet<ThreadKey>,
+    natives: BTreeMap<NativeKey, Arc<NativeInfo>>,
 }
 
 #[derive(Debug, Clone)]
@@ -129,6 +132,7 @@ impl Default for Model {
             costs: None,
             spent: Spent::default(),
             told: BTreeSet::new(),
+            natives: BTreeMap::new(),
         }
     }
 }
@@ -344,6 +348,16 @@ impl Model {
             What::MainProgress { thread, .. } => {
                 if let Some(process) = self.threads.get(thread).map(|account| account.info.process) {
                     self.interrupts(process, at, &event.what);
+                }
+            }
+            What::NativeFound { native, info } => {
+                if self.natives.len() < NATIVES_KEPT && info.is_bounded() {
+                    self.natives.entry(*native).or_insert_with(|| Arc::new((**info).clone()));
+                }
+            }
+            What::NativeSampled { gil, thread, native, instant, how } => {
+                if let Some((gil, info)) = self.gils.get_mut(gil).zip(self.natives.get(native)) {
+                    gil.native_sampled(*thread, (*native, info), *instant, *how);
                 }
             }
             // For whoever looks at the time line; no figure depends on it.

@@ -81,11 +81,16 @@ pub const fn class(what: &What) -> Class {
         | What::ThreadJoined { .. }
         | What::ThreadEnded { .. }
         | What::SignalsKnown { .. }
+        | What::NativeFound { .. }
         | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
         What::Usage { .. } => Class::Usage,
-        What::RateChanged { .. } | What::Health(_) | What::CostsKnown(_) | What::Spent(_) => Class::Instrument,
+        What::NativeSampled { .. }
+        | What::RateChanged { .. }
+        | What::Health(_)
+        | What::CostsKnown(_)
+        | What::Spent(_) => Class::Instrument,
         What::WindowBegins { .. }
         | What::WindowEnds { .. }
         | What::WindowRefused { .. }
@@ -174,5 +179,7 @@ kinds! {
     38 => SignalDelivered { process: process, thread: thread, signal: signal, to: to };
     39 => PendingWritten { process: process, thread: thread, ip: ip, cpu: cpu };
     40 => MainProgress { thread: thread, progress: progress, sleep: sleep, gap: gap };
+    45 => NativeFound { native: native, info: info };
+    46 => NativeSampled { gil: gil, thread: thread, native: native, instant: instant, how: how };
     compact { GilSample, Relation, Usage }
 }

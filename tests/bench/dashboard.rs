@@ -110,6 +110,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         duration: None,
         precision,
         tracepoint: None,
+        native: gilscope::instruments::NativeLooks::Never,
         tool_version: "bench".to_owned(),
     };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");

@@ -25,6 +25,7 @@ mod exact;
 mod fallback;
 mod fused;
 mod interrupts;
+mod natives;
 mod observed;
 mod progress;
 mod recorded;
