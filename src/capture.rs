@@ -18,8 +18,8 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
-    Arrivals, Beside, Definitions, Keys, Merge, Moves, Process, Punctuality, Purse, Release, Sampler, Sighting, Stacks,
-    Switches, Trips, Verdict, Watchpoints, calibrate,
+    Arrivals, Beside, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse, Release,
+    Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -53,6 +53,8 @@ pub struct Options {
     pub precision: Precision,
     /// What is to name the sleeps of threads, beside switch records; tried before.
     pub tracepoint: Option<FutexTracepoint>,
+    /// Whether to find out which native code holds.
+    pub native: NativeLooks,
     /// Whether to look at what holders execute.
     pub stacks: StackLooks,
     /// gilscope's version.
@@ -208,6 +210,8 @@ struct Run {
     trips: Option<Trips>,
     /// The tracepoints of signals.
     arrivals: Option<Arrivals>,
+    /// What names the native code that holds.
+    natives: Option<Natives>,
     /// What holders execute.
     stacks: Option<Stacks>,
     defined: Definitions,
@@ -240,6 +244,7 @@ impl Run {
             switches: (options.precision != Precision::Sampled).then(|| Switches::begin(options.tracepoint)),
             watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
             arrivals: options.tracepoint.map(|_| Arrivals::begin()),
+            natives: None,
             trips: match options.precision {
                 Precision::Sampled => None,
                 Precision::Fused { .. } => Some(Trips::begin(Beside::Records)),
@@ -331,6 +336,7 @@ impl Run {
                 return Over::Ended(Ending::LostSight { reason: error.to_string() });
             }
         };
+        self.natives = Some(Natives::begin(self.options.native, sampler.code()));
         self.begin_stacks(&sampler);
         self.follow(0, &sampler);
         let mut looked = clock::now();
@@ -420,6 +426,9 @@ impl Run {
             switches.follow(news, &mut self.merge, &mut begun);
             switch_rate = switches.rate() / 2;
         }
+        if let Some(natives) = &mut self.natives {
+            natives.follow(news);
+        }
         self.batch.append(&mut begun);
         // Nothing is armed before it is known what its hits cost here.
         if self.calibration.is_some() {
@@ -429,6 +438,9 @@ impl Run {
             Some(watchpoints) => watchpoints.govern(now, sampler, switch_rate, &mut self.purse, &mut self.merge),
             None => Sighting::Nothing,
         };
+        if let Some(natives) = &mut self.natives {
+            natives.govern(now, &mut self.purse, &mut self.keys, &mut self.batch);
+        }
         let tripped = self.watch_trips(now, switch_rate, sampler);
         if tripped == Sighting::Birth { tripped } else { seen }
     }
@@ -500,6 +512,9 @@ impl Run {
         }
         if let Some(switches) = &mut self.switches {
             switches.drain(&mut self.merge);
+        }
+        if let Some(mut natives) = self.natives.take() {
+            natives.finish(&mut self.keys, &mut self.batch);
         }
         if let Some(mut stacks) = self.stacks.take() {
             stacks.drain(self.batch_since, sampler, &mut self.defined, &mut self.keys, &mut self.merge);
@@ -656,6 +671,7 @@ fn is_observation(what: &What) -> bool {
                 | What::MainProgress { .. }
                 | What::SignalStepsBegin { .. }
                 | What::SignalStepsEnd { .. }
+                | What::NativeSampled { .. }
                 | What::StackSampled { .. }
         )
         || what.signal_step().is_some()

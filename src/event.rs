@@ -20,12 +20,14 @@
 //! it is bounded where it is read, and made safe to show where it is shown.
 
 mod cost;
+mod native;
 pub mod signals;
 pub mod stacks;
 
 use serde::{Deserialize, Serialize};
 
 pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
+pub use native::{CodePlace, LONG_HOLD, MAX_SYMBOL, NativeInfo, NativeKey, NativeKind, SeenHolder};
 pub use signals::{
     DefaultAction, Delivery, Flag, Generation, Handler, Handlers, Lookup, PendingKind, PendingSignals, Progress,
     Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, WaitingSignals,
@@ -380,6 +382,27 @@ pub enum What {
         sleep: Sleep,
         /// Time since the look before.
         gap: Option<Ns>,
+    },
+    /// A piece of native code came into view.
+    NativeFound {
+        /// Its key from here on.
+        native: NativeKey,
+        /// What is known of it.
+        info: Box<NativeInfo>,
+    },
+    /// A thread was seen in native code in the middle of a long hold of a GIL ([`LONG_HOLD`]). Told a little later: names take
+    /// their time.
+    NativeSampled {
+        /// The GIL that it held, before and after that instant, by the same count of handoffs.
+        gil: GilKey,
+        /// Which thread.
+        thread: ThreadKey,
+        /// In which code.
+        native: NativeKey,
+        /// When that was.
+        instant: MonoNs,
+        /// Whether it ran.
+        how: SeenHolder,
     },
     /// A frame came into view.
     FrameFound {

@@ -150,7 +150,7 @@ pub struct ReplayArgs {
 #[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
     /// The recording to report on
-    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "stacks"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks"])]
     pub recording: Option<PathBuf>,
     /// The process to observe
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
@@ -297,6 +297,10 @@ pub struct Common {
     /// contend. Needs root or CAP_PERFMON, and tracefs; makes every system call of the machine 50 ns longer meanwhile
     #[arg(long, value_name = "WHEN", default_value = "never")]
     pub tracepoints: TracepointsArg,
+    /// Find out which native code holds the GIL during long holds, by name: of a holder that runs by a few samples of its
+    /// stack, within --max-overhead
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub native: NativeArg,
     /// Look at what the holder of the GIL executes, now and then while somebody waits for it
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub stacks: StacksArg,
@@ -340,6 +344,17 @@ pub enum TracepointsArg {
     /// Never
     Never,
     /// Always, or not at all
+    Always,
+}
+
+/// When to look which native code holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NativeArg {
+    /// Where it costs nothing, and within the budget: sampled mode has none, and names holders that sleep only
+    Auto,
+    /// Never
+    Never,
+    /// Also in sampled mode, or not at all
     Always,
 }
 

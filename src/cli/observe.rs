@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::capture::{Capture, Options, Precision, StackLooks, Stop};
-use crate::cli::{Common, ModeArg, StacksArg, TracepointsArg};
+use crate::cli::{Common, ModeArg, NativeArg, StacksArg, TracepointsArg};
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
 use crate::instruments::perf::FutexTracepoint;
-use crate::instruments::{clock, perf};
+use crate::instruments::{NativeLooks, clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target, descriptors};
@@ -178,12 +178,20 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         TracepointsArg::Never => None,
         TracepointsArg::Always => Some(tracepoint(info, precision)?),
     };
+    let native = match common.native {
+        NativeArg::Never => NativeLooks::Never,
+        NativeArg::Auto => NativeLooks::WithinBudget,
+        NativeArg::Always => match perf::try_user_samples(Tid(pid.0)) {
+            Ok(()) => NativeLooks::Always,
+            Err(refusal) => return Err(refused("samples of stacks", &refusal)),
+        },
+    };
     let stacks = match common.stacks {
         StacksArg::Auto => StackLooks::AtRandom,
         StacksArg::Never => StackLooks::Never,
     };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { interval: common.rate, duration, precision, tracepoint, stacks, tool_version })
+    Ok(Options { interval: common.rate, duration, precision, tracepoint, native, stacks, tool_version })
 }
 
 /// The tracepoint that was asked for.

@@ -46,6 +46,12 @@ impl Costs {
         origin: CostOrigin::Assumed,
     };
 
+    /// A sample of a thread's registers and of 4 KiB of its stack: an interrupt and a long record, taken for two debug
+    /// exceptions. Measured beside them in a virtual machine: 17 us and 9.
+    pub fn sample(&self) -> Ns {
+        Ns(self.exception.0.saturating_mul(2))
+    }
+
     /// They, with a budget that is a share of the target's time.
     pub fn within(self, share: f64) -> Costs {
         Costs { budget: Ns((Ns::SECOND.0 as f64 * share.clamp(0.0, 1.0)) as u64), ..self }

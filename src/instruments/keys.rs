@@ -1,6 +1,6 @@
 //! Keys for what comes into view: numbered in order of appearance, never reused.
 
-use crate::event::{FrameKey, GilKey, ProcessKey, StackKey, ThreadKey};
+use crate::event::{FrameKey, GilKey, NativeKey, ProcessKey, StackKey, ThreadKey};
 
 /// Hands out the keys of one capture.
 #[derive(Debug, Default)]
@@ -8,6 +8,7 @@ pub struct Keys {
     processes: u32,
     threads: u32,
     gils: u32,
+    natives: u32,
     frames: u32,
     stacks: u32,
 }
@@ -26,6 +27,11 @@ impl Keys {
     /// A key for a GIL.
     pub fn gil(&mut self) -> GilKey {
         GilKey(next(&mut self.gils))
+    }
+
+    /// A key for a piece of native code.
+    pub fn native(&mut self) -> NativeKey {
+        NativeKey(next(&mut self.natives))
     }
 
     /// A key for a frame.

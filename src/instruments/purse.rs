@@ -25,6 +25,8 @@ pub enum Expense {
     Arms(u64),
     /// Records of the tracepoint of futex(2), and times that traced threads left a core.
     Traces(u64),
+    /// Samples of registers and stacks.
+    Samples(u64),
 }
 
 /// What is left of the budget.
@@ -89,6 +91,7 @@ impl Purse {
                 self.spent.arms += n;
                 (n, self.costs.arming)
             }
+            Expense::Samples(n) => (n, self.costs.sample()),
             Expense::Traces(n) => {
                 self.spent.traces += n;
                 (n, self.costs.trace)

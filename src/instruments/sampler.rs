@@ -14,7 +14,7 @@ use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::instruments::watchpoints::{Process, Words};
 use crate::target::{
-    Finalization, GilFutexes, GilProbe, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError,
+    Code, Finalization, GilFutexes, GilProbe, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError,
     Target, ThreadState,
 };
 use crate::time::{MonoNs, Ns};
@@ -128,6 +128,11 @@ impl Sampler {
     /// The process image that it samples.
     pub fn process(&self) -> ProcessKey {
         self.process
+    }
+
+    /// What tells the code that its threads are in; `None` without a file descriptor left.
+    pub fn code(&self) -> Option<Code> {
+        self.target.code().ok()
     }
 
     /// Reads that failed so far.

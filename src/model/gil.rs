@@ -12,6 +12,7 @@ pub mod exact;
 mod figures;
 mod follow;
 mod handoffs;
+mod long;
 mod named;
 pub mod perturbed;
 mod relations;
@@ -24,10 +25,13 @@ mod tick;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::event::{GilKey, GilSample, Hold, Placement, ProcessKey, Refusal, Relation, ThreadKey};
+use crate::event::{
+    GilKey, GilSample, Hold, NativeInfo, NativeKey, Placement, ProcessKey, Refusal, Relation, SeenHolder, ThreadKey,
+};
 use crate::model::blame::{Blame, Waiting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
+use crate::model::gil::long::LongHolds;
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
 pub use crate::model::gil::tick::Seen;
@@ -107,6 +111,7 @@ pub struct GilAccount {
     perturbed: Perturbed,
     /// Waits whose end the newest tick has told.
     over: Vec<Wait>,
+    long: LongHolds,
     /// Who made whom wait.
     blame: Blame,
 }
@@ -191,6 +196,7 @@ impl GilAccount {
             refused: None,
             perturbed: Perturbed::default(),
             over: Vec::new(),
+            long: LongHolds::default(),
             blame: Blame::default(),
         }
     }
@@ -255,6 +261,17 @@ impl GilAccount {
     /// Contention and handoffs while it was watched closely, and while it was not.
     pub fn perturbed(&self) -> Perturbed {
         self.perturbed
+    }
+
+    /// Its holder was seen in native code.
+    pub fn native_sampled(
+        &mut self,
+        thread: ThreadKey,
+        native: (NativeKey, &Arc<NativeInfo>),
+        instant: MonoNs,
+        how: SeenHolder,
+    ) {
+        self.long.sampled(thread, native, instant, how);
     }
 
     /// The process whose threads take it.
@@ -382,6 +399,7 @@ impl GilAccount {
         let (key, relations) = (self.key, &self.relations);
         self.blame.settle(at, || waiting(key, relations, threads));
         self.max_waiters = self.max_waiters.max(tick.waiters);
+        self.long.tick(&tick, self.last.map_or(at, |last| last.at), gap, self.switch_interval);
         self.before_last = self.last.map_or(at, |last| last.at);
         self.last = Some(tick);
     }

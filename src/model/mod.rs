@@ -20,8 +20,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{
-    CaptureInfo, Costs, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, Pid, ProcessInfo, ProcessKey,
-    RateReason, Spent, StacksMissing, SwitchesEnd, ThreadKey, What,
+    CaptureInfo, Costs, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, NativeInfo, NativeKey, Pid,
+    ProcessInfo, ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadKey, What,
 };
 use crate::model::blame::Defined;
 use crate::model::exactness::Exactness;
@@ -45,6 +45,8 @@ const CHILDREN_KEPT: usize = 1_024;
 const KEYS_KEPT: usize = 1 << 20;
 /// Processes, and GILs, that a capture may define; more is a damaged recording.
 const PROCESSES_KEPT: usize = 1 << 16;
+/// Pieces of native code that a capture may define.
+const NATIVES_KEPT: usize = 4_096;
 /// The sampler is never slower; a longer interval is a damaged recording.
 const LONGEST_INTERVAL: Ns = Ns::SECOND;
 
@@ -70,6 +72,7 @@ pub struct Model {
     spent: Spent,
     /// Threads whose switches are told.
     told: BTreeSet<ThreadKey>,
+    natives: BTreeMap<NativeKey, Arc<NativeInfo>>,
     /// Frames and stacks.
     defined: Arc<Defined>,
 }
@@ -134,6 +137,7 @@ impl Default for Model {
             costs: None,
             spent: Spent::default(),
             told: BTreeSet::new(),
+            natives: BTreeMap::new(),
             defined: Arc::default(),
         }
     }
@@ -351,6 +355,16 @@ impl Model {
             What::MainProgress { thread, .. } => {
                 if let Some(process) = self.threads.get(thread).map(|account| account.info.process) {
                     self.interrupts(process, at, &event.what);
+                }
+            }
+            What::NativeFound { native, info } => {
+                if self.natives.len() < NATIVES_KEPT && info.is_bounded() {
+                    self.natives.entry(*native).or_insert_with(|| Arc::new((**info).clone()));
+                }
+            }
+            What::NativeSampled { gil, thread, native, instant, how } => {
+                if let Some((gil, info)) = self.gils.get_mut(gil).zip(self.natives.get(native)) {
+                    gil.native_sampled(*thread, (*native, info), *instant, *how);
                 }
             }
             // For whoever looks at the time line; no figure depends on it.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::event::{
-    CaptureInfo, Costs, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, Pid, Placement, ProcessInfo,
-    ProcessKey, RateReason, Refusal, Role, Spent, ThreadKey, Tid,
+    CaptureInfo, Costs, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, NativeInfo, Pid, Placement,
+    ProcessInfo, ProcessKey, RateReason, Refusal, Role, Spent, ThreadKey, Tid,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -220,6 +220,42 @@ pub struct GilFigures {
     pub history: Arc<crate::model::timeline::Timeline>,
     /// Who held it on which core over time.
     pub lanes: Arc<crate::model::lanes::Lanes>,
+    /// Long holds, by thread and by the code that it was seen in, the most time first; one that goes on is in it.
+    pub long_holds: Vec<LongHold>,
+}
+
+/// The long holds ([`LONG_HOLD`](crate::event::LONG_HOLD)) of one thread, as far as it was seen in one piece of code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LongHold {
+    /// Whose.
+    pub thread: ThreadKey,
+    /// The code; `None`: nobody looked, or it could not be told.
+    pub native: Option<Arc<NativeInfo>>,
+    /// Holds in which it was seen there.
+    pub holds: u64,
+    /// Their time, as far as it is this code's: each hold is divided by how often what was seen in it.
+    pub held: Ns,
+    /// The longest of them, as a whole.
+    pub longest: Ns,
+    /// How often it was seen there.
+    pub samples: u64,
+    /// Of that, asleep.
+    pub asleep: u64,
+    /// Whether it gave the GIL away in the longest of them.
+    pub release: Release,
+    /// One of them goes on, or did when the observation ended, and has lasted so long.
+    pub ongoing: Option<Ns>,
+}
+
+/// Whether a thread gave the GIL away within a hold: whoever drops it and takes it again, with no handoff between, looks as
+/// if it had held it all the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// It did not: others waited for longer than a switch interval almost all the time, and whoever drops the GIL then has
+    /// to wait until another has taken it (`drop_gil` in Python/ceval_gil.c).
+    Never,
+    /// Nobody waited all the time: it is not known.
+    NotKnown,
 }
 
 /// The state of a GIL at the newest tick.

@@ -81,13 +81,15 @@ pub const fn class(what: &What) -> Class {
         | What::ThreadJoined { .. }
         | What::ThreadEnded { .. }
         | What::SignalsKnown { .. }
+        | What::NativeFound { .. }
         | What::FrameFound { .. }
         | What::StackFound { .. }
         | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
         What::Usage { .. } => Class::Usage,
-        What::RateChanged { .. }
+        What::NativeSampled { .. }
+        | What::RateChanged { .. }
         | What::Health(_)
         | What::CostsKnown(_)
         | What::Spent(_)
@@ -185,5 +187,7 @@ kinds! {
     42 => StackFound { stack: stack, frames: frames };
     43 => StackSampled { gil: gil, thread: thread, instant: instant, stack: stack, cause: cause };
     44 => StacksMissing { process: process, why: why };
+    45 => NativeFound { native: native, info: info };
+    46 => NativeSampled { gil: gil, thread: thread, native: native, instant: instant, how: how };
     compact { GilSample, Relation, Usage }
 }

@@ -12,10 +12,12 @@ use std::collections::HashMap;
 use self::signals::SignalsStanding;
 use self::stacks::StacksStanding;
 use super::predict::MAX_REMEMBERED;
-use crate::event::{Event, GilKey, InterpreterId, ProcessKey, ThreadKey, What};
+use crate::event::{Event, GilKey, InterpreterId, NativeKey, ProcessKey, ThreadKey, What};
 
 /// Most relations, and most memberships, that are kept of one thread.
 const MAX_PER_THREAD: usize = 1024;
+/// Most pieces of native code that are restated: four times as many as are told of one process.
+const MAX_NATIVES: usize = 4096;
 
 #[derive(Debug, Clone)]
 struct Stamped {
@@ -72,6 +74,7 @@ pub(super) struct Standing {
     processes: HashMap<ProcessKey, ProcessStanding>,
     gils: HashMap<GilKey, GilStanding>,
     threads: HashMap<ThreadKey, ThreadStanding>,
+    natives: HashMap<NativeKey, Stamped>,
     stacks: StacksStanding,
 }
 
@@ -99,6 +102,13 @@ impl Standing {
                     standing.window = stamped();
                 }
             }
+            What::NativeFound { native, .. } => {
+                if self.natives.len() < MAX_NATIVES || self.natives.contains_key(native) {
+                    self.natives.insert(*native, Stamped { order, event: event.clone() });
+                }
+            }
+            // It was of one instant.
+            What::NativeSampled { .. } => {}
             // Nothing is in force after the end, and a fork or a mark leaves nothing in force.
             What::CaptureEnded | What::Forked { .. } | What::Marked { .. } | What::StackSampled { .. } => {}
             What::FrameFound { .. } | What::StackFound { .. } | What::StacksMissing { .. } => {
@@ -219,6 +229,7 @@ impl Standing {
     pub(super) fn events(&self) -> Vec<&Event> {
         let mut all: Vec<&Stamped> = Vec::new();
         all.extend([&self.capture, &self.rate, &self.health, &self.costs, &self.spent].into_iter().flatten());
+        all.extend(self.natives.values());
         all.extend(self.stacks.events());
         for process in self.processes.values() {
             all.extend(&process.found);

@@ -3,11 +3,11 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey, FutexSite,
-    Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, Origin, PendingKind, PendingSignals, Pid,
-    ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal, Role, SampleCause, Signal, SignalSet,
-    SignalStep, SignalsInfo, Sleep, Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid,
-    WaitingSignals, WindowEnd,
+    Address, Build, CaptureInfo, CodePlace, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey,
+    FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo, NativeKey, NativeKind,
+    Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal,
+    Role, SampleCause, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StackKey, StacksMissing,
+    StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -163,7 +163,21 @@ macro_rules! newtype {
         }
     )* };
 }
-newtype!(MonoNs, Ns, Pid, Tid, Cpu, Address, ProcessKey, ThreadKey, GilKey, InterpreterId, FrameKey, StackKey);
+newtype!(
+    MonoNs,
+    Ns,
+    Pid,
+    Tid,
+    Cpu,
+    Address,
+    ProcessKey,
+    ThreadKey,
+    GilKey,
+    InterpreterId,
+    FrameKey,
+    StackKey,
+    NativeKey
+);
 
 impl Wire for String {
     fn put(&self, out: &mut Vec<u8>) {
@@ -338,6 +352,8 @@ fields!(SignalsInfo { main, pending, handlers, caught });
 fields!(Handlers { python, keyboard_interrupt, not_python, ignored, default });
 fields!(PendingSignals { flag, tripped });
 fields!(WaitingSignals { process, main, blocked });
+fields!(NativeInfo { kind, place, through });
+fields!(CodePlace { module, symbol, offset });
 fields!(Frame { file, function, line });
 
 cases!(Mode { 0 => Sampled {}, 1 => Fused {}, 2 => Exact {} });
@@ -353,6 +369,8 @@ cases!(Role { 0 => Main {}, 1 => Python {}, 2 => Native {} });
 cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {} });
 cases!(Ending { 0 => Exited {}, 1 => Execed { path }, 2 => Finalized {}, 3 => LostSight { reason } });
 cases!(PendingKind { 0 => IsTripped {}, 1 => SignalsPending {}, 2 => CallsToDo {} });
+cases!(NativeKind { 0 => Interpreter {}, 1 => Extension {}, 2 => Library {}, 3 => CLibrary {}, 4 => Anonymous {} });
+cases!(SeenHolder { 0 => OnCore {}, 1 => Asleep {} });
 cases!(Flag { 0 => Clear {}, 1 => Set {}, 2 => Unknown {} });
 cases!(SignalStep { 0 => Generated {}, 1 => Delivered {}, 2 => Written {} });
 cases!(StepsEnd {

@@ -147,6 +147,30 @@ pub(super) struct Gil {
     pub drop_latency: Option<Durations>,
     pub waits: Durations,
     pub holds: Durations,
+    pub long_holds: Vec<LongHold>,
+}
+
+#[derive(Serialize)]
+pub(super) struct LongHold {
+    pub thread: u32,
+    pub native: Option<Native>,
+    pub holds: u64,
+    pub held_ns: u64,
+    pub longest_ns: u64,
+    pub samples: u64,
+    pub asleep: u64,
+    pub released: Option<bool>,
+    pub ongoing_ns: Option<u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Native {
+    pub kind: crate::event::NativeKind,
+    pub name: String,
+    pub library: String,
+    pub symbol: Option<String>,
+    pub offset: u64,
+    pub through: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -5,14 +5,15 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, Frame, MAX_FRAMES, MAX_NAME, Mode, Role, Signal};
+use crate::event::{Ending, Frame, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal};
 use crate::model::snapshot::{
     ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures,
-    InterpreterFigures, InterruptFigures, Length, MeasuredInterrupts, ProcessFigures, Snapshot, Source, Stage,
-    StateTimes, ThreadCore, ThreadFigures, Woken,
+    InterpreterFigures, InterruptFigures, Length, LongHold, MeasuredInterrupts, ProcessFigures, Release, Snapshot,
+    Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
 use crate::report::figures;
+use crate::report::natives;
 use crate::report::verdict::{Answer, verdict};
 use crate::time::Ns;
 
@@ -232,6 +233,35 @@ fn gil(gil: &GilFigures) -> document::Gil {
         drop_latency: gil.drop_latency.as_ref().map(durations),
         waits: durations(&gil.waits),
         holds: durations(&gil.holds),
+        long_holds: gil.long_holds.iter().map(long_hold).collect(),
+    }
+}
+
+fn long_hold(hold: &LongHold) -> document::LongHold {
+    document::LongHold {
+        thread: hold.thread.0,
+        native: hold.native.as_deref().map(native),
+        holds: hold.holds,
+        held_ns: hold.held.0,
+        longest_ns: hold.longest.0,
+        samples: hold.samples,
+        asleep: hold.asleep,
+        released: match hold.release {
+            Release::Never => Some(false),
+            Release::NotKnown => None,
+        },
+        ongoing_ns: hold.ongoing.map(|length| length.0),
+    }
+}
+
+fn native(info: &NativeInfo) -> document::Native {
+    document::Native {
+        kind: info.kind,
+        name: natives::place(&info.place),
+        library: bounded(&info.place.module, MAX_SYMBOL),
+        symbol: info.place.symbol.as_ref().map(|symbol| bounded(symbol, MAX_SYMBOL)),
+        offset: info.place.offset,
+        through: info.through.as_ref().map(natives::place),
     }
 }
 

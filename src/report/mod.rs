@@ -9,6 +9,7 @@ mod figures;
 mod history;
 mod interrupts;
 mod json;
+mod natives;
 pub(crate) mod paint;
 mod summary;
 mod table;

@@ -9,6 +9,7 @@ use crate::report::blame;
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
 use crate::report::interrupts;
+use crate::report::natives;
 use crate::report::paint::{self, Color, Line, Style};
 use crate::report::table::{self, Gil};
 use crate::report::verdict::{Answer, Verdict, verdict};
@@ -226,6 +227,9 @@ impl Page<'_> {
             self.row("drop lat.", Style::Plain, &distribution(latency));
         }
         self.row("handoffs", Style::Plain, &handoffs(gil));
+        for (label, parts) in natives::rows(self.process, gil) {
+            self.row(label, Style::Warn, &parts);
+        }
         self.history(gil);
     }
 

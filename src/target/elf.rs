@@ -33,6 +33,8 @@ pub(crate) struct Module {
     bias: u64,
     segments: Vec<Segment>,
     tables: Option<Tables>,
+    /// `PT_GNU_EH_FRAME`: the table of how to unwind.
+    frames: Option<(Address, u64)>,
 }
 
 /// A `PT_LOAD` segment, at its place in memory.
@@ -74,6 +76,15 @@ pub(crate) struct Symbol {
     pub size: u64,
 }
 
+/// Where a module's dynamic symbols lie in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DynamicSymbols {
+    pub symbols: Address,
+    pub number: u64,
+    pub strings: Address,
+    pub strings_length: u64,
+}
+
 /// What the modules of a process turned out to be.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
@@ -110,6 +121,14 @@ pub(crate) fn modules(memory: &Memory, maps: &[Mapping]) -> Result<Modules, Read
     Ok(found)
 }
 
+/// The module whose beginning a mapping is; `None` if it is none that can be read.
+pub(crate) fn module_at(memory: &Memory, mapping: &Mapping, maps: &[Mapping]) -> Option<Module> {
+    match module(memory, mapping, maps) {
+        Ok(Some(Found::Native(module))) => Some(module),
+        _ => None,
+    }
+}
+
 enum Found {
     Native(Module),
     Foreign,
@@ -142,6 +161,7 @@ fn module(memory: &Memory, mapping: &Mapping, maps: &[Mapping]) -> Result<Option
     let mut bias = None;
     let mut segments = Vec::new();
     let mut dynamic = None;
+    let mut frames = None;
     for index in 0..count {
         let at = Address(table.wrapping_add(index * size_of_u64::<elf::ProgramHeader64<LE>>()));
         let segment: elf::ProgramHeader64<LE> = structure(memory, at)?;
@@ -160,6 +180,7 @@ fn module(memory: &Memory, mapping: &Mapping, maps: &[Mapping]) -> Result<Option
                 };
                 segments.push(Segment { start: Address(bias.wrapping_add(address)), length, access });
             }
+            elf::PT_GNU_EH_FRAME => frames = Some((address, length)),
             elf::PT_DYNAMIC => dynamic = Some((address, length)),
             _ => {}
         }
@@ -173,7 +194,8 @@ fn module(memory: &Memory, mapping: &Mapping, maps: &[Mapping]) -> Result<Option
         None => None,
     };
     let name = mapping.file_name().to_owned();
-    Ok(Some(Found::Native(Module { name, bias, segments, tables })))
+    let frames = frames.map(|(address, length)| (Address(bias.wrapping_add(address)), length));
+    Ok(Some(Found::Native(Module { name, bias, segments, tables, frames })))
 }
 
 /// Whether the code segment lies where the headers say, in an executable mapping of that file.
@@ -213,12 +235,30 @@ impl Module {
     /// One that exports nothing.
     #[cfg(test)]
     pub fn without_symbols(segments: Vec<Segment>) -> Module {
-        Module { name: String::new(), bias: 0, segments, tables: None }
+        Module { name: String::new(), bias: 0, segments, tables: None, frames: None }
     }
 
     /// The segments in memory.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
+    }
+
+    /// What is added to an address in the file for one in memory.
+    pub fn bias(&self) -> u64 {
+        self.bias
+    }
+
+    /// `.eh_frame_hdr` in memory: where, and how long.
+    pub fn frames(&self) -> Option<(Address, u64)> {
+        self.frames
+    }
+
+    /// The dynamic symbols, as they lie in memory: where they begin, how many they are at most, and where their names are.
+    /// Linkers put the names behind the symbols; where they are elsewhere, nothing tells the number.
+    pub fn dynamic_symbols(&self) -> Option<DynamicSymbols> {
+        let Tables { symbols, strings, strings_length, .. } = self.tables?;
+        let number = strings.0.checked_sub(symbols.0)? / size_of_u64::<elf::Sym64<LE>>();
+        Some(DynamicSymbols { symbols, number, strings, strings_length })
     }
 
     /// Whether an address lies in one of its segments.

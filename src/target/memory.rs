@@ -45,6 +45,14 @@ impl Memory {
         Ok(Memory { pid, pinned: File::open(format!("/proc/{}/mem", pid.0))? })
     }
 
+    /// The same memory, for another thread.
+    ///
+    /// # Errors
+    /// `EMFILE` without a file descriptor left.
+    pub fn try_clone(&self) -> io::Result<Memory> {
+        Ok(Memory { pid: self.pid, pinned: self.pinned.try_clone()? })
+    }
+
     /// Whose memory it is.
     pub fn pid(&self) -> Pid {
         self.pid

@@ -11,6 +11,7 @@
 mod attach;
 mod c_library;
 pub mod clock;
+mod code;
 pub mod cpus;
 pub(crate) mod descriptors;
 mod elf;
@@ -26,8 +27,11 @@ mod permission;
 mod progress;
 mod runtime;
 mod signals;
+mod standstill;
+mod symbols;
 mod task;
 mod threads;
+mod unwind;
 mod version;
 
 use std::fs::{self, File};
@@ -41,6 +45,7 @@ use crate::target::runtime::Runtime;
 use crate::target::threads::Translation;
 use crate::time::Ns;
 
+pub use crate::target::code::Code;
 pub use crate::target::error::{AttachError, Kind, ReadError};
 pub use crate::target::family::Family;
 pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, GilSite, HolderState, Lock};
@@ -49,7 +54,8 @@ pub use crate::target::memory::{MAX_RANGES, Memory};
 pub use crate::target::permission::Refusal;
 pub use crate::target::progress::{Place, Position, ProgressProbe};
 pub use crate::target::signals::{Disposition, HandlerTable, PendingWord, SignalSites, SignalStatus};
-pub use crate::target::task::{Blocked, Task, TaskError, TaskStat, TaskState};
+pub use crate::target::standstill::{Register, Standstill};
+pub use crate::target::task::{AsleepAt, Blocked, Task, TaskError, TaskStat, TaskState};
 pub use crate::target::threads::{MainThread, ThreadState};
 
 /// A process with a CPython in it.
@@ -111,6 +117,14 @@ impl Target {
                 Err(_) => ImageState::Gone,
             },
         }
+    }
+
+    /// What tells the code that its threads are in, for a thread of its own to use.
+    ///
+    /// # Errors
+    /// `EMFILE` without a file descriptor left.
+    pub fn code(&self) -> io::Result<Code> {
+        Ok(Code::new(self.memory.try_clone()?, self.runtime.address))
     }
 
     /// All its interpreters, the newest first.
@@ -214,6 +228,11 @@ fn tasks_in(directory: &str, out: &mut Vec<Tid>) -> io::Result<()> {
 
 /// A text of the target's, cut at [`MAX_NAME`] bytes.
 fn bounded(text: &str) -> String {
-    let end = (0..=MAX_NAME.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    bounded_to(text, MAX_NAME)
+}
+
+/// A text of the target's, cut at so many bytes.
+fn bounded_to(text: &str, most: usize) -> String {
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).unwrap_or_default().to_owned()
 }

@@ -60,6 +60,17 @@ pub enum Blocked {
     Asleep,
 }
 
+/// Where a task sleeps in the kernel: which call, with which arguments, from where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsleepAt {
+    /// The system call's number and arguments; `None`: it is in none.
+    pub call: Option<[u64; 7]>,
+    /// Its stack pointer.
+    pub stack: Address,
+    /// The instruction it will go on with.
+    pub pc: Address,
+}
+
 /// What the scheduler makes of a task, as its `stat` file tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TaskState {
@@ -139,6 +150,16 @@ impl Task {
         let mut buffer = [0u8; 256];
         let text = read(&mut self.syscall, (self.pid, self.tid, "syscall"), &mut buffer)?;
         parse_syscall(text).ok_or_else(nonsense)
+    }
+
+    /// Where it sleeps; `None` while it runs, or wants to.
+    ///
+    /// # Errors
+    /// As [`Task::blocked`].
+    pub fn asleep_at(&mut self) -> Result<Option<AsleepAt>, TaskError> {
+        let mut buffer = [0u8; 256];
+        let text = read(&mut self.syscall, (self.pid, self.tid, "syscall"), &mut buffer)?;
+        parse_asleep(text).ok_or_else(nonsense)
     }
 
     /// Its state, core, start and CPU times.
@@ -240,6 +261,27 @@ fn parse_syscall(text: &[u8]) -> Option<Blocked> {
         FUTEX_WAIT => Some(Blocked::Futex { address: Address(argument()?), op: 0 }),
         number => Some(Blocked::Syscall { number }),
     }
+}
+
+fn parse_asleep(text: &[u8]) -> Option<Option<AsleepAt>> {
+    let text = std::str::from_utf8(text).ok()?.trim_ascii_end();
+    if text == "running" {
+        return Some(None);
+    }
+    let mut fields = text.split(' ');
+    let number = fields.next()?;
+    let mut hex = || u64::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok();
+    let call = match number {
+        "-1" => None,
+        number => {
+            let mut call = [number.parse().ok()?, 0, 0, 0, 0, 0, 0];
+            for argument in call.iter_mut().skip(1) {
+                *argument = hex()?;
+            }
+            Some(call)
+        }
+    };
+    Some(Some(AsleepAt { call, stack: Address(hex()?), pc: Address(hex()?) }))
 }
 
 fn parse_stat(text: &[u8], suspended: Ns) -> Option<TaskStat> {

@@ -110,6 +110,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         duration: None,
         precision,
         tracepoint: None,
+        native: gilscope::instruments::NativeLooks::Never,
         stacks: StackLooks::AtRandom,
         tool_version: "bench".to_owned(),
     };

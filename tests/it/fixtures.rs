@@ -402,6 +402,7 @@ impl Scene {
                 drop_request: DropRequest::Absent,
             },
             lanes: Arc::new(self.lanes(&users, load, waiters)),
+            long_holds: Vec::new(),
             history: Arc::new(self.history(load, asleep, contention, waiters, waits.count())),
             waits,
             holds,

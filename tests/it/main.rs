@@ -12,6 +12,7 @@ mod handoffs;
 mod interrupts;
 mod layering;
 mod model;
+mod natives;
 mod recording;
 mod report_json;
 mod report_text;

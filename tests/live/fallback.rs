@@ -21,7 +21,7 @@ use crate::support::pythons::{Python, pythons_with_gil};
 const ORDINARY: u32 = 65_534;
 
 /// The system calls of a command are refused with `errno` if they are perf_event_open(2).
-fn without_events(mut command: Command, errno: i32) -> Command {
+pub fn without_events(mut command: Command, errno: i32) -> Command {
     let step = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter { code: code as u16, jt, jf, k };
     // seccomp(2): the number of the call is the first word of what the filter sees.
     let mut filter = [
@@ -61,14 +61,14 @@ fn limited(mut command: Command, resource: libc::__rlimit_resource_t, soft: u64,
 }
 
 /// Runs as another user, who may reach `gilscope` and an interpreter.
-struct Ordinary {
-    directory: tempfile::TempDir,
-    python: &'static Python,
+pub struct Ordinary {
+    pub directory: tempfile::TempDir,
+    pub python: &'static Python,
 }
 
 impl Ordinary {
     /// `None`, with a word, where that cannot be.
-    fn find() -> Option<Ordinary> {
+    pub fn find() -> Option<Ordinary> {
         // SAFETY: geteuid takes nothing and touches no memory.
         if unsafe { libc::geteuid() } != 0 {
             eprintln!("skipped: becoming another user takes root");
@@ -93,11 +93,11 @@ impl Ordinary {
         self.directory.path().join("gilscope")
     }
 
-    fn gilscope(&self) -> Command {
+    pub fn gilscope(&self) -> Command {
         self.become_it(Command::new(self.program()))
     }
 
-    fn python(&self) -> Command {
+    pub fn python(&self) -> Command {
         self.become_it(self.python.command())
     }
 

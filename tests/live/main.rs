@@ -26,6 +26,7 @@ mod exact;
 mod fallback;
 mod fused;
 mod interrupts;
+mod natives;
 mod observed;
 mod progress;
 mod recorded;

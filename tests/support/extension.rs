@@ -1,4 +1,4 @@
-//! Builds the C extension that stamps GIL operations, for each interpreter, from source.
+//! Builds C extensions for each interpreter, from source: the one that stamps GIL operations, and others.
 
 use std::env;
 use std::fs;
@@ -13,23 +13,41 @@ pub fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/truth")
 }
 
-/// The extension for this interpreter, built unless it was already; `None`, with a word on stderr, without headers.
+/// What a built extension has of its symbols.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Symbols {
+    /// All.
+    Kept,
+    /// What it exports, as after `strip`.
+    Stripped,
+}
+
+/// The extension that stamps, for this interpreter; `None`, with a word on stderr, without headers.
+///
+/// # Panics
+/// As [`built`].
+pub fn extension(python: &Python) -> Option<PathBuf> {
+    built(python, "giltruth", Symbols::Kept)
+}
+
+/// `tests/truth/NAME.c` for this interpreter, built unless it was already; `None`, with a word on stderr, without headers.
 ///
 /// # Panics
 /// If there are headers and it does not build: that is a fault of the harness.
-pub fn extension(python: &Python) -> Option<PathBuf> {
+pub fn built(python: &Python, name: &str, symbols: Symbols) -> Option<PathBuf> {
     let Some(include) = &python.include else {
         eprintln!("skipped {python}: it has no headers to build the extension with");
         return None;
     };
-    let source = sources().join("giltruth.c");
+    let source = sources().join(format!("{name}.c"));
     let code = fs::read(&source).unwrap_or_else(|error| panic!("{}: {error}", source.display()));
     let hash = code
         .iter()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    let stripped = if symbols == Symbols::Stripped { "-stripped" } else { "" };
     let directory =
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join("truth").join(format!("{}-{hash:016x}", python.label()));
-    let built = directory.join(format!("giltruth{}", python.ext_suffix));
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("truth").join(format!("{}-{hash:016x}{stripped}", python.label()));
+    let built = directory.join(format!("{name}{}", python.ext_suffix));
     if built.exists() {
         return Some(built);
     }
@@ -43,6 +61,9 @@ pub fn extension(python: &Python) -> Option<PathBuf> {
     let compiler = env::var_os("CC").unwrap_or_else(|| "cc".into());
     let mut command = Command::new(&compiler);
     command.args(["-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-pthread"]);
+    if symbols == Symbols::Stripped {
+        command.arg("-s");
+    }
     command.arg("-I").arg(include);
     if let Some(parent) = include.parent() {
         // Debian's pyconfig.h includes one from the multiarch directory beside it.

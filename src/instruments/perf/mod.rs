@@ -9,13 +9,18 @@ mod refusal;
 mod ring;
 mod signalpoints;
 mod tracepoint;
+mod usersample;
 
 pub use follow::{Unfollowed, follow};
 pub use open::{
-    arm, armed_watchpoint, enable, futex_waits, share_ring, signals_on, switch_records, task_records, watchpoint,
+    arm, armed_watchpoint, enable, futex_waits, share_ring, signals_on, switch_records, task_records, user_samples,
+    watchpoint,
 };
 pub use record::{Record, Samples, Way};
-pub use refusal::{Attempt, Place, Refusal, Why, try_futex_waits, try_switch_records, try_watchpoints};
+pub use refusal::{
+    Attempt, Place, Refusal, Why, try_futex_waits, try_switch_records, try_user_samples, try_watchpoints,
+};
 pub use ring::{Ring, Room};
 pub use signalpoints::{Addressee, SignalTrace, SignalTracepoints};
 pub use tracepoint::FutexTracepoint;
+pub use usersample::{LONGEST_SAMPLE, UserSample};

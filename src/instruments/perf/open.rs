@@ -10,6 +10,8 @@ use perf_event_open_sys::{bindings as sys, ioctls as sys_ioctls};
 use crate::event::{Address, Cpu, Tid};
 use crate::instruments::perf::signalpoints::SignalTracepoints;
 use crate::instruments::perf::tracepoint::FutexTracepoint;
+use crate::instruments::perf::usersample;
+use crate::time::Ns;
 
 /// An event of one task whose ring gets a record of each of its context switches, of its threads' births and of its
 /// end, on `CLOCK_MONOTONIC`. It counts nothing, and ends when the task replaces its program.
@@ -50,6 +52,25 @@ pub fn watchpoint(tid: Tid, address: Address) -> io::Result<OwnedFd> {
     attributes.sample_type =
         u64::from(sys::PERF_SAMPLE_IP | sys::PERF_SAMPLE_TIME | sys::PERF_SAMPLE_ADDR | sys::PERF_SAMPLE_CPU);
     attributes.set_disabled(1);
+    open_until_exec(attributes, tid)
+}
+
+/// An event of one task that samples its registers and the top of its stack, once in each `period` that it is on a core
+/// (`cpu-clock`, a timer of the kernel's: no hardware counters are needed). What falls into the kernel is not sampled.
+///
+/// Needs what [`switch_records`] needs.
+///
+/// # Errors
+/// As [`switch_records`].
+pub fn user_samples(tid: Tid, period: Ns) -> io::Result<OwnedFd> {
+    let mut attributes = clocked();
+    attributes.type_ = sys::PERF_TYPE_SOFTWARE;
+    attributes.config = u64::from(sys::PERF_COUNT_SW_CPU_CLOCK);
+    attributes.__bindgen_anon_1.sample_period = period.0;
+    attributes.sample_type =
+        u64::from(sys::PERF_SAMPLE_TIME | sys::PERF_SAMPLE_REGS_USER | sys::PERF_SAMPLE_STACK_USER);
+    attributes.sample_regs_user = usersample::REGISTERS;
+    attributes.sample_stack_user = usersample::STACK;
     open_until_exec(attributes, tid)
 }
 

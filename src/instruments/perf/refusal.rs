@@ -13,7 +13,8 @@ use std::path::Path;
 use crate::event::{Address, Tid};
 use crate::target::descriptors::{self, Kept};
 
-use super::{FutexTracepoint, Ring, futex_waits, switch_records, task_records, watchpoint};
+use super::{FutexTracepoint, Ring, futex_waits, switch_records, task_records, user_samples, watchpoint};
+use crate::time::Ns;
 
 /// Above this level of `perf_event_paranoid` the kernels of distributions refuse all of it.
 const MOST_PARANOID: i32 = 2;
@@ -110,6 +111,15 @@ pub fn try_watchpoints(tid: Tid, number: usize) -> Result<(), Refusal> {
         kept.push(one);
     }
     let event = task_records(tid).map_err(|error| Refusal::look_around(Attempt::Event, &error))?;
+    Ring::map(event, 1).map(drop).map_err(|error| Refusal::look_around(Attempt::Ring, &error))
+}
+
+/// Tries whether a task's registers and stack may be sampled. None is taken.
+///
+/// # Errors
+/// With the reason.
+pub fn try_user_samples(tid: Tid) -> Result<(), Refusal> {
+    let event = user_samples(tid, Ns::SECOND).map_err(|error| Refusal::look_around(Attempt::Event, &error))?;
     Ring::map(event, 1).map(drop).map_err(|error| Refusal::look_around(Attempt::Ring, &error))
 }
 

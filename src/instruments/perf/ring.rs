@@ -74,6 +74,15 @@ impl Ring {
     /// Takes all records that are there, the oldest first. A ring that makes no sense is emptied and tells of a loss.
     /// Says whether there was room for more.
     pub fn drain(&mut self, mut each: impl FnMut(Record)) -> Room {
+        let samples = self.samples;
+        self.drain_whole(&mut [0; LONGEST], |record| match record {
+            Some(record) => each(record::parse(record, &samples)),
+            None => each(Record::Lost { at: None, records: 1 }),
+        })
+    }
+
+    /// The same, as the kernel wrote them; of a record longer than `buffer`, its beginning. `None`: the ring makes no sense.
+    pub fn drain_whole(&mut self, buffer: &mut [u8], mut each: impl FnMut(Option<&[u8]>)) -> Room {
         let head = self.head();
         if head == self.tail {
             return Room::Left;
@@ -81,24 +90,24 @@ impl Ring {
         let used = usize::try_from(head.saturating_sub(self.tail)).unwrap_or(usize::MAX);
         // The records must not be read before the head that says they are there.
         fence(Ordering::Acquire);
-        let mut buffer = [0u8; LONGEST];
         while self.tail < head {
             let mut header = [0u8; HEADER];
             self.copy(self.tail, &mut header);
             let there = usize::try_from(head - self.tail).unwrap_or(usize::MAX);
             let Some(length) = record::length(header).filter(|length| *length <= there.min(self.size)) else {
-                each(Record::Lost { at: None, records: 1 });
+                each(None);
                 self.tail = head;
                 break;
             };
-            // Those of interest are short; of others the beginning will do.
-            let whole = &mut buffer[..length.min(LONGEST)];
+            // Those of interest fit; of others the beginning will do.
+            let fitting = length.min(buffer.len());
+            let whole = buffer.get_mut(..fitting).unwrap_or_default();
             self.copy(self.tail, whole);
-            each(record::parse(whole, &self.samples));
+            each(Some(whole));
             self.tail += length as u64;
         }
         self.release();
-        if used.saturating_add(LONGEST) > self.size { Room::Full } else { Room::Left }
+        if used.saturating_add(buffer.len()) > self.size { Room::Full } else { Room::Left }
     }
 
     fn counter(&self, offset: usize) -> &AtomicU64 {

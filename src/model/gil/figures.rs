@@ -75,6 +75,7 @@ impl GilAccount {
             },
             history: Arc::clone(&self.history),
             lanes: Arc::clone(&self.lanes),
+            long_holds: self.long.figures(),
         }
     }
 }

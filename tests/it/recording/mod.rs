@@ -8,6 +8,7 @@ mod format;
 mod golden;
 mod hostile;
 mod killed;
+mod natives;
 mod queue;
 mod ring;
 mod roundtrip;

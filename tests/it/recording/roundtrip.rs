@@ -6,10 +6,10 @@ use gilscope::time::{MonoNs, Ns};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::recording::signals;
 use crate::recording::tools::{events, events_from, recording};
+use crate::recording::{natives, signals};
 
-fn name() -> impl Strategy<Value = String> {
+pub fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
         "[a-z-]{1,12}",
@@ -37,7 +37,7 @@ pub fn thread() -> impl Strategy<Value = ThreadKey> {
     key().prop_map(ThreadKey)
 }
 
-fn gil() -> impl Strategy<Value = GilKey> {
+pub fn gil() -> impl Strategy<Value = GilKey> {
     prop_oneof![9 => 0u32..3, 1 => any::<u32>()].prop_map(GilKey)
 }
 
@@ -277,6 +277,7 @@ fn what() -> impl Strategy<Value = What> {
         2 => rare_too,
         2 => switches,
         4 => signals::what(),
+        1 => natives::what(),
         3 => sample().prop_map(What::GilSample),
         3 => (thread(), gil(), relation).prop_map(|(thread, gil, relation)| What::Relation { thread, gil, relation }),
         3 => (thread(), usage()).prop_map(|(thread, usage)| What::Usage { thread, usage }),
