@@ -12,14 +12,14 @@ use std::thread::JoinHandle;
 
 use crate::event::{
     CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, PendingSignals, Pid, Progress, RateReason, Signal,
-    Sleep, StepsEnd, What, WindowEnd,
+    Sleep, StacksMissing, StepsEnd, What, WindowEnd,
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::Schedule;
 use crate::instruments::{
-    Arrivals, Beside, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse, Release, Sampler,
-    Sighting, Switches, Trips, Verdict, Watchpoints, calibrate,
+    Arrivals, Beside, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse, Release,
+    Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -55,8 +55,19 @@ pub struct Options {
     pub tracepoint: Option<FutexTracepoint>,
     /// Whether to find out which native code holds.
     pub native: NativeLooks,
+    /// Whether to look at what holders execute.
+    pub stacks: StackLooks,
     /// gilscope's version.
     pub tool_version: String,
+}
+
+/// Whether to look at what holders execute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StackLooks {
+    /// At random instants while somebody waits.
+    AtRandom,
+    /// Never.
+    Never,
 }
 
 /// Which instruments look.
@@ -201,6 +212,9 @@ struct Run {
     arrivals: Option<Arrivals>,
     /// What names the native code that holds.
     natives: Option<Natives>,
+    /// What holders execute.
+    stacks: Option<Stacks>,
+    defined: Definitions,
     purse: Purse,
     /// Measures what looking costs, on a thread of its own.
     calibration: Option<JoinHandle<Costs>>,
@@ -236,6 +250,8 @@ impl Run {
                 Precision::Fused { .. } => Some(Trips::begin(Beside::Records)),
                 Precision::Exact { .. } => Some(Trips::begin(Beside::Windows)),
             },
+            stacks: None,
+            defined: Definitions::default(),
             purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
             calibration: match options.precision {
                 Precision::Sampled => None,
@@ -321,6 +337,7 @@ impl Run {
             }
         };
         self.natives = Some(Natives::begin(self.options.native, sampler.code()));
+        self.begin_stacks(&sampler);
         self.follow(0, &sampler);
         let mut looked = clock::now();
         loop {
@@ -330,7 +347,7 @@ impl Run {
                 let moves = Moves::default();
                 let _last = sampler.tick(Punctuality::OnTime, &moves, &mut self.keys, &mut self.batch);
                 sampler.finish(&mut self.batch);
-                self.unwatch(&sampler);
+                self.unwatch(&mut sampler);
                 self.count_reads(&sampler);
                 return Over::Stopped;
             }
@@ -379,7 +396,7 @@ impl Run {
                 self.flush(Flush::Try);
             }
             if let Verdict::Over(ending) = verdict {
-                self.unwatch(&sampler);
+                self.unwatch(&mut sampler);
                 self.count_reads(&sampler);
                 return Over::Ended(ending);
             }
@@ -451,6 +468,9 @@ impl Run {
 
     /// Empties the kernel's rings.
     fn drain(&mut self, sampler: &mut Sampler) {
+        if let Some(stacks) = &mut self.stacks {
+            stacks.drain(self.batch_since, sampler, &mut self.defined, &mut self.keys, &mut self.merge);
+        }
         let switched = self.switches.as_mut().map(|switches| switches.drain(&mut self.merge));
         let hit = self.watchpoints.as_mut().map(|w| w.drain(sampler.pid(), &mut self.purse, &mut self.merge));
         let tripped = self.trips.as_mut().map(|trips| trips.drain(sampler.pid(), &mut self.purse, &mut self.merge));
@@ -464,8 +484,23 @@ impl Run {
         }
     }
 
+    fn begin_stacks(&mut self, sampler: &Sampler) {
+        let process = sampler.process();
+        let missing = match self.options.stacks {
+            StackLooks::Never => StacksMissing::NotAsked,
+            StackLooks::AtRandom => {
+                self.stacks = Stacks::begin(sampler.pid(), process);
+                if self.stacks.is_some() {
+                    return;
+                }
+                StacksMissing::Unreadable
+            }
+        };
+        self.batch.push(Event { at: clock::now(), what: What::StacksMissing { process, why: missing } });
+    }
+
     /// The image is over, or the observation: nothing of it is watched any more.
-    fn unwatch(&mut self, sampler: &Sampler) {
+    fn unwatch(&mut self, sampler: &mut Sampler) {
         if let Some(watchpoints) = &mut self.watchpoints {
             watchpoints.finish(sampler.pid(), &mut self.purse, &mut self.merge);
         }
@@ -480,6 +515,9 @@ impl Run {
         }
         if let Some(mut natives) = self.natives.take() {
             natives.finish(&mut self.keys, &mut self.batch);
+        }
+        if let Some(mut stacks) = self.stacks.take() {
+            stacks.drain(self.batch_since, sampler, &mut self.defined, &mut self.keys, &mut self.merge);
         }
     }
 
@@ -634,6 +672,7 @@ fn is_observation(what: &What) -> bool {
                 | What::SignalStepsBegin { .. }
                 | What::SignalStepsEnd { .. }
                 | What::NativeSampled { .. }
+                | What::StackSampled { .. }
         )
         || what.signal_step().is_some()
 }

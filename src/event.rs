@@ -22,6 +22,7 @@
 mod cost;
 mod native;
 pub mod signals;
+pub mod stacks;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +32,7 @@ pub use signals::{
     DefaultAction, Delivery, Flag, Generation, Handler, Handlers, Lookup, PendingKind, PendingSignals, Progress,
     Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, WaitingSignals,
 };
+pub use stacks::{Frame, FrameKey, MAX_FRAMES, SampleCause, StackKey, StacksMissing};
 
 use crate::time::{MonoNs, Ns};
 
@@ -401,6 +403,41 @@ pub enum What {
         instant: MonoNs,
         /// Whether it ran.
         how: SeenHolder,
+    },
+    /// A frame came into view.
+    FrameFound {
+        /// Its key from here on.
+        frame: FrameKey,
+        /// What it is.
+        info: Box<Frame>,
+    },
+    /// A stack came into view. Its frames precede it.
+    StackFound {
+        /// Its key from here on.
+        stack: StackKey,
+        /// Its frames, the innermost first; none: the thread executed no Python.
+        frames: Vec<FrameKey>,
+    },
+    /// What the holder of a GIL executed (see [`stacks`]).
+    StackSampled {
+        /// Which GIL.
+        gil: GilKey,
+        /// Who held it at that instant.
+        thread: ThreadKey,
+        /// The instant: a little before this event's own time.
+        instant: MonoNs,
+        /// What it executed; `None`: it was not found out, since the thread held the GIL anew by then, or changed its frames
+        /// under the look.
+        stack: Option<StackKey>,
+        /// Why it was looked at.
+        cause: SampleCause,
+    },
+    /// From here on no stacks of the process are told.
+    StacksMissing {
+        /// Which process.
+        process: ProcessKey,
+        /// Why.
+        why: StacksMissing,
     },
     /// The sampler's interval from here on: it adapts to what a tick costs, and says so.
     RateChanged {

@@ -150,7 +150,7 @@ pub struct ReplayArgs {
 #[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
     /// The recording to report on
-    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks"])]
     pub recording: Option<PathBuf>,
     /// The process to observe
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
@@ -301,6 +301,9 @@ pub struct Common {
     /// stack, within --max-overhead
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub native: NativeArg,
+    /// Look at what the holder of the GIL executes, now and then while somebody waits for it
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub stacks: StacksArg,
     /// Colour in text
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
@@ -353,6 +356,15 @@ pub enum NativeArg {
     Never,
     /// Also in sampled mode, or not at all
     Always,
+}
+
+/// When to look at stacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StacksArg {
+    /// Where the interpreter's frames can be read
+    Auto,
+    /// Never
+    Never,
 }
 
 /// When to colour.

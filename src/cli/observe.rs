@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::capture::{Capture, Options, Precision, Stop};
-use crate::cli::{Common, ModeArg, NativeArg, TracepointsArg};
+use crate::capture::{Capture, Options, Precision, StackLooks, Stop};
+use crate::cli::{Common, ModeArg, NativeArg, StacksArg, TracepointsArg};
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
 use crate::instruments::perf::FutexTracepoint;
@@ -186,8 +186,12 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
             Err(refusal) => return Err(refused("samples of stacks", &refusal)),
         },
     };
+    let stacks = match common.stacks {
+        StacksArg::Auto => StackLooks::AtRandom,
+        StacksArg::Never => StackLooks::Never,
+    };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { interval: common.rate, duration, precision, tracepoint, native, tool_version })
+    Ok(Options { interval: common.rate, duration, precision, tracepoint, native, stacks, tool_version })
 }
 
 /// The tracepoint that was asked for.

@@ -1,6 +1,6 @@
 //! Keys for what comes into view: numbered in order of appearance, never reused.
 
-use crate::event::{GilKey, NativeKey, ProcessKey, ThreadKey};
+use crate::event::{FrameKey, GilKey, NativeKey, ProcessKey, StackKey, ThreadKey};
 
 /// Hands out the keys of one capture.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub struct Keys {
     threads: u32,
     gils: u32,
     natives: u32,
+    frames: u32,
+    stacks: u32,
 }
 
 impl Keys {
@@ -30,6 +32,16 @@ impl Keys {
     /// A key for a piece of native code.
     pub fn native(&mut self) -> NativeKey {
         NativeKey(next(&mut self.natives))
+    }
+
+    /// A key for a frame.
+    pub fn frame(&mut self) -> FrameKey {
+        FrameKey(next(&mut self.frames))
+    }
+
+    /// A key for a stack.
+    pub fn stack(&mut self) -> StackKey {
+        StackKey(next(&mut self.stacks))
     }
 }
 

@@ -8,14 +8,14 @@ use crate::instruments::clock;
 use crate::instruments::family;
 use crate::instruments::job::Job;
 use crate::instruments::keys::Keys;
-use crate::instruments::roster::{Depth, Roster, Swept};
+use crate::instruments::roster::{Depth, Roster, StateKey, Swept};
 use crate::instruments::signals::SignalLooks;
 use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::instruments::watchpoints::{Process, Words};
 use crate::target::{
-    Code, Finalization, GilFutexes, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError, Target,
-    ThreadState,
+    Code, Finalization, GilFutexes, GilProbe, GilReading, ImageState, Interpreter, MainThread, PendingWord, ReadError,
+    Target, ThreadState,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -80,6 +80,8 @@ pub struct Sampler {
     switches: Job,
     cause: Cause,
     signals: SignalLooks,
+    /// Probes of GILs that have come into view, for another instrument.
+    probes: Vec<(GilKey, GilProbe)>,
 }
 
 /// Why to look at who is there before it is due.
@@ -115,6 +117,7 @@ impl Sampler {
             switches: Job::new(SWITCHES_SPACING, SHARE),
             cause: Cause::None,
             signals: SignalLooks::new(process),
+            probes: Vec::new(),
         };
         sampler.look_who_is_there(keys, at, events)?;
         sampler.sweep_totals(at, usize::MAX, events);
@@ -202,6 +205,16 @@ impl Sampler {
     /// A task was born, as another instrument has seen: who is there is looked up at the next tick.
     pub fn expect_a_birth(&mut self) {
         self.scan.due = self.scan.due.min(self.scan.began + URGENT_SPACING);
+    }
+
+    /// Probes of their own of the GILs that have come into view since this was asked last.
+    pub fn new_probes(&mut self) -> Vec<(GilKey, GilProbe)> {
+        std::mem::take(&mut self.probes)
+    }
+
+    /// The thread of a thread state, if it is known.
+    pub fn thread_of(&self, state: StateKey) -> Option<ThreadKey> {
+        self.roster.find_state(state)
     }
 
     /// Another instrument has learned of a step of some signal, or has sent one: the next look says what became of it.
@@ -358,6 +371,7 @@ impl Sampler {
         let mut probe = self.target.probe(address, interpreter);
         let switch_interval = probe.read(self.target.memory()).map_or(Ns::from_millis(5), |reading| reading.interval);
         events.push(Event { at, what: What::GilFound { gil, process: self.process, switch_interval } });
+        self.probes.push((gil, self.target.probe(address, interpreter)));
         let mut watch = Watch::new(gil, probe, switch_interval);
         watch.interpreters.push(interpreter.id);
         self.watches.push(watch);

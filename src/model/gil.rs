@@ -7,6 +7,7 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+mod course;
 pub mod exact;
 mod figures;
 mod follow;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use crate::event::{
     GilKey, GilSample, Hold, NativeInfo, NativeKey, Placement, ProcessKey, Refusal, Relation, SeenHolder, ThreadKey,
 };
+use crate::model::blame::{Blame, Waiting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
 use crate::model::gil::long::LongHolds;
@@ -110,6 +112,8 @@ pub struct GilAccount {
     /// Waits whose end the newest tick has told.
     over: Vec<Wait>,
     long: LongHolds,
+    /// Who made whom wait.
+    blame: Blame,
 }
 
 /// A wait that is over.
@@ -193,6 +197,7 @@ impl GilAccount {
             perturbed: Perturbed::default(),
             over: Vec::new(),
             long: LongHolds::default(),
+            blame: Blame::default(),
         }
     }
 
@@ -226,6 +231,21 @@ impl GilAccount {
             Word::Locked => self.exact.lock_written(hit, &meanwhile),
             Word::Cond => self.exact.cond_written(hit, &meanwhile),
         }
+    }
+
+    /// Who made whom wait.
+    pub fn blame(&self) -> &Blame {
+        &self.blame
+    }
+
+    /// The same, for what is told of it.
+    pub fn blame_mut(&mut self) -> &mut Blame {
+        &mut self.blame
+    }
+
+    /// Who waits, and since when.
+    pub fn waiting<'a>(&'a self, threads: &'a Threads) -> impl Iterator<Item = Waiting> + 'a {
+        waiting(self.key, &self.relations, threads)
     }
 
     /// What watchpoints have told.
@@ -376,6 +396,8 @@ impl GilAccount {
             None if handoffs == 0 => self.owner,
             holder => holder,
         };
+        let (key, relations) = (self.key, &self.relations);
+        self.blame.settle(at, || waiting(key, relations, threads));
         self.max_waiters = self.max_waiters.max(tick.waiters);
         self.long.tick(&tick, self.last.map_or(at, |last| last.at), gap, self.switch_interval);
         self.before_last = self.last.map_or(at, |last| last.at);
@@ -451,17 +473,18 @@ impl GilAccount {
         others.extend(self.relations.keys());
         for thread in others {
             if let Some(account) = threads.get_mut(&thread) {
-                self.cut(at, account);
+                self.cut(at, thread, account);
             }
         }
     }
 
     /// What one thread was in ends unseen at `at`.
-    fn cut(&mut self, at: MonoNs, account: &mut ThreadAccount) {
+    fn cut(&mut self, at: MonoNs, thread: ThreadKey, account: &mut ThreadAccount) {
         let Some(stand) = account.finish(self.key, at) else { return };
         match stand.standing {
             Standing::Waiting => {
                 self.waiting = self.waiting.saturating_sub(1);
+                self.blame.cut(thread, stand.open.start, at);
                 account.waits.cut(stand.open, at);
                 self.waits.cut(stand.open, at);
             }
@@ -500,7 +523,7 @@ impl GilAccount {
         self.changes.remove(&key);
         if let Some(last) = self.last {
             self.exact.thread_ended(key, last.at);
-            self.cut(last.at, account);
+            self.cut(last.at, key, account);
         }
         if let Some(last) = self.last.as_mut().filter(|last| last.holder() == Some(key)) {
             last.sample.hold = Hold::ByUnknown;
@@ -520,4 +543,15 @@ impl GilAccount {
         self.changes.clear();
         self.exact.end(at);
     }
+}
+
+fn waiting<'a>(
+    gil: GilKey,
+    relations: &'a BTreeMap<ThreadKey, Relation>,
+    threads: &'a Threads,
+) -> impl Iterator<Item = Waiting> + 'a {
+    relations.keys().filter_map(move |thread| {
+        let stand = threads.get(thread)?.standing(gil).filter(|stand| stand.standing == Standing::Waiting)?;
+        Some((*thread, stand.open.start))
+    })
 }

@@ -4,6 +4,7 @@
 //! [`Model::snapshot`] says what is known by then. Pure: it reads no clock, no
 //! process, no configuration, and a replayed recording gives what live gave.
 
+pub mod blame;
 mod exactness;
 mod gil;
 mod interrupts;
@@ -20,16 +21,17 @@ use std::sync::Arc;
 
 use crate::event::{
     CaptureInfo, Costs, Cpu, Ending, Event, GilKey, Health, InterpreterId, Mode, NativeInfo, NativeKey, Pid,
-    ProcessInfo, ProcessKey, RateReason, Spent, SwitchesEnd, ThreadKey, What,
+    ProcessInfo, ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadKey, What,
 };
+use crate::model::blame::Defined;
 use crate::model::exactness::Exactness;
 use crate::model::gil::exact::Hit;
 use crate::model::gil::{GilAccount, Scrutiny, Seen, Threads, Word};
 use crate::model::interrupts::{Context, Interrupts, Ticked};
 use crate::model::runs::Runs;
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source, SwitchFigures,
-    ThreadFigures, ThreadState,
+    BlameFigures, CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source,
+    SwitchFigures, ThreadFigures, ThreadState,
 };
 use crate::model::thread::{CoreTime, ThreadAccount};
 use crate::model::told::Told;
@@ -71,6 +73,8 @@ pub struct Model {
     /// Threads whose switches are told.
     told: BTreeSet<ThreadKey>,
     natives: BTreeMap<NativeKey, Arc<NativeInfo>>,
+    /// Frames and stacks.
+    defined: Arc<Defined>,
 }
 
 #[derive(Debug, Clone)]
@@ -93,6 +97,7 @@ struct ProcessAccount {
     folded_cores: BTreeMap<Cpu, CoreTime>,
     folded_missing: Ns,
     interrupts: Interrupts,
+    stacks_missing: Option<StacksMissing>,
 }
 
 impl ProcessAccount {
@@ -133,6 +138,7 @@ impl Default for Model {
             spent: Spent::default(),
             told: BTreeSet::new(),
             natives: BTreeMap::new(),
+            defined: Arc::default(),
         }
     }
 }
@@ -184,6 +190,7 @@ impl Model {
                     folded_cores: BTreeMap::new(),
                     folded_missing: Ns::ZERO,
                     interrupts: Interrupts::default(),
+                    stacks_missing: None,
                 });
             }
             What::ProcessEnded { process, ending } => {
@@ -362,6 +369,18 @@ impl Model {
             }
             // For whoever looks at the time line; no figure depends on it.
             What::Marked { .. } => {}
+            What::FrameFound { frame, info } => Arc::make_mut(&mut self.defined).frame(*frame, info),
+            What::StackFound { stack, frames } => Arc::make_mut(&mut self.defined).stack(*stack, frames),
+            What::StackSampled { gil, thread, instant, stack, cause } => {
+                if let Some(gil) = self.gils.get_mut(gil) {
+                    gil.blame_mut().sampled(*instant, *thread, *stack, *cause);
+                }
+            }
+            What::StacksMissing { process, why } => {
+                if let Some(account) = self.processes.get_mut(process) {
+                    account.stacks_missing = Some(*why);
+                }
+            }
             What::InterpreterEnded { process, interpreter } => self.end_interpreter(*process, *interpreter),
             What::ProcessFound { .. } | What::GilFound { .. } | What::ThreadFound { .. } => {}
         }
@@ -436,6 +455,10 @@ impl Model {
             .collect();
         by_weight.sort_unstable();
         by_weight.truncate(by_weight.len().saturating_sub(ENDED_THREADS_KEPT));
+        let folded: BTreeSet<ThreadKey> = by_weight.iter().map(|(_, key)| *key).collect();
+        for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
+            gil.blame_mut().forget(&folded);
+        }
         for (_, key) in by_weight {
             if let Some(thread) = self.threads.remove(&key) {
                 account.ended_threads = account.ended_threads.saturating_sub(1);
@@ -509,6 +532,11 @@ impl Model {
         interrupts.figures(now, context, source, resolution)
     }
 
+    fn blame(&self, key: ProcessKey, account: &ProcessAccount) -> BlameFigures {
+        let gils = self.gils.values().filter(|gil| gil.process() == key);
+        blame::figures(gils, &self.threads, &self.defined, account.stacks_missing)
+    }
+
     fn process(&self, key: ProcessKey, account: &ProcessAccount) -> ProcessFigures {
         let now = account.end.unwrap_or(self.now);
         let duration = now.since(account.start);
@@ -571,6 +599,7 @@ impl Model {
                 .collect(),
             cores: self.cores(key, account, now),
             interrupts: self.interrupt_figures(account, now).map(Arc::new),
+            blame: Arc::new(self.blame(key, account)),
             threads,
             folded_threads: account.folded_threads,
         }

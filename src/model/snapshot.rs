@@ -4,6 +4,7 @@
 //! could not be observed is `None`, never zero. Shares are of the capture, a
 //! thread's of its lifetime in the capture.
 
+mod blame;
 mod interrupts;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::event::{
 };
 use crate::time::{MonoNs, Ns};
 
+pub use blame::{Basis, BlameFigures, BlamePair, BlameShare, Blamed};
 pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
     PredictedInterrupt, Segment, Segments, Stage, Unpredictable, Woken,
@@ -57,6 +59,8 @@ pub struct ProcessFigures {
     pub cores: Vec<CoreFigures>,
     /// How long signals wait for their Python handlers; `None`: nobody looked.
     pub interrupts: Option<Arc<InterruptFigures>>,
+    /// Who made whom wait.
+    pub blame: Arc<BlameFigures>,
 }
 
 /// How well a process was observed.

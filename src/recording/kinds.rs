@@ -82,6 +82,8 @@ pub const fn class(what: &What) -> Class {
         | What::ThreadEnded { .. }
         | What::SignalsKnown { .. }
         | What::NativeFound { .. }
+        | What::FrameFound { .. }
+        | What::StackFound { .. }
         | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
@@ -90,7 +92,9 @@ pub const fn class(what: &What) -> Class {
         | What::RateChanged { .. }
         | What::Health(_)
         | What::CostsKnown(_)
-        | What::Spent(_) => Class::Instrument,
+        | What::Spent(_)
+        | What::StackSampled { .. }
+        | What::StacksMissing { .. } => Class::Instrument,
         What::WindowBegins { .. }
         | What::WindowEnds { .. }
         | What::WindowRefused { .. }
@@ -179,6 +183,10 @@ kinds! {
     38 => SignalDelivered { process: process, thread: thread, signal: signal, to: to };
     39 => PendingWritten { process: process, thread: thread, ip: ip, cpu: cpu };
     40 => MainProgress { thread: thread, progress: progress, sleep: sleep, gap: gap };
+    41 => FrameFound { frame: frame, info: info };
+    42 => StackFound { stack: stack, frames: frames };
+    43 => StackSampled { gil: gil, thread: thread, instant: instant, stack: stack, cause: cause };
+    44 => StacksMissing { process: process, why: why };
     45 => NativeFound { native: native, info: info };
     46 => NativeSampled { gil: gil, thread: thread, native: native, instant: instant, how: how };
     compact { GilSample, Relation, Usage }

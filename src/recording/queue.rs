@@ -282,6 +282,7 @@ impl Recorder {
                 return self.drop_one();
             }
             What::RateChanged { .. }
+            | What::StacksMissing { .. }
             | What::FutexesBegin { .. }
             | What::FutexesEnd { .. }
             | What::SignalSent { .. }

@@ -5,10 +5,12 @@
 //! begins at a keyframe folds these first, as ordinary events.
 
 mod signals;
+mod stacks;
 
 use std::collections::HashMap;
 
 use self::signals::SignalsStanding;
+use self::stacks::StacksStanding;
 use super::predict::MAX_REMEMBERED;
 use crate::event::{Event, GilKey, InterpreterId, NativeKey, ProcessKey, ThreadKey, What};
 
@@ -73,6 +75,7 @@ pub(super) struct Standing {
     gils: HashMap<GilKey, GilStanding>,
     threads: HashMap<ThreadKey, ThreadStanding>,
     natives: HashMap<NativeKey, Stamped>,
+    stacks: StacksStanding,
 }
 
 impl Standing {
@@ -107,7 +110,10 @@ impl Standing {
             // It was of one instant.
             What::NativeSampled { .. } => {}
             // Nothing is in force after the end, and a fork or a mark leaves nothing in force.
-            What::CaptureEnded | What::Forked { .. } | What::Marked { .. } => {}
+            What::CaptureEnded | What::Forked { .. } | What::Marked { .. } | What::StackSampled { .. } => {}
+            What::FrameFound { .. } | What::StackFound { .. } | What::StacksMissing { .. } => {
+                self.stacks.observe(Stamped { order, event: event.clone() });
+            }
 
             What::ProcessFound { process, .. } => {
                 if let Some(standing) = entry(&mut self.processes, *process) {
@@ -116,6 +122,7 @@ impl Standing {
             }
             What::ProcessEnded { process, .. } => {
                 self.processes.remove(process);
+                self.stacks.process_ended(*process);
                 self.gils.retain(|_, gil| gil.process != Some(*process));
                 self.threads.retain(|_, thread| thread.process != Some(*process));
             }
@@ -223,6 +230,7 @@ impl Standing {
         let mut all: Vec<&Stamped> = Vec::new();
         all.extend([&self.capture, &self.rate, &self.health, &self.costs, &self.spent].into_iter().flatten());
         all.extend(self.natives.values());
+        all.extend(self.stacks.events());
         for process in self.processes.values() {
             all.extend(&process.found);
             all.extend(process.interpreters.iter().map(|(_, stamped)| stamped));

@@ -3,11 +3,11 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, CodePlace, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, FutexSite,
-    Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo, NativeKey, NativeKind, Origin,
-    PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal, Role,
-    SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey,
-    Tid, WaitingSignals, WindowEnd,
+    Address, Build, CaptureInfo, CodePlace, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey,
+    FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo, NativeKey, NativeKind,
+    Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal,
+    Role, SampleCause, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StackKey, StacksMissing,
+    StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -163,7 +163,21 @@ macro_rules! newtype {
         }
     )* };
 }
-newtype!(MonoNs, Ns, Pid, Tid, Cpu, Address, ProcessKey, ThreadKey, GilKey, InterpreterId, NativeKey);
+newtype!(
+    MonoNs,
+    Ns,
+    Pid,
+    Tid,
+    Cpu,
+    Address,
+    ProcessKey,
+    ThreadKey,
+    GilKey,
+    InterpreterId,
+    FrameKey,
+    StackKey,
+    NativeKey
+);
 
 impl Wire for String {
     fn put(&self, out: &mut Vec<u8>) {
@@ -340,6 +354,7 @@ fields!(PendingSignals { flag, tripped });
 fields!(WaitingSignals { process, main, blocked });
 fields!(NativeInfo { kind, place, through });
 fields!(CodePlace { module, symbol, offset });
+fields!(Frame { file, function, line });
 
 cases!(Mode { 0 => Sampled {}, 1 => Fused {}, 2 => Exact {} });
 cases!(CostOrigin { 0 => Assumed {}, 1 => Measured {} });
@@ -370,5 +385,7 @@ cases!(StepsEnd {
 });
 cases!(Generation { 0 => Queued {}, 1 => Merged {}, 2 => Ignored {}, 3 => Overflow {} });
 cases!(Delivery { 0 => Default {}, 1 => Ignored {}, 2 => Calls { function }, 3 => Unknown {} });
+cases!(SampleCause { 0 => Random { every }, 1 => LongHold {} });
+cases!(StacksMissing { 0 => NotAsked {}, 1 => UnknownLayout {}, 2 => Unreadable {} });
 cases!(Progress { 0 => Moved {}, 1 => NotSeen {}, 2 => Unknown {} });
 cases!(Sleep { 0 => Awake {}, 1 => Futex {}, 2 => Syscall { number }, 3 => Elsewhere {}, 4 => Unknown {} });

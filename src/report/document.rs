@@ -30,7 +30,7 @@ pub(super) struct Process {
     pub cores: Vec<Core>,
     pub convoys: Unobserved,
     pub interrupts: Option<Interrupts>,
-    pub blame: Unobserved,
+    pub blame: Option<Vec<Blame>>,
     pub findings: Unobserved,
 }
 
@@ -41,6 +41,18 @@ impl Serialize for Unobserved {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_none()
     }
+}
+
+#[derive(Serialize)]
+pub(super) struct Blame {
+    pub waiter: Option<u32>,
+    pub holder: Option<u32>,
+    pub held_by: &'static str,
+    pub ns: u64,
+    pub samples: u32,
+    pub basis: &'static str,
+    pub stack: Vec<String>,
+    pub native: Option<String>,
 }
 
 #[derive(Serialize)]

@@ -5,11 +5,11 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal};
+use crate::event::{Ending, Frame, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal};
 use crate::model::snapshot::{
-    ArrivalKind, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures, InterpreterFigures, InterruptFigures,
-    Length, LongHold, MeasuredInterrupts, ProcessFigures, Release, Snapshot, Source, Stage, StateTimes, ThreadCore,
-    ThreadFigures, Woken,
+    ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures,
+    InterpreterFigures, InterruptFigures, Length, LongHold, MeasuredInterrupts, ProcessFigures, Release, Snapshot,
+    Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
 use crate::report::figures;
@@ -92,19 +92,20 @@ fn report(snapshot: &Snapshot) -> document::Report {
 
 fn one_process(snapshot: &Snapshot, process: &ProcessFigures) -> document::Process {
     let answered = verdict(process);
+    let observed = process.interpreters.iter().any(|interpreter| interpreter.gil.is_some());
     document::Process {
         target: target(snapshot, process),
         ending: process.ending.as_ref().map(ending),
         children: process.children.iter().map(|pid| pid.0).collect(),
         verdict: document::Answered { answer: answer(answered.answer), because: answered.because },
-        capture: capture(snapshot, &process.capture),
+        capture: capture(snapshot, process),
         interpreters: process.interpreters.iter().map(interpreter).collect(),
         threads: process.threads.iter().map(thread).collect(),
         folded_threads: process.folded_threads,
         cores: process.cores.iter().map(core).collect(),
         convoys: document::Unobserved,
         interrupts: process.interrupts.as_deref().map(interrupts),
-        blame: document::Unobserved,
+        blame: observed.then(|| blame(&process.blame)),
         findings: document::Unobserved,
     }
 }
@@ -146,7 +147,8 @@ fn ending(ending: &Ending) -> document::End {
     document::End { kind, detail: detail.map(|text| bounded(text, MAX_DETAIL)) }
 }
 
-fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
+fn capture(snapshot: &Snapshot, process: &ProcessFigures) -> document::Capture {
+    let (capture, blame) = (&process.capture, &process.blame);
     let info = snapshot.info.as_deref();
     let health = &capture.health;
     document::Capture {
@@ -155,14 +157,7 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
         start_monotonic_ns: capture.start.0,
         duration_ns: capture.duration.0,
         mode: info.map(|info| info.mode),
-        instruments: match info.map(|info| info.mode) {
-            Some(Mode::Exact) => vec!["memory", "proc", "switches", "watchpoints"],
-            Some(Mode::Fused) if capture.switches.is_some_and(|switches| switches.named > 0) => {
-                vec!["memory", "proc", "switches", "tracepoints"]
-            }
-            Some(Mode::Fused) => vec!["memory", "proc", "switches"],
-            Some(Mode::Sampled) | None => vec!["memory", "proc"],
-        },
+        instruments: instruments(info.map(|info| info.mode), capture, blame),
         coverage: figures::share(match capture.exact {
             Some(exact) if exact.takes > 0 => exact.coverage,
             _ => capture.coverage,
@@ -191,9 +186,24 @@ fn capture(snapshot: &Snapshot, capture: &CaptureFigures) -> document::Capture {
             contention: ratio.contention.and_then(figures::mean),
             handoffs: ratio.handoffs.and_then(figures::mean),
         }),
-        stack_samples: 0,
-        stacks_rejected: 0,
+        stack_samples: blame.samples,
+        stacks_rejected: blame.rejected,
     }
+}
+
+fn instruments(mode: Option<Mode>, capture: &CaptureFigures, blame: &BlameFigures) -> Vec<&'static str> {
+    let mut instruments = match mode {
+        Some(Mode::Exact) => vec!["memory", "proc", "switches", "watchpoints"],
+        Some(Mode::Fused) if capture.switches.is_some_and(|switches| switches.named > 0) => {
+            vec!["memory", "proc", "switches", "tracepoints"]
+        }
+        Some(Mode::Fused) => vec!["memory", "proc", "switches"],
+        Some(Mode::Sampled) | None => vec!["memory", "proc"],
+    };
+    if blame.samples > 0 {
+        instruments.push("stacks");
+    }
+    instruments
 }
 
 fn interpreter(interpreter: &InterpreterFigures) -> document::Interpreter {
@@ -340,6 +350,45 @@ fn interrupts(interrupts: &InterruptFigures) -> document::Interrupts {
             },
         }),
     }
+}
+
+fn blame(blame: &BlameFigures) -> Vec<document::Blame> {
+    let pairs = blame.pairs.iter().flat_map(|pair| pair.shares.iter().map(move |share| (pair, share)));
+    pairs
+        .map(|(pair, share)| document::Blame {
+            waiter: pair.waiter.map(|waiter| waiter.0),
+            holder: match pair.holder {
+                Blamed::Thread(holder) => Some(holder.0),
+                Blamed::Free | Blamed::Unknown | Blamed::Others => None,
+            },
+            held_by: match pair.holder {
+                Blamed::Thread(_) => "thread",
+                Blamed::Free => "nobody",
+                Blamed::Unknown => "unknown",
+                Blamed::Others => "others",
+            },
+            ns: share.time.0,
+            samples: share.samples,
+            basis: match share.basis {
+                Basis::Random => "random",
+                Basis::LongHold => "long_hold",
+                Basis::Unsampled => "unsampled",
+            },
+            stack: stack(share),
+            native: share.native.as_deref().map(|native| bounded(native, MAX_DETAIL)),
+        })
+        .collect()
+}
+
+/// The frames, the outermost first; a stack without any Python is one frame that says so.
+fn stack(share: &BlameShare) -> Vec<String> {
+    if share.stack.is_empty() && share.basis != Basis::Unsampled {
+        return vec![":(no Python function):0".to_owned()];
+    }
+    let frame = |frame: &Frame| {
+        format!("{}:{}:{}", bounded(&frame.file, MAX_NAME), bounded(&frame.function, MAX_NAME), frame.line)
+    };
+    share.stack.iter().take(MAX_FRAMES).rev().map(|it| frame(it)).collect()
 }
 
 fn fault(fault: Fault) -> &'static str {

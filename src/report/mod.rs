@@ -3,6 +3,7 @@
 //! Everything here is a pure function of a [`Snapshot`](crate::model::snapshot::Snapshot). What could
 //! not be observed is said to be unknown, never shown as zero.
 
+mod blame;
 mod document;
 mod figures;
 mod history;

@@ -5,6 +5,7 @@ use crate::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, Snapshot,
     SwitchFigures,
 };
+use crate::report::blame;
 use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
 use crate::report::interrupts;
@@ -79,6 +80,7 @@ impl Page<'_> {
             self.line(Style::Faint, format!("… and {more} more GILs; the JSON report has them all"));
         }
         self.threads();
+        self.blame();
         self.cores();
         self.interrupts();
         self.observed();
@@ -291,6 +293,17 @@ impl Page<'_> {
             .collect();
         if !used.is_empty() {
             self.row("in use", Style::Plain, &[used, vec!["by this program, of all time".to_owned()]].concat());
+        }
+    }
+
+    fn blame(&mut self) {
+        let rows = blame::rows(self.process, LABEL);
+        if rows.is_empty() {
+            return;
+        }
+        self.heading("Blame", "who made whom wait, and what the holder executed meanwhile");
+        for (label, parts) in rows {
+            self.row(&label, Style::Plain, &parts);
         }
     }
 

@@ -203,6 +203,16 @@ impl GilProbe {
         self.gil
     }
 
+    /// Where its `last_holder` lies.
+    pub fn last_holder(&self) -> Address {
+        Address(self.gil.0.wrapping_add(self.runtime.layout.gil.last_holder))
+    }
+
+    /// How far into an interpreter's state the head of the list of its thread states lies.
+    pub fn threads_head_offset(&self) -> u64 {
+        self.runtime.layout.interpreter.threads_head
+    }
+
     /// Where its `locked` lies.
     pub fn locked(&self) -> Address {
         Address(self.gil.0.wrapping_add(self.runtime.layout.gil.locked))

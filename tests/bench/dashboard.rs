@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use gilscope::capture::{Capture, Options, Precision, Stop};
+use gilscope::capture::{Capture, Options, Precision, StackLooks, Stop};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
@@ -111,6 +111,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         precision,
         tracepoint: None,
         native: gilscope::instruments::NativeLooks::Never,
+        stacks: StackLooks::AtRandom,
         tool_version: "bench".to_owned(),
     };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");

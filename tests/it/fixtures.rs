@@ -258,6 +258,7 @@ impl Scene {
         let counted = interpreters.iter().filter_map(|i| i.gil.as_ref()).map(|gil| gil.handoffs).sum::<u64>();
         let samples = self.duration.0 / self.interval.0.max(1);
         ProcessFigures {
+            blame: Arc::default(),
             key: ProcessKey(number),
             target: Arc::new(ProcessInfo {
                 pid: Pid(4242 + number),

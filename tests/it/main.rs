@@ -1,6 +1,7 @@
 //! Hermetic tests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
+mod blame;
 mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;

@@ -50,8 +50,8 @@ fn full() -> Value {
     process["capture"]["perturbation"] = value!({"contention": 0.2, "handoffs": 1.5});
     process["convoys"] = value!([{"interpreter": 0, "victim": 2, "culprits": culprits, "start_ns": 1, "end_ns": 2,
         "waits": 9, "lost_ns": 1, "slowdown": 1.5, "switch_interval_ns": 5_000_000}]);
-    process["blame"] =
-        value!([{"waiter": 2, "holder": null, "ns": 5, "samples": 1, "stack": [], "native": "libc.so.6:read"}]);
+    process["blame"] = value!([{"waiter": 2, "holder": null, "held_by": "nobody", "ns": 5, "samples": 1, "basis": "unsampled",
+            "stack": [], "native": "libc.so.6:read"}]);
     process["findings"] = value!([{"id": "convoy", "severity": "warn", "message": "m", "advice": "a", "evidence": {}}]);
     document
 }
@@ -167,7 +167,7 @@ fn every_field_of_the_schema_is_described() {
 fn what_sampling_cannot_see_is_null_and_what_it_saw_is_there() {
     let document = json(&fixtures::sleeping_holder()).unwrap();
     let process = &document["processes"][0];
-    for absent in ["convoys", "interrupts", "blame", "findings"] {
+    for absent in ["convoys", "interrupts", "findings"] {
         assert!(process[absent].is_null(), "{absent}");
     }
     for absent in ["perturbation", "overhead_estimate", "exception_cost_ns", "budget"] {

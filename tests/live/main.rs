@@ -10,6 +10,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blame;
 mod budget;
 mod cases;
 mod command;

@@ -52,8 +52,9 @@ impl GilAccount {
             true => self.sequence(step, touched, seen, threads, mine),
             false => None,
         };
+        let mut course = None;
         let told = story.map(|story| {
-            settled = story.settled;
+            (settled, course) = (story.settled, Some(story.course));
             story.takes
         });
         let mut brief = self.brief_waits(step, seen, threads, mine);
@@ -101,6 +102,7 @@ impl GilAccount {
         let ended = ended.chain(whole.iter().map(|(thread, _, until)| (*until, *thread)));
         let takes = self.takes(step, told.unwrap_or_else(|| ended.collect()), threads);
         let handed_by_wait = moves.iter().find_map(woke);
+        self.log_holds(step, &takes, course, threads);
         self.follow_handoffs(step, &takes, touched, seen, threads);
         let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, settled: None };
         for (thread, between) in unseen {
@@ -121,6 +123,7 @@ impl GilAccount {
                     switch_number: step.last.sample.switch_number,
                 };
                 let end = Moment::recorded(until);
+                self.blame.waited(thread, start, until);
                 end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
             }
         }
@@ -234,6 +237,7 @@ impl GilAccount {
                         let (from, after) = (stand.open.start, stand.after);
                         self.wait_is_over(Wait { thread: moved.thread, from, until: ends.at, after });
                     }
+                    self.blame.waited(moved.thread, stand.open.start, ends.at);
                     end_interval([&mut account.waits, &mut self.waits], stand.open, ends, step, unseen);
                 }
                 Standing::Holding => {

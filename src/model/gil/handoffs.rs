@@ -103,6 +103,16 @@ impl Takes {
         first.map(|(taken, _)| Moment::recorded(*taken))
     }
 
+    /// Whether these are all.
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
+    }
+
+    /// The takes, in the order of time.
+    pub(super) fn known(&self) -> impl Iterator<Item = (MonoNs, ThreadKey)> + '_ {
+        self.known.iter().copied()
+    }
+
     /// How many takes by others came before `at`; `None`: not known.
     pub(super) fn before(&self, at: MonoNs, own: ThreadKey) -> Option<u64> {
         let earlier = self.known.iter().filter(|(taken, thread)| *taken < at && *thread != own);

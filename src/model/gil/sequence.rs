@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
+use super::course::Course;
 use super::settled::{Settled, Wait};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
@@ -36,6 +37,8 @@ const MOST_HANDOFFS: u64 = 128;
 pub(super) struct Story {
     /// The handoffs in the order of time: when, and to whom. That to the holder at the tick may be missing.
     pub(super) takes: Vec<(MonoNs, ThreadKey)>,
+    /// Who held it, from take to release.
+    pub(super) course: Course,
     /// The waits of the threads that moved.
     pub(super) settled: BTreeMap<ThreadKey, Settled>,
 }
@@ -173,7 +176,7 @@ impl GilAccount {
         let step = story.step;
         let (mut holder, mut owner) = (step.last.holder(), self.dropper());
         let mut now = step.last.at - RELEASE_AFTER_WAKING;
-        let mut takes = Vec::new();
+        let (mut takes, mut course) = (Vec::new(), Course::new());
         let most = actors.iter().map(|actor| actor.sleeps.len()).sum::<usize>() * 2 + 2;
         for _ in 0..most {
             let next = match holder {
@@ -183,6 +186,7 @@ impl GilAccount {
                         break;
                     };
                     now = released;
+                    course.push((released, None));
                     taker
                 }
                 None => found_free_by(&actors, &story, now),
@@ -212,6 +216,7 @@ impl GilAccount {
                 takes.push((taker.at, key));
             }
             story.past.push(taker.at);
+            course.push((taker.at, Some(key)));
             (holder, owner, now) = (Some(key), Some(key), taker.at);
         }
         let last = step.tick.holder();
@@ -229,6 +234,7 @@ impl GilAccount {
         let settled = actors.iter().all(|actor| !actor.waits || waits_on(actor));
         (agrees && settled).then(|| Story {
             takes,
+            course,
             settled: actors
                 .into_iter()
                 .map(|actor| {

@@ -102,13 +102,16 @@ fn an_event_of_a_kind_to_come_is_skipped_and_counted() {
 
 #[test]
 fn a_known_kind_with_a_case_to_come_is_skipped_and_counted() {
-    // SignalStepsBegin with step 9, SignalsKnown whose pending word is looked for in another way, MainProgress with sleep 77.
+    // SignalStepsBegin with step 9, SignalsKnown whose pending word is looked for in another way, MainProgress with sleep 77,
+    // StackSampled for the cause 9, StacksMissing for the reason 9.
     let records = [0x1f, 34, 2, 0, 9, 0x1f, 31, 6, 0, 0, 12, 0, 0, 0, 0x1f, 40, 4, 0, 0, 77, 0, 2, 0];
-    let mut reader = Reader::from_bytes(with_content(&based(&records), 4)).unwrap();
+    let stacks = [0x1f, 43, 5, 0, 0, 7, 0, 9, 0x1f, 44, 2, 0, 9];
+    let records = [&stacks[..], &records].concat();
+    let mut reader = Reader::from_bytes(with_content(&based(&records), 6)).unwrap();
     let mut decoded = reader.events(Start::Beginning);
     let read: Vec<_> = decoded.by_ref().map(|item| item.unwrap().into_event()).collect();
     assert_eq!(read, [Some(Event { at: MonoNs(0), what: What::CaptureEnded })]);
-    assert_eq!(decoded.unknown(), 3);
+    assert_eq!(decoded.unknown(), 5);
     assert_eq!(reader.warnings(), []);
 }
 

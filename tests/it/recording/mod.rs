@@ -13,5 +13,6 @@ mod queue;
 mod ring;
 mod roundtrip;
 mod signals;
+mod stacks;
 mod stream;
 mod tools;

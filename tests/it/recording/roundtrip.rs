@@ -134,6 +134,35 @@ fn health() -> impl Strategy<Value = Health> {
     )
 }
 
+fn frame_key() -> impl Strategy<Value = FrameKey> {
+    key().prop_map(FrameKey)
+}
+
+fn stack_key() -> impl Strategy<Value = StackKey> {
+    key().prop_map(StackKey)
+}
+
+fn stacks() -> impl Strategy<Value = What> {
+    let frame =
+        (name(), name(), any::<u32>()).prop_map(|(file, function, line)| Box::new(Frame { file, function, line }));
+    let cause = prop_oneof![ns().prop_map(|every| SampleCause::Random { every }), Just(SampleCause::LongHold)];
+    let sampled = (gil(), thread(), number(), proptest::option::of(stack_key()), cause);
+    let why =
+        prop_oneof![Just(StacksMissing::NotAsked), Just(StacksMissing::UnknownLayout), Just(StacksMissing::Unreadable)];
+    prop_oneof![
+        (frame_key(), frame).prop_map(|(frame, info)| What::FrameFound { frame, info }),
+        (stack_key(), vec(frame_key(), 0..12)).prop_map(|(stack, frames)| What::StackFound { stack, frames }),
+        sampled.prop_map(|(gil, thread, instant, stack, cause)| What::StackSampled {
+            gil,
+            thread,
+            instant: MonoNs(instant),
+            stack,
+            cause
+        }),
+        (process(), why).prop_map(|(process, why)| What::StacksMissing { process, why }),
+    ]
+}
+
 fn costs() -> impl Strategy<Value = Costs> {
     let origin = prop_oneof![Just(CostOrigin::Assumed), Just(CostOrigin::Measured)];
     (ns(), ns(), ns(), ns(), ns(), ns(), origin).prop_map(
@@ -242,6 +271,7 @@ fn what() -> impl Strategy<Value = What> {
         hit().prop_map(|(gil, thread, ip, cpu)| What::CondWritten { gil, thread, ip: Address(ip), cpu }),
     ];
     prop_oneof![
+        1 => stacks(),
         2 => windows,
         2 => rare,
         2 => rare_too,

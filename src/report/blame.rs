@@ -1,0 +1,131 @@
+//! Who made whom wait, for people.
+
+use std::collections::BTreeMap;
+
+use crate::event::{StacksMissing, ThreadKey};
+use crate::model::snapshot::{Basis, BlameFigures, BlamePair, Blamed, ProcessFigures};
+use crate::report::paint;
+use crate::time::Ns;
+use crate::units;
+
+/// Width of a thread's name.
+const NAME: usize = 24;
+/// Width of a function's name, and of its file's.
+const FUNCTION: (usize, usize) = (32, 24);
+/// Pairs shown one by one.
+const PAIRS: usize = 6;
+/// Functions of a pair shown one by one.
+const FUNCTIONS: usize = 3;
+/// A pair, or a function, with a smaller share is not shown.
+const LEAST: f64 = 0.01;
+/// Less time is not worth a section.
+const LEAST_TIME: Ns = Ns(1_000_000);
+
+/// A row: its label, and its parts.
+pub(super) type Row = (String, Vec<String>);
+
+/// The rows of the section, each of parts that stay whole; none where nobody has waited.
+pub(super) fn rows(process: &ProcessFigures, label: usize) -> Vec<Row> {
+    let blame = &process.blame;
+    let lost: Ns = blame.pairs.iter().map(|pair| pair.time).sum();
+    if lost < LEAST_TIME {
+        return Vec::new();
+    }
+    let is_shown = |pair: &&BlamePair| pair.time.share_of(lost).is_some_and(|share| share >= LEAST);
+    let shown: Vec<&BlamePair> = blame.pairs.iter().filter(is_shown).take(PAIRS).collect();
+    let mut rows = Vec::new();
+    for pair in &shown {
+        let waiter = pair.waiter.map_or_else(|| "others".to_owned(), |thread| thread_name(process, thread));
+        let holder = match pair.holder {
+            Blamed::Thread(thread) => format!("behind {}", thread_name(process, thread)),
+            Blamed::Free => "the GIL was free, it had no core yet".to_owned(),
+            Blamed::Unknown => "behind a holder that nobody saw".to_owned(),
+            Blamed::Others => "behind others".to_owned(),
+        };
+        let mut parts = vec![holder, pair.time.to_string()];
+        parts.extend(pair.time.share_of(lost).map(|share| format!("{} of all waiting", units::percent(share))));
+        let (first, rest) = match waiter.chars().count() < label {
+            true => (waiter, parts),
+            false => (String::new(), std::iter::once(waiter).chain(parts).collect()),
+        };
+        rows.push((first, rest));
+        if matches!(pair.holder, Blamed::Thread(_)) && blame.missing.is_none() {
+            rows.extend(Some(functions(pair)).filter(|parts| !parts.is_empty()).map(|parts| (String::new(), parts)));
+        }
+    }
+    let more = blame.pairs.len() - shown.len();
+    if more > 0 {
+        let rest = lost.saturating_sub(shown.iter().map(|pair| pair.time).sum());
+        let share = rest.share_of(lost).map_or_else(String::new, units::percent);
+        rows.push((String::new(), vec![format!("{} more pairs, {share} of all waiting", units::count(more as u64))]));
+    }
+    rows.push(("stacks".to_owned(), stacks(blame)));
+    rows
+}
+
+/// What the holder of a pair executed, by its innermost Python function.
+fn functions(pair: &BlamePair) -> Vec<String> {
+    let mut by_function: BTreeMap<(&str, &str), (Ns, u32, Basis)> = BTreeMap::new();
+    let mut unsampled = Ns::ZERO;
+    for share in &pair.shares {
+        if share.basis == Basis::Unsampled {
+            unsampled += share.time;
+            continue;
+        }
+        let name = share.stack.first().map_or(("", ""), |frame| (frame.file.as_str(), frame.function.as_str()));
+        let sum = by_function.entry(name).or_insert((Ns::ZERO, 0, share.basis));
+        (sum.0, sum.1) = (sum.0 + share.time, sum.1.saturating_add(share.samples));
+    }
+    let mut by_time: Vec<_> = by_function.into_iter().collect();
+    by_time.sort_by_key(|(name, (time, ..))| (std::cmp::Reverse(*time), *name));
+    let percent = |time: Ns| time.share_of(pair.time).filter(|share| *share >= LEAST).map(units::percent);
+    let mut parts: Vec<String> = by_time
+        .iter()
+        .take(FUNCTIONS)
+        .filter_map(|((file, function), (time, samples, basis))| {
+            let name = function_name(file, function);
+            Some(match basis {
+                Basis::LongHold => format!("seen in {name}"),
+                Basis::Random | Basis::Unsampled => {
+                    format!("{} {name} (n={})", percent(*time)?, units::count(u64::from(*samples)))
+                }
+            })
+        })
+        .collect();
+    parts.extend(percent(unsampled).map(|share| format!("{share} unsampled")));
+    if let Some(first) = parts.first_mut() {
+        first.insert_str(0, "  ");
+    }
+    parts
+}
+
+fn function_name(file: &str, function: &str) -> String {
+    if function.is_empty() && file.is_empty() {
+        return "no Python function".to_owned();
+    }
+    let file = file.rsplit('/').next().unwrap_or(file);
+    format!("{} in {}", paint::foreign(function, FUNCTION.0), paint::foreign(file, FUNCTION.1))
+}
+
+fn stacks(blame: &BlameFigures) -> Vec<String> {
+    let why = match blame.missing {
+        None => {
+            let mut parts = vec![format!("{} samples at random while somebody waited", units::count(blame.samples))];
+            if blame.rejected > 0 {
+                parts.push(format!("{} more could not be read", units::count(blame.rejected)));
+            }
+            return parts;
+        }
+        Some(StacksMissing::NotAsked) => "not asked for",
+        Some(StacksMissing::UnknownLayout) => "none: the frames of this interpreter cannot be read",
+        Some(StacksMissing::Unreadable) => "none: the program's memory cannot be read for them",
+    };
+    vec![why.to_owned()]
+}
+
+fn thread_name(process: &ProcessFigures, thread: ThreadKey) -> String {
+    match process.threads.iter().find(|t| t.key == thread) {
+        Some(thread) if !thread.name.is_empty() => paint::foreign(&thread.name, NAME),
+        _ => format!("thread {}", thread.0),
+    }
+}
