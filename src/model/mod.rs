@@ -28,8 +28,8 @@ use crate::model::gil::{GilAccount, Scrutiny, Seen, Threads, Word};
 use crate::model::interrupts::{Context, Interrupts, Ticked};
 use crate::model::runs::Runs;
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source, SwitchFigures,
-    ThreadFigures, ThreadState,
+    CaptureFigures, Convoy, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source,
+    SwitchFigures, ThreadFigures, ThreadState,
 };
 use crate::model::thread::{CoreTime, ThreadAccount};
 use crate::model::told::Told;
@@ -509,6 +509,18 @@ impl Model {
         interrupts.figures(now, context, source, resolution)
     }
 
+    /// Without a GIL there are none for certain.
+    fn convoys(&self, key: ProcessKey) -> Option<Vec<Convoy>> {
+        let mut gils = self.gils.values().filter(|gil| gil.process() == key).map(GilAccount::convoys).peekable();
+        if gils.peek().is_none() {
+            return Some(Vec::new());
+        }
+        gils.flatten().reduce(|mut all, more| {
+            all.extend(more);
+            all
+        })
+    }
+
     fn process(&self, key: ProcessKey, account: &ProcessAccount) -> ProcessFigures {
         let now = account.end.unwrap_or(self.now);
         let duration = now.since(account.start);
@@ -571,6 +583,7 @@ impl Model {
                 .collect(),
             cores: self.cores(key, account, now),
             interrupts: self.interrupt_figures(account, now).map(Arc::new),
+            convoys: self.convoys(key),
             threads,
             folded_threads: account.folded_threads,
         }

@@ -4,6 +4,7 @@
 //! could not be observed is `None`, never zero. Shares are of the capture, a
 //! thread's of its lifetime in the capture.
 
+mod convoys;
 mod interrupts;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::event::{
 };
 use crate::time::{MonoNs, Ns};
 
+pub use convoys::{Convoy, ConvoyCulprit, Overdue};
 pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
     PredictedInterrupt, Segment, Segments, Stage, Unpredictable, Woken,
@@ -57,6 +59,8 @@ pub struct ProcessFigures {
     pub cores: Vec<CoreFigures>,
     /// How long signals wait for their Python handlers; `None`: nobody looked.
     pub interrupts: Option<Arc<InterruptFigures>>,
+    /// Threads in convoys, in the order of time; `None`: there were too few looks to find any.
+    pub convoys: Option<Vec<Convoy>>,
 }
 
 /// How well a process was observed.
@@ -203,6 +207,9 @@ pub struct GilFigures {
     pub unclear_handoffs: u64,
     /// Of all, between threads on different cores; `None`: not observable at this precision.
     pub cross_core_handoffs: Option<u64>,
+    /// Who kept it although others had waited for it far longer than the switch interval, the longest first; `None`:
+    /// requests cannot be read here.
+    pub overdue: Option<Vec<Overdue>>,
     /// From a drop request to the drop; `None`: not observable at this precision.
     pub drop_latency: Option<Distribution>,
     /// Contended waits of all its threads.
