@@ -6,6 +6,7 @@ pub mod dashboard;
 pub mod doctor;
 pub mod error;
 pub mod event;
+pub mod findings;
 pub mod instruments;
 pub mod interrupt;
 pub mod launch;

@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::error::{Failure, Status};
 use crate::event::{Pid, Signal};
+use crate::findings::{Allowed, Name};
 use crate::time::Ns;
 
 /// Shows what CPython's Global Interpreter Lock does to a running program: who holds it, who waits, for how long,
@@ -304,6 +305,9 @@ pub struct Common {
     /// Look at what the holder of the GIL executes, now and then while somebody waits for it
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub stacks: StacksArg,
+    /// Leave out a finding, such as not-the-gil; may be given several times
+    #[arg(long, value_name = "FINDING", value_parser = parse_finding)]
+    pub allow: Vec<Name>,
     /// Colour in text
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub color: When,
@@ -393,6 +397,13 @@ fn parse_signal(text: &str) -> Result<Signal, String> {
     Signal::named(text).ok_or_else(|| format!("`{text}` is not a signal: type SIGUSR1, usr1 or 10"))
 }
 
+fn parse_finding(text: &str) -> Result<Name, String> {
+    Name::named(text).ok_or_else(|| {
+        let names: Vec<&str> = Name::ALL.into_iter().map(Name::id).collect();
+        format!("`{text}` is not a finding: there are {}", names.join(", "))
+    })
+}
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -441,6 +452,11 @@ fn print(text: &str) -> Result<(), Failure> {
 }
 
 impl Common {
+    /// Findings that are left out.
+    fn allowed(&self) -> Allowed {
+        self.allow.iter().copied().collect()
+    }
+
     /// Talk: on stderr, unless it was asked to be quiet.
     fn say(&self, text: &str) {
         if !self.quiet {

@@ -14,14 +14,18 @@ use crate::cli::watch::{start_live, watch};
 use crate::cli::{Common, RecordArgs, complain};
 use crate::error::{Failure, Status};
 use crate::event::{Event, Pid};
+use crate::findings;
 use crate::instruments::clock;
 use crate::launch::Launched;
 use crate::model::snapshot::Snapshot;
 use crate::recording::{DEFAULT_QUEUE, Existing, Offer, Recorder, RecordingError, RecordingFile, Writer};
-use crate::report::{summary_line, verdict};
+use crate::report::summary_line;
 use crate::target::Target;
 use crate::time::Ns;
 use crate::units;
+
+/// Findings that are said; the report has them all.
+const FINDINGS_SAID: usize = 3;
 
 /// Runs the command; its exit status, or the started program's.
 ///
@@ -171,8 +175,12 @@ fn record(
         }
     };
     for process in &snapshot.processes {
-        let verdict = verdict(process);
-        args.common.say(&format!("{}. {}", verdict.answer.headline(), verdict.because));
+        let found = findings::find(process, args.common.allowed());
+        let because = found.because().map_or(String::new(), |because| format!(" {because}"));
+        args.common.say(&format!("{}.{because}", found.verdict.answer.headline()));
+        for finding in found.list.iter().take(FINDINGS_SAID) {
+            args.common.say(&format!("{}: {}", finding.name.id(), finding.message));
+        }
     }
     keeping.finish(&snapshot, &args.common)
 }

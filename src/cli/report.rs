@@ -169,12 +169,17 @@ fn replace(mut file: File, bytes: &[u8]) -> std::io::Result<()> {
 /// If it cannot be written.
 pub fn write(snapshot: &Snapshot, format: Format, common: &Common, output: Destination) -> Result<(), Failure> {
     let rendered = match format {
-        Format::Text => {
-            text(snapshot, &TextOptions { width: width(), color: color(common.color, output.is_terminal()) })
-        }
+        Format::Text => text(
+            snapshot,
+            &TextOptions {
+                width: width(),
+                color: color(common.color, output.is_terminal()),
+                allowed: common.allowed(),
+            },
+        ),
         Format::Json => {
             let mut bytes = Vec::new();
-            write_json(snapshot, &mut bytes)
+            write_json(snapshot, common.allowed(), &mut bytes)
                 .map_err(|error| Failure::new(Status::Internal, format!("cannot write JSON: {error}")))?;
             String::from_utf8_lossy(&bytes).into_owned()
         }

@@ -61,7 +61,7 @@ pub fn watch(session: Session, common: &Common, stop: &Stop) -> Result<(), Failu
 }
 
 fn on_terminal(session: Session, common: &Common) -> Result<(), Failure> {
-    let settings = Settings { theme: theme(common), refresh: REFRESH };
+    let settings = Settings { theme: theme(common), refresh: REFRESH, allowed: common.allowed() };
     let outcome = {
         let refused = |error: std::io::Error| {
             Failure::new(Status::Internal, format!("cannot take the terminal: {error}"))

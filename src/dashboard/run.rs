@@ -11,6 +11,7 @@ use crate::dashboard::state::{Effect, Rows, State};
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::widgets::screen;
+use crate::findings::Allowed;
 use crate::session::Watch;
 
 /// Time between two drawings while nobody presses a key.
@@ -31,6 +32,8 @@ pub struct Settings {
     pub theme: Theme,
     /// Time between two drawings while nobody presses a key.
     pub refresh: Duration,
+    /// Findings that are not told.
+    pub allowed: Allowed,
 }
 
 /// How the dashboard was left.
@@ -66,7 +69,7 @@ pub fn run<B: Backend>(
 ) -> Result<Leaving, DashboardError> {
     let refused = |error: &dyn std::fmt::Display| DashboardError::Terminal(error.to_string());
     let capabilities = session.capabilities();
-    let mut state = State::default();
+    let mut state = State { allowed: settings.allowed, ..State::default() };
     let mut rows = Rows::default();
     let mut drawn = Drawn::default();
     loop {

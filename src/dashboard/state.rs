@@ -7,6 +7,7 @@ use crate::dashboard::rows::{Column, Sort};
 use crate::dashboard::signals::SignalKey;
 use crate::dashboard::views::View;
 use crate::event::ThreadKey;
+use crate::findings::Allowed;
 use crate::session::{Capabilities, Command, Frame, Play, Shift};
 use crate::time::{MonoNs, Ns};
 
@@ -126,6 +127,8 @@ pub struct State {
     pub gil: usize,
     /// Rows of the view's table on the screen, as it was drawn last.
     pub page: usize,
+    /// Findings that are not told.
+    pub allowed: Allowed,
 }
 
 impl Default for State {
@@ -144,6 +147,7 @@ impl Default for State {
             zoom: 3,
             gil: 0,
             page: 10,
+            allowed: Allowed::NONE,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::dashboard::signals::Signals;
 use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
 use crate::dashboard::views::View;
 use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
+use crate::findings::{self, Allowed, Name, Severity};
 use crate::model::lanes::Lanes;
 use crate::model::snapshot::{
     Distribution, ExactFigures, GilFigures, InterruptFigures, Length, Perturbation, ProcessFigures, SwitchFigures,
@@ -83,8 +84,23 @@ pub struct Head {
     pub looks: Option<Looks>,
     /// How long signals wait for their handlers; `None`: nobody looks.
     pub interrupts: Option<InterruptView>,
+    /// What matters most of what was found; `None`: nothing to tell.
+    pub finding: Option<FindingView>,
     /// What the user should know.
     pub notices: Vec<Foreign>,
+}
+
+/// A finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FindingView {
+    /// What.
+    pub name: Name,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is here.
+    pub message: Foreign,
+    /// How many more there are.
+    pub more: usize,
 }
 
 /// How long signals wait for their Python handlers.
@@ -274,7 +290,7 @@ impl<'a> ViewModel<'a> {
             },
         };
         ViewModel {
-            head: head(frame, &chosen, recent),
+            head: head(frame, &chosen, recent, state.allowed),
             threads: Threads {
                 cursor: cursor(&rows, state),
                 rows,
@@ -344,11 +360,22 @@ impl<'a> Chosen<'a> {
     }
 }
 
-fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
+fn finding(process: &ProcessFigures, allowed: Allowed) -> Option<FindingView> {
+    let found = findings::find(process, allowed).list;
+    let first = found.first()?;
+    Some(FindingView {
+        name: first.name,
+        severity: first.severity,
+        message: Foreign::new(&first.message),
+        more: found.len() - 1,
+    })
+}
+
+fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, allowed: Allowed) -> Head {
     let status = &frame.status;
     let mut notices: Vec<Foreign> = status.warnings.iter().rev().map(|warning| Foreign::new(warning)).collect();
     let Some(process) = chosen.process else {
-        return Head { target: None, gil: None, looks: None, interrupts: None, notices };
+        return Head { target: None, gil: None, looks: None, interrupts: None, finding: None, notices };
     };
     let ending = process.ending.as_ref().map(|ending| match ending {
         Ending::Exited => Foreign::new("the process has exited"),
@@ -383,6 +410,7 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>) -> Head {
             threads: (process.threads.len() - ended, ended as u64 + process.folded_threads),
         }),
         gil: chosen.gil.map(|gil| gil_view(gil, chosen.number, recent)),
+        finding: finding(process, allowed),
         looks: Some(Looks {
             rate: per_second(samples).filter(|_| samples > 0),
             interval: capture.interval,

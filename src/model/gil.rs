@@ -7,6 +7,7 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+mod convoys;
 mod course;
 pub mod exact;
 mod figures;
@@ -20,6 +21,7 @@ mod sequence;
 mod settled;
 mod sites;
 mod takers;
+mod tenure;
 mod tick;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,11 +31,13 @@ use crate::event::{
     GilKey, GilSample, Hold, NativeInfo, NativeKey, Placement, ProcessKey, Refusal, Relation, SeenHolder, ThreadKey,
 };
 use crate::model::blame::{Blame, Waiting};
+use crate::model::gil::convoys::{Convoys, Instrument, Setting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
 use crate::model::gil::long::LongHolds;
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
+use crate::model::gil::tenure::Tenures;
 pub use crate::model::gil::tick::Seen;
 use crate::model::gil::tick::{Step, Tick};
 use crate::model::intervals::{Edge, Grain, Intervals, Open, Sharpness};
@@ -101,6 +105,8 @@ pub struct GilAccount {
     /// No handoff since then, at the latest.
     tenure: MonoNs,
     followed: Handoffs,
+    tenures: Tenures,
+    convoys: Convoys,
     waits: Intervals,
     holds: Intervals,
     history: Arc<Timeline>,
@@ -188,6 +194,8 @@ impl GilAccount {
             handoffs_counted: 0,
             tenure: found,
             followed: Handoffs::default(),
+            tenures: Tenures::default(),
+            convoys: Convoys::default(),
             waits: Intervals::new(Grain::Fine),
             holds: Intervals::new(Grain::Fine),
             history: Arc::default(),
@@ -312,6 +320,7 @@ impl GilAccount {
 
     /// The switch interval was changed.
     pub fn set_switch_interval(&mut self, switch_interval: Ns) {
+        self.convoys.close();
         self.switch_interval = switch_interval;
     }
 
@@ -372,14 +381,23 @@ impl GilAccount {
                 touched.sort_unstable();
                 touched.dedup();
                 let step = Step { last, tick, handoffs, interval };
-                self.follow(&step, &touched, seen, threads, mine);
+                let takes = self.follow(&step, &touched, seen, threads, mine);
                 tick.waiters = self.count_waiters(&tick.sample);
                 let step = Step { tick, ..step };
+                self.tenures.step(&step, &takes, self.switch_interval, threads);
+                let (tenures, switch_interval) = (&self.tenures, self.switch_interval);
+                let instrument = match seen.told.covers(last.at) {
+                    true => Instrument::WithSwitches,
+                    false => Instrument::Looks,
+                };
+                let setting = Setting { tenures, threads: &*threads, switch_interval, interval, instrument };
+                self.convoys.step(at, at.since(last.at), &self.over, setting);
                 let scrutiny = if self.exact.is_open() { Scrutiny::Close } else { seen.scrutiny };
                 self.perturbed.add(&step, scrutiny);
                 self.integrate(&step, threads);
             }
             None => {
+                self.tenures.lose(at);
                 if let Some(last) = self.last {
                     self.followed.miss(handoffs, at.since(last.at), self.switch_interval);
                     self.tenure = at;
@@ -521,6 +539,7 @@ impl GilAccount {
         self.relations.remove(&key);
         self.awake.remove(&key);
         self.changes.remove(&key);
+        self.convoys.thread_ended(key);
         if let Some(last) = self.last {
             self.exact.thread_ended(key, last.at);
             self.cut(last.at, key, account);
@@ -538,6 +557,7 @@ impl GilAccount {
         let at = self.last_tick();
         self.cut_all(at, Vec::new(), threads);
         self.ended = Some(at);
+        self.convoys.close();
         self.relations.clear();
         self.awake.clear();
         self.changes.clear();

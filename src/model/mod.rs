@@ -30,8 +30,8 @@ use crate::model::gil::{GilAccount, Scrutiny, Seen, Threads, Word};
 use crate::model::interrupts::{Context, Interrupts, Ticked};
 use crate::model::runs::Runs;
 use crate::model::snapshot::{
-    BlameFigures, CaptureFigures, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot, Source,
-    SwitchFigures, ThreadFigures, ThreadState,
+    BlameFigures, CaptureFigures, Convoy, CoreFigures, InterpreterFigures, InterruptFigures, ProcessFigures, Snapshot,
+    Source, SwitchFigures, ThreadFigures, ThreadState,
 };
 use crate::model::thread::{CoreTime, ThreadAccount};
 use crate::model::told::Told;
@@ -537,6 +537,18 @@ impl Model {
         blame::figures(gils, &self.threads, &self.defined, account.stacks_missing)
     }
 
+    /// Without a GIL there are none for certain.
+    fn convoys(&self, key: ProcessKey) -> Option<Vec<Convoy>> {
+        let mut gils = self.gils.values().filter(|gil| gil.process() == key).map(GilAccount::convoys).peekable();
+        if gils.peek().is_none() {
+            return Some(Vec::new());
+        }
+        gils.flatten().reduce(|mut all, more| {
+            all.extend(more);
+            all
+        })
+    }
+
     fn process(&self, key: ProcessKey, account: &ProcessAccount) -> ProcessFigures {
         let now = account.end.unwrap_or(self.now);
         let duration = now.since(account.start);
@@ -600,6 +612,7 @@ impl Model {
             cores: self.cores(key, account, now),
             interrupts: self.interrupt_figures(account, now).map(Arc::new),
             blame: Arc::new(self.blame(key, account)),
+            convoys: self.convoys(key),
             threads,
             folded_threads: account.folded_threads,
         }

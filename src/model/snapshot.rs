@@ -5,6 +5,7 @@
 //! thread's of its lifetime in the capture.
 
 mod blame;
+mod convoys;
 mod interrupts;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::event::{
 use crate::time::{MonoNs, Ns};
 
 pub use blame::{Basis, BlameFigures, BlamePair, BlameShare, Blamed};
+pub use convoys::{Convoy, ConvoyCulprit, Overdue};
 pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
     PredictedInterrupt, Segment, Segments, Stage, Unpredictable, Woken,
@@ -61,6 +63,8 @@ pub struct ProcessFigures {
     pub interrupts: Option<Arc<InterruptFigures>>,
     /// Who made whom wait.
     pub blame: Arc<BlameFigures>,
+    /// Threads in convoys, in the order of time; `None`: there were too few looks to find any.
+    pub convoys: Option<Vec<Convoy>>,
 }
 
 /// How well a process was observed.
@@ -207,6 +211,9 @@ pub struct GilFigures {
     pub unclear_handoffs: u64,
     /// Of all, between threads on different cores; `None`: not observable at this precision.
     pub cross_core_handoffs: Option<u64>,
+    /// Who kept it although others had waited for it far longer than the switch interval, the longest first; `None`:
+    /// requests cannot be read here.
+    pub overdue: Option<Vec<Overdue>>,
     /// From a drop request to the drop; `None`: not observable at this precision.
     pub drop_latency: Option<Distribution>,
     /// Contended waits of all its threads.

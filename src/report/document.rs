@@ -28,19 +28,10 @@ pub(super) struct Process {
     pub threads: Vec<Thread>,
     pub folded_threads: u64,
     pub cores: Vec<Core>,
-    pub convoys: Unobserved,
+    pub convoys: Option<Vec<Convoy>>,
     pub interrupts: Option<Interrupts>,
     pub blame: Option<Vec<Blame>>,
-    pub findings: Unobserved,
-}
-
-/// A figure whose instrument did not look: always null.
-pub(super) struct Unobserved;
-
-impl Serialize for Unobserved {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_none()
-    }
+    pub findings: Vec<Finding>,
 }
 
 #[derive(Serialize)]
@@ -53,6 +44,32 @@ pub(super) struct Blame {
     pub basis: &'static str,
     pub stack: Vec<String>,
     pub native: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Convoy {
+    pub interpreter: Option<i64>,
+    pub victim: u32,
+    pub culprits: Vec<Culprit>,
+    pub start_ns: u64,
+    pub end_ns: u64,
+    pub waits: u64,
+    pub lost_ns: u64,
+    pub slowdown: Option<f64>,
+    pub switch_interval_ns: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Finding {
+    pub id: &'static str,
+    pub severity: &'static str,
+    pub message: String,
+    pub advice: String,
+    pub interpreter: Option<i64>,
+    pub culprit: Option<u32>,
+    pub function: Option<String>,
+    pub native: Option<String>,
+    pub evidence: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Serialize)]

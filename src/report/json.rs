@@ -5,16 +5,15 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, Frame, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal};
+use crate::event::{Ending, Frame, GilKey, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal};
+use crate::findings::{self, Allowed, Answer, Figure, Finding, figures};
 use crate::model::snapshot::{
-    ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, CoreFigures, Distribution, Fault, GilFigures,
-    InterpreterFigures, InterruptFigures, Length, LongHold, MeasuredInterrupts, ProcessFigures, Release, Snapshot,
-    Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
+    ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, Convoy, CoreFigures, Distribution, Fault,
+    GilFigures, InterpreterFigures, InterruptFigures, Length, LongHold, MeasuredInterrupts, ProcessFigures, Release,
+    Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
-use crate::report::figures;
 use crate::report::natives;
-use crate::report::verdict::{Answer, verdict};
 use crate::time::Ns;
 
 /// The version of the document. It changes when a reader of the old one would go wrong; fields may be added without.
@@ -28,12 +27,12 @@ const MAX_ARGUMENTS: usize = 1024;
 /// Longest path or reason that is reported, in bytes.
 const MAX_DETAIL: usize = 4096;
 
-/// The report as a JSON value.
+/// The report as a JSON value, without the findings that are `allowed`.
 ///
 /// # Errors
 /// None that a snapshot could cause: serde_json's own, should it refuse a value.
-pub fn json(snapshot: &Snapshot) -> serde_json::Result<serde_json::Value> {
-    serde_json::to_value(report(snapshot))
+pub fn json(snapshot: &Snapshot, allowed: Allowed) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(report(snapshot, allowed))
 }
 
 /// Writes the report as one line of JSON, in the order of the schema, with a newline at its end.
@@ -43,8 +42,8 @@ pub fn json(snapshot: &Snapshot) -> serde_json::Result<serde_json::Value> {
 ///
 /// # Errors
 /// When `out` refuses to be written to.
-pub fn write_json(snapshot: &Snapshot, out: impl Write) -> io::Result<()> {
-    write_terminal_safe(&report(snapshot), out)
+pub fn write_json(snapshot: &Snapshot, allowed: Allowed, out: impl Write) -> io::Result<()> {
+    write_terminal_safe(&report(snapshot, allowed), out)
 }
 
 /// Writes any document as [`write_json`] does.
@@ -82,31 +81,77 @@ fn is_risky(c: char) -> bool {
     !c.is_ascii_graphic() && c != ' ' && crate::units::printable(text, 1) != text
 }
 
-fn report(snapshot: &Snapshot) -> document::Report {
+fn report(snapshot: &Snapshot, allowed: Allowed) -> document::Report {
     document::Report {
         schema_version: SCHEMA_VERSION,
         tool: document::Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
-        processes: snapshot.processes.iter().map(|process| one_process(snapshot, process)).collect(),
+        processes: snapshot.processes.iter().map(|process| one_process(snapshot, process, allowed)).collect(),
     }
 }
 
-fn one_process(snapshot: &Snapshot, process: &ProcessFigures) -> document::Process {
-    let answered = verdict(process);
+fn one_process(snapshot: &Snapshot, process: &ProcessFigures, allowed: Allowed) -> document::Process {
+    let found = findings::find(process, allowed);
+    let answered = &found.verdict;
     let observed = process.interpreters.iter().any(|interpreter| interpreter.gil.is_some());
     document::Process {
         target: target(snapshot, process),
         ending: process.ending.as_ref().map(ending),
         children: process.children.iter().map(|pid| pid.0).collect(),
-        verdict: document::Answered { answer: answer(answered.answer), because: answered.because },
+        verdict: document::Answered { answer: answer(answered.answer), because: answered.in_full() },
         capture: capture(snapshot, process),
         interpreters: process.interpreters.iter().map(interpreter).collect(),
         threads: process.threads.iter().map(thread).collect(),
         folded_threads: process.folded_threads,
         cores: process.cores.iter().map(core).collect(),
-        convoys: document::Unobserved,
+        convoys: process.convoys.as_ref().map(|convoys| convoys.iter().map(|one| convoy(process, one)).collect()),
         interrupts: process.interrupts.as_deref().map(interrupts),
         blame: observed.then(|| blame(&process.blame)),
-        findings: document::Unobserved,
+        findings: found.list.iter().map(|one| finding(process, one)).collect(),
+    }
+}
+
+/// The first interpreter that takes this GIL.
+fn interpreter_of(process: &ProcessFigures, gil: GilKey) -> Option<i64> {
+    let takes_it = |one: &&InterpreterFigures| one.gil.as_ref().is_some_and(|own| own.key == gil);
+    process.interpreters.iter().find(takes_it).map(|one| one.id.0)
+}
+
+fn convoy(process: &ProcessFigures, convoy: &Convoy) -> document::Convoy {
+    let culprits = convoy.culprits.iter().filter_map(|culprit| {
+        let share = figures::share(culprit.share)?;
+        Some(document::Culprit { thread: culprit.thread.0, share, stack: Vec::new() })
+    });
+    document::Convoy {
+        interpreter: interpreter_of(process, convoy.gil),
+        victim: convoy.victim.0,
+        culprits: culprits.collect(),
+        start_ns: convoy.start.0,
+        end_ns: convoy.end.0,
+        waits: convoy.waits,
+        lost_ns: convoy.lost.0,
+        slowdown: figures::mean(convoy.slowdown),
+        switch_interval_ns: convoy.switch_interval.0,
+    }
+}
+
+fn finding(process: &ProcessFigures, finding: &Finding) -> document::Finding {
+    let figure = |figure: &Figure| match *figure {
+        Figure::Time(Ns(ns)) | Figure::Count(ns) => ns.into(),
+        Figure::Share(share) => figures::share(share).into(),
+        Figure::Number(number) => figures::mean(number).into(),
+        Figure::Thread(key) => key.0.into(),
+        Figure::Word(word) => word.into(),
+    };
+    document::Finding {
+        id: finding.name.id(),
+        severity: finding.severity.id(),
+        message: finding.message.clone(),
+        advice: finding.advice.clone(),
+        interpreter: finding.gil.and_then(|gil| interpreter_of(process, gil)),
+        culprit: finding.culprit.map(|culprit| culprit.0),
+        function: finding.function.as_ref().map(|function| bounded(function, MAX_DETAIL)),
+        native: finding.native.as_ref().map(|native| bounded(native, MAX_DETAIL)),
+        evidence: finding.evidence.iter().map(|(name, value)| ((*name).to_owned(), figure(value))).collect(),
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod blame;
 mod document;
-mod figures;
 mod history;
 mod interrupts;
 mod json;
@@ -14,14 +13,9 @@ pub(crate) mod paint;
 mod summary;
 mod table;
 mod text;
-mod verdict;
 
 pub(crate) use json::write_terminal_safe;
 pub use json::{SCHEMA, SCHEMA_VERSION, json, write_json};
 pub use paint::Color;
 pub use summary::summary_line;
 pub use text::{TextOptions, text};
-pub use verdict::{
-    Answer, CONTENTION_MATTERS, CONTENTION_NEGLIGIBLE, LOST_TIME_NEGLIGIBLE, MEAN_WAITERS_BURST, MIN_COVERAGE,
-    MIN_OBSERVED, MIN_SAMPLES, Reason, STALL, Verdict, verdict,
-};

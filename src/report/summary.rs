@@ -1,8 +1,8 @@
 //! One line for those who watch without a terminal.
 
+use crate::findings::figures::{self, SharedGil};
 use crate::model::snapshot::{GilFigures, ProcessFigures, Snapshot};
 use crate::model::timeline::Bin;
-use crate::report::figures::{self, SharedGil};
 use crate::report::paint;
 use crate::time::{MonoNs, Ns};
 use crate::units;

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use unicode_width::UnicodeWidthStr;
 
 use crate::event::Role;
+use crate::findings::figures;
+use crate::findings::thresholds::CONTENTION_MATTERS;
 use crate::model::snapshot::{Length, StateTimes, ThreadFigures};
-use crate::report::figures::{self};
 use crate::report::paint::{self, Line, Style};
-use crate::report::verdict::CONTENTION_MATTERS;
 use crate::time::Ns;
 use crate::units;
 

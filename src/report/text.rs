@@ -1,18 +1,18 @@
 //! The report for people: the answer first, then the figures behind it, last how far they can be trusted.
 
 use crate::event::{Build, CostOrigin, Mode, RateReason, Refusal};
+use crate::findings::figures::{self, Only, SharedGil};
+use crate::findings::{self, Allowed, Answer, Finding, Severity};
 use crate::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, Snapshot,
     SwitchFigures,
 };
 use crate::report::blame;
-use crate::report::figures::{self, Only, SharedGil};
 use crate::report::history::{GAP, History};
 use crate::report::interrupts;
 use crate::report::natives;
 use crate::report::paint::{self, Color, Line, Style};
 use crate::report::table::{self, Gil};
-use crate::report::verdict::{Answer, Verdict, verdict};
 use crate::time::{MonoNs, Ns};
 use crate::units;
 use crate::words;
@@ -21,6 +21,8 @@ use crate::words;
 const WIDEST: usize = 120;
 /// Width of a row's label.
 const LABEL: usize = 12;
+/// Findings shown one by one.
+const FINDINGS: usize = 8;
 /// GILs shown one by one.
 const GILS: usize = 4;
 /// Child processes listed one by one.
@@ -35,6 +37,8 @@ pub struct TextOptions {
     pub width: u16,
     /// Whether styles become ANSI escapes.
     pub color: Color,
+    /// Findings that are left out.
+    pub allowed: Allowed,
 }
 
 /// The report as text, with a newline after each line.
@@ -52,7 +56,7 @@ pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
             lines.push(Line::new().with(Style::Faint, "─".repeat(width)));
             lines.push(Line::new());
         }
-        Page { snapshot, process, width, lines: &mut lines }.fill();
+        Page { snapshot, process, width, lines: &mut lines }.fill(options.allowed);
     }
     paint::render(&lines, width, options.color)
 }
@@ -66,10 +70,10 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    fn fill(&mut self) {
+    fn fill(&mut self, allowed: Allowed) {
         self.target();
         self.blank();
-        self.verdict();
+        self.findings(allowed);
         let gils = figures::gils(self.process);
         let only = if gils.len() == 1 { Only::One } else { Only::OfSeveral };
         for shared in gils.iter().take(GILS) {
@@ -174,16 +178,50 @@ impl Page<'_> {
         }
     }
 
-    fn verdict(&mut self) {
-        let Verdict { answer, because, .. } = verdict(self.process);
+    /// What is wrong, before the figures.
+    fn findings(&mut self, allowed: Allowed) {
+        let found = findings::find(self.process, allowed);
+        let answer = found.verdict.answer;
         let style = match answer {
             Answer::Is => Style::Bad,
             Answer::Partly | Answer::Unknown => Style::Warn,
             Answer::IsNot | Answer::NoGil => Style::Good,
         };
         self.line(style, format!("{}.", answer.headline()));
-        for line in paint::wrap(&because, self.width.saturating_sub(2)) {
+        if let Some(because) = found.because() {
+            for line in paint::wrap(&because, self.width.saturating_sub(2)) {
+                self.line(Style::Plain, format!("  {line}"));
+            }
+        }
+        let gils = figures::gils(self.process);
+        for finding in found.list.iter().take(FINDINGS) {
+            let whose = gils.iter().find(|shared| gils.len() > 1 && finding.gil == Some(shared.gil.key));
+            self.finding(finding, whose);
+        }
+        if let Some(more @ 1..) = found.list.len().checked_sub(FINDINGS) {
+            self.line(Style::Faint, format!("… and {more} more findings; the JSON report has them all"));
+        }
+    }
+
+    fn finding(&mut self, finding: &Finding, whose: Option<&SharedGil<'_>>) {
+        self.blank();
+        let style = match finding.severity {
+            Severity::Problem => Style::Bad,
+            Severity::Warn => Style::Warn,
+            Severity::Info => Style::Heading,
+        };
+        let aside = match whose {
+            Some(shared) => format!("  {}  of {}", finding.severity.id(), shared.whose()),
+            None => format!("  {}", finding.severity.id()),
+        };
+        let line = Line::new().with(style, finding.name.id()).with(Style::Faint, aside);
+        self.lines.push(line);
+        let room = self.width.saturating_sub(2);
+        for line in paint::wrap(&finding.message, room) {
             self.line(Style::Plain, format!("  {line}"));
+        }
+        for line in paint::wrap(&finding.advice, room) {
+            self.line(Style::Faint, format!("  {line}"));
         }
     }
 

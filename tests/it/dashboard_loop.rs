@@ -15,6 +15,7 @@ use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
 use gilscope::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
 use gilscope::event::ThreadKey;
+use gilscope::findings::{Allowed, Name};
 use gilscope::session::{Capabilities, Command, Frame, Play, Watch};
 use ratatui::backend::{CrosstermBackend, TestBackend};
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
@@ -112,7 +113,7 @@ fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
     let mut script = Script { cues: cues.into(), time: &time, suspended: 0 };
     let theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
     let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
-    let settings = Settings { theme, refresh: REFRESH };
+    let settings = Settings { theme, refresh: REFRESH, allowed: Allowed::NONE };
     let outcome = run(&mut terminal, &mut script, &time, &still, &settings);
     let buffer = terminal.backend().buffer();
     let lines = 0..buffer.area.height;
@@ -312,7 +313,8 @@ fn a_frame_is_drawn_when_it_is_due_and_not_before() {
     let mut script = Script { cues: VecDeque::from([Cue::Wait(Duration::from_secs(3))]), time: &time, suspended: 0 };
     let theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    run(&mut terminal, &mut script, &time, &session, &Settings { theme, refresh: REFRESH }).unwrap();
+    run(&mut terminal, &mut script, &time, &session, &Settings { theme, refresh: REFRESH, allowed: Allowed::NONE })
+        .unwrap();
     let looks = session.looks.get();
     let expected = 3_000 / REFRESH.as_millis() as u64;
     assert!((expected..expected + 5).contains(&looks), "{looks} looks in 3 s");
@@ -371,7 +373,9 @@ impl io::Write for Wire {
 /// The bytes that a terminal gets for a screen with a selected row.
 fn bytes_with_selection(theme: Theme) -> String {
     let frame = frame(fixtures::typical(), Play::Live);
-    let state = State { selected: Some(ThreadKey(1)), ..State::default() };
+    // The finding in the head names the same thread.
+    let allowed = Allowed::NONE.and(Name::GilHog);
+    let state = State { selected: Some(ThreadKey(1)), allowed, ..State::default() };
     let view = ViewModel::of(&frame, &state, LIVE);
     let wire = Wire::default();
     let fixed = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, 80, 24)) };

@@ -300,6 +300,7 @@ impl Scene {
             threads,
             folded_threads: self.folded,
             interrupts: None,
+            convoys: Some(Vec::new()),
         }
     }
 
@@ -394,6 +395,7 @@ impl Scene {
             forced_handoffs: None,
             unclear_handoffs: 0,
             cross_core_handoffs: None,
+            overdue: Some(Vec::new()),
             drop_latency: None,
             now: GilNow {
                 holder: holder.map(|t| t.key),

@@ -22,9 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("model", &["event", "time"]),
     ("words", &["event", "model", "time", "units"]),
     ("session", &["event", "model", "recording", "time"]),
-    ("report", &["event", "model", "text", "time", "units", "words"]),
+    ("findings", &["event", "model", "time", "units"]),
+    ("report", &["event", "findings", "model", "text", "time", "units", "words"]),
     ("doctor", &["event", "instruments", "report", "target", "time", "units"]),
-    ("dashboard", &["event", "model", "session", "text", "time", "units", "words"]),
+    ("dashboard", &["event", "findings", "model", "session", "text", "time", "units", "words"]),
     (
         "cli",
         &[
@@ -33,6 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "doctor",
             "error",
             "event",
+            "findings",
             "instruments",
             "interrupt",
             "launch",
@@ -83,7 +85,7 @@ const WINDOWS: &[&str] = &[
 ];
 
 /// Modules that see nothing but what they are given.
-const WINDOWLESS: &[&str] = &["event", "model", "report", "time", "units", "words"];
+const WINDOWLESS: &[&str] = &["event", "findings", "model", "report", "time", "units", "words"];
 
 /// What speaks to the user.
 const MOUTHS: &[&str] = &["println!", "print!(", "io::stdout()", "io::stderr()", "process::exit"];

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod blame;
+mod convoys;
 mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;
 mod doctor;
 mod exact;
+mod findings;
 mod fixtures;
 mod handoffs;
 mod interrupts;

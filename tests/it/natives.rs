@@ -1,6 +1,7 @@
 //! Long holds, and what was seen in them: events in, figures and words out.
 
 use gilscope::event::*;
+use gilscope::findings::Allowed;
 use gilscope::model::Model;
 use gilscope::model::snapshot::{LongHold, Release, Snapshot};
 use gilscope::report::{Color, TextOptions, json, text};
@@ -113,10 +114,10 @@ fn a_hold_is_divided_by_what_was_seen_in_it() {
     assert!(count.longest >= longest && count.longest <= longest + Ns::from_millis(3), "{count:?}, {longest}");
     assert_eq!(count.native.as_ref().unwrap().through, None, "the way that was seen most often");
 
-    let shown = text(&snapshot, &TextOptions { width: 100, color: Color::Never });
+    let shown = text(&snapshot, &TextOptions { width: 100, color: Color::Never, allowed: Allowed::NONE });
     assert!(shown.contains("in countext.cpython-311.so:count_cext"), "{shown}");
     assert!(shown.contains("in libc.so.6:clock_nanosleep   called from ?"), "{shown}");
-    let document = json(&snapshot).unwrap();
+    let document = json(&snapshot, Allowed::NONE).unwrap();
     let listed = &document["processes"][0]["interpreters"][0]["gil"]["long_holds"];
     assert_eq!(listed[0]["native"]["name"], "countext.cpython-311.so:count_cext");
     assert_eq!((&listed[0]["released"], &listed[0]["samples"]), (&false.into(), &count.samples.into()));
@@ -144,7 +145,7 @@ fn a_hold_that_goes_on_is_there_and_what_is_not_of_a_hold_is_left_out() {
     let [hold] = &named[..] else { panic!("{holds:?}") };
     assert_eq!((hold.thread, hold.samples, hold.ongoing), (thread, 1, Some(hold.longest)));
     assert_eq!(hold.native.as_ref().unwrap().kind, NativeKind::Interpreter);
-    let shown = text(&snapshot, &TextOptions { width: 120, color: Color::Never });
+    let shown = text(&snapshot, &TextOptions { width: 120, color: Color::Never, allowed: Allowed::NONE });
     assert!(shown.contains("long_mul") && shown.contains("the interpreter itself"), "{shown}");
     assert!(shown.contains("never released so far"), "{shown}");
 }
@@ -170,6 +171,6 @@ fn what_is_kept_is_bounded_and_what_is_shown_is_safe() {
     let holds = long_holds(&snapshot);
     assert!(holds.len() <= 64, "{}", holds.len());
     assert!(holds.iter().flat_map(|hold| &hold.native).all(|native| native.place.module.len() <= MAX_SYMBOL));
-    let shown = text(&snapshot, &TextOptions { width: 80, color: Color::Never });
+    let shown = text(&snapshot, &TextOptions { width: 80, color: Color::Never, allowed: Allowed::NONE });
     assert!(shown.contains("evil") && !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown}");
 }

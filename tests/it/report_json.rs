@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use gilscope::event::{Cpu, Ending, InterpreterId, Pid, Tid};
+use gilscope::event::{Cpu, Ending, GilKey, InterpreterId, Pid, ThreadKey, Tid};
+use gilscope::findings::Allowed;
 use gilscope::model::snapshot::{
-    CoreFigures, Distribution, GilFigures, Snapshot, Source, StateTimes, ThreadCore, ThreadFigures,
+    Convoy, ConvoyCulprit, CoreFigures, Distribution, GilFigures, Overdue, Snapshot, Source, StateTimes, ThreadCore,
+    ThreadFigures,
 };
 use gilscope::report::{SCHEMA, SCHEMA_VERSION, TextOptions, json, summary_line, text, write_json};
 use gilscope::time::{MonoNs, Ns};
@@ -44,7 +46,7 @@ fn full() -> Value {
     gil.cross_core_handoffs = Some(5);
     gil.drop_latency = Some(waits.clone());
     process.interrupts = Some(Arc::new(fixtures::interrupts(&waits)));
-    let mut document = json(&snapshot).unwrap();
+    let mut document = json(&snapshot, Allowed::NONE).unwrap();
     let culprits = value!([{"thread": 1, "share": 0.9, "stack": ["a.py:f:3"]}]);
     let process = &mut document["processes"][0];
     process["capture"]["perturbation"] = value!({"contention": 0.2, "handoffs": 1.5});
@@ -52,7 +54,8 @@ fn full() -> Value {
         "waits": 9, "lost_ns": 1, "slowdown": 1.5, "switch_interval_ns": 5_000_000}]);
     process["blame"] = value!([{"waiter": 2, "holder": null, "held_by": "nobody", "ns": 5, "samples": 1, "basis": "unsampled",
             "stack": [], "native": "libc.so.6:read"}]);
-    process["findings"] = value!([{"id": "convoy", "severity": "warn", "message": "m", "advice": "a", "evidence": {}}]);
+    process["findings"] = value!([{"id": "convoy", "severity": "warn", "message": "m", "advice": "a", "interpreter": 0,
+        "culprit": 1, "function": "a.py:f:3", "native": "libc.so.6:read", "evidence": {}}]);
     document
 }
 
@@ -62,7 +65,8 @@ fn interrupts_are_told_in_text_and_names_stay_tame() {
     let waits = fixtures::typical().processes[0].threads[1].waits.clone();
     snapshot.processes[0].interrupts = Some(Arc::new(fixtures::interrupts(&waits)));
     for width in [0, 7, 40, 80, 120] {
-        let text = text(&snapshot, &TextOptions { width, color: gilscope::report::Color::Never });
+        let text =
+            text(&snapshot, &TextOptions { width, color: gilscope::report::Color::Never, allowed: Allowed::NONE });
         for line in text.lines() {
             assert!(line.width() <= usize::from(width), "{line:?}");
             assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}'), "{line:?}");
@@ -74,7 +78,7 @@ fn interrupts_are_told_in_text_and_names_stay_tame() {
             }
         }
     }
-    let document = json(&snapshot).unwrap();
+    let document = json(&snapshot, Allowed::NONE).unwrap();
     check(&validator(), &document).unwrap();
     let interrupts = &document["processes"][0]["interrupts"];
     assert_eq!(interrupts["measured"][0]["culprits"], value!([{"thread": 1, "share": 0.75, "stack": []}]));
@@ -85,7 +89,7 @@ fn interrupts_are_told_in_text_and_names_stay_tame() {
 fn every_scene_keeps_the_schema() {
     let validator = validator();
     for (name, snapshot) in fixtures::all() {
-        let document = json(&snapshot).unwrap();
+        let document = json(&snapshot, Allowed::NONE).unwrap();
         check(&validator, &document).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(document["schema_version"], SCHEMA_VERSION);
     }
@@ -165,11 +169,11 @@ fn every_field_of_the_schema_is_described() {
 
 #[test]
 fn what_sampling_cannot_see_is_null_and_what_it_saw_is_there() {
-    let document = json(&fixtures::sleeping_holder()).unwrap();
+    let document = json(&fixtures::sleeping_holder(), Allowed::NONE).unwrap();
     let process = &document["processes"][0];
-    for absent in ["convoys", "interrupts", "findings"] {
-        assert!(process[absent].is_null(), "{absent}");
-    }
+    assert_eq!((&process["convoys"], &process["findings"][0]["id"]), (&value!([]), &value!("never-releases")));
+    assert_eq!(process["findings"][0]["culprit"], 1);
+    assert!(process["interrupts"].is_null());
     for absent in ["perturbation", "overhead_estimate", "exception_cost_ns", "budget"] {
         assert!(process["capture"][absent].is_null(), "{absent}");
     }
@@ -186,10 +190,10 @@ fn what_sampling_cannot_see_is_null_and_what_it_saw_is_there() {
 
 #[test]
 fn a_shared_gil_is_the_same_and_no_gil_is_null() {
-    let two = json(&fixtures::two_interpreters()).unwrap();
+    let two = json(&fixtures::two_interpreters(), Allowed::NONE).unwrap();
     let ids: Vec<&Value> = (0..3).map(|i| &two["processes"][0]["interpreters"][i]["gil"]["id"]).collect();
     assert_eq!(ids, [&value!(0), &value!(1), &value!(0)]);
-    let free = json(&fixtures::free_threaded()).unwrap();
+    let free = json(&fixtures::free_threaded(), Allowed::NONE).unwrap();
     assert!(free["processes"][0]["interpreters"][0]["gil"].is_null());
     assert!(free["processes"][0]["target"]["switch_interval_ns"].is_null());
 }
@@ -209,7 +213,7 @@ fn nothing_is_known_below_the_resolution() {
         censored: 2,
         below_resolution: 60,
     };
-    let waits = json(&snapshot).unwrap()["processes"][0]["threads"][0]["waits"].clone();
+    let waits = json(&snapshot, Allowed::NONE).unwrap()["processes"][0]["threads"][0]["waits"].clone();
     assert_eq!(waits["count"], 100);
     assert_eq!((&waits["min_ns"], &waits["p50_ns"]), (&Value::Null, &Value::Null));
     assert!(waits["p90_ns"].as_u64().unwrap().abs_diff(2_500) < 10 && waits["max_ns"].as_u64().unwrap() >= 70_000);
@@ -218,7 +222,7 @@ fn nothing_is_known_below_the_resolution() {
 
 #[test]
 fn an_unobserved_gil_has_no_shares() {
-    let document = json(&Scene::new(1).lasting(0.0).thread(Thread::main("m")).snapshot()).unwrap();
+    let document = json(&Scene::new(1).lasting(0.0).thread(Thread::main("m")).snapshot(), Allowed::NONE).unwrap();
     let gil = &document["processes"][0]["interpreters"][0]["gil"];
     for absent in ["load", "contention", "demand", "mean_waiters", "lost_ns", "held_asleep"] {
         assert!(gil[absent].is_null(), "{absent}");
@@ -229,9 +233,9 @@ fn an_unobserved_gil_has_no_shares() {
 fn the_written_document_is_one_safe_line_and_means_the_same() {
     let snapshot = fixtures::hostile_names();
     let mut out = Vec::new();
-    write_json(&snapshot, &mut out).unwrap();
+    write_json(&snapshot, Allowed::NONE, &mut out).unwrap();
     let written = String::from_utf8(out).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), json(&snapshot).unwrap());
+    assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), json(&snapshot, Allowed::NONE).unwrap());
     let line = written.strip_suffix('\n').unwrap();
     assert!(!line.chars().any(|c| c.is_control() || matches!(c, '\u{202e}' | '\u{2028}' | '\u{200d}')));
     assert!(line.starts_with(r#"{"schema_version":1,"tool":{"name":"gilscope","version":""#));
@@ -335,6 +339,14 @@ fn hostile() -> impl Strategy<Value = Snapshot> {
                 max_waiters: n[3] as u32,
                 lost: Ns(n[4]),
                 handoffs: n[5],
+                cross_core_handoffs: Some(n[6]),
+                overdue: Some(vec![Overdue {
+                    holder: ThreadKey(n[0] as u32 % 4),
+                    asked: Ns(n[1]),
+                    asleep: Ns(n[2]),
+                    unasked: Ns(n[3]),
+                    longest: Ns(n[4]),
+                }]),
                 waits: waits.clone(),
                 ..(**gil).clone()
             }));
@@ -342,6 +354,17 @@ fn hostile() -> impl Strategy<Value = Snapshot> {
         process.cores =
             vec![CoreFigures { cpu: Cpu(1), target_on_cpu: None, gil_held: Ns(n[6]), other: Some(Ns(n[7])) }];
         process.threads = threads;
+        process.convoys = Some(vec![Convoy {
+            gil: GilKey(n[0] as u32 % 3),
+            victim: ThreadKey(n[1] as u32 % 4),
+            culprits: vec![ConvoyCulprit { thread: ThreadKey(n[2] as u32 % 4), share: f[0] }],
+            start: MonoNs(n[3]),
+            end: MonoNs(n[4]),
+            waits: n[5],
+            lost: Ns(n[6]),
+            slowdown: f[1],
+            switch_interval: Ns(n[7]),
+        }]);
         snapshot
     })
 }
@@ -351,9 +374,9 @@ proptest! {
 
     #[test]
     fn a_hostile_snapshot_makes_a_valid_document_and_a_tame_text(snapshot in hostile(), width in 0u16..160) {
-        let document = json(&snapshot).unwrap();
+        let document = json(&snapshot, Allowed::NONE).unwrap();
         prop_assert_eq!(check(&validator(), &document), Ok(()));
-        let text = text(&snapshot, &TextOptions { width, color: gilscope::report::Color::Never });
+        let text = text(&snapshot, &TextOptions { width, color: gilscope::report::Color::Never, allowed: Allowed::NONE });
         for line in text.lines() {
             prop_assert!(line.width() <= usize::from(width).min(120), "{} > {}: {:?}", line.width(), width, line);
             prop_assert!(!line.chars().any(char::is_control), "{:?}", line);

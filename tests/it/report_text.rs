@@ -1,5 +1,6 @@
 //! The report for people, as they see it.
 
+use gilscope::findings::Allowed;
 use gilscope::model::snapshot::Snapshot;
 use gilscope::report::{Color, TextOptions, summary_line, text};
 use gilscope::time::Ns;
@@ -8,7 +9,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::fixtures;
 
 fn plain(snapshot: &Snapshot, width: u16) -> String {
-    text(snapshot, &TextOptions { width, color: Color::Never })
+    text(snapshot, &TextOptions { width, color: Color::Never, allowed: Allowed::NONE })
 }
 
 fn shown(name: &str, content: &str) {
@@ -30,7 +31,8 @@ fn what_people_see() {
     }
     shown(
         "report_typical_color",
-        &text(&fixtures::typical(), &TextOptions { width: 80, color: Color::Ansi }).replace('\x1b', "␛"),
+        &text(&fixtures::typical(), &TextOptions { width: 80, color: Color::Ansi, allowed: Allowed::NONE })
+            .replace('\x1b', "␛"),
     );
 }
 
@@ -51,7 +53,7 @@ fn without_color_there_is_no_escape_and_color_changes_no_text() {
     for (name, snapshot) in fixtures::all() {
         let plain = plain(&snapshot, 100);
         assert!(!plain.contains('\x1b'), "{name}");
-        let colored = text(&snapshot, &TextOptions { width: 100, color: Color::Ansi });
+        let colored = text(&snapshot, &TextOptions { width: 100, color: Color::Ansi, allowed: Allowed::NONE });
         let mut stripped = String::new();
         let mut parts = colored.split('\x1b');
         stripped.push_str(parts.next().unwrap());

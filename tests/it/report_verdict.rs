@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use gilscope::event::{Build, Ending, RateReason};
+use gilscope::findings::thresholds::{CONTENTION_MATTERS, CONTENTION_NEGLIGIBLE};
+use gilscope::findings::{Answer, Reason, Verdict, verdict};
 use gilscope::model::snapshot::Snapshot;
-use gilscope::report::{Answer, CONTENTION_MATTERS, CONTENTION_NEGLIGIBLE, Reason, Verdict, verdict};
 use gilscope::time::Ns;
 use std::sync::Arc;
 
@@ -105,7 +106,7 @@ fn more_waiting_never_makes_it_less_of_a_problem() {
 fn the_sleeping_holder_is_named() {
     let verdict = of(&fixtures::sleeping_holder());
     for part in ["\"db-sync\"", "held 81.2 %", "79.2 %", "the CPU is not the bottleneck", "\"MainThread\""] {
-        assert!(verdict.because.contains(part), "{part}: {}", verdict.because);
+        assert!(verdict.in_full().contains(part), "{part}: {}", verdict.in_full());
     }
 }
 
@@ -131,12 +132,12 @@ fn the_end_is_told_and_what_the_target_says_is_made_safe() {
         (Ending::LostSight { reason: "no\nmore".to_owned() }, "no\\u{a}more"),
     ] {
         let verdict = of(&waiting(0.5).ended(ending).snapshot());
-        assert!(verdict.because.contains(told), "{}", verdict.because);
+        assert!(verdict.in_full().contains(told), "{}", verdict.in_full());
         assert_eq!(verdict.answer, Answer::Is);
     }
     for (name, snapshot) in fixtures::all() {
         for process in &snapshot.processes {
-            let text = verdict(process).because;
+            let text = verdict(process).in_full();
             assert!(!text.chars().any(char::is_control), "{name}: {text}");
         }
     }

@@ -220,7 +220,11 @@ impl Looking<'_> {
             hold,
             switch_number,
             waiters: (self.sampling.count_waiters == Count::Known).then_some(waiting),
-            drop_request: DropRequest::Unknown,
+            drop_request: match self.truth.requests[..self.truth.requests.partition_point(|(at, _)| *at <= now)].last()
+            {
+                Some((_, until)) if holder.is_some() && now < *until => DropRequest::Pending,
+                _ => DropRequest::Absent,
+            },
         }));
         self.last = Some((holder, switch_number));
     }

@@ -90,6 +90,8 @@ pub struct Truth {
     pub handoffs: Vec<(u64, usize)>,
     /// Drops that a request brought about, and whose.
     pub forced: Vec<(u64, usize)>,
+    /// From when until when a drop request was pending.
+    pub requests: Vec<(u64, u64)>,
     /// Per thread, each change of state.
     pub states: Vec<Vec<(u64, State)>>,
     /// Per thread, time-outs and lost races: moments on a core while it waits.
@@ -241,7 +243,7 @@ impl World {
                     self.truth.blips[thread].push(self.now);
                     let timed_out = self.now >= deadline;
                     if timed_out && seen == self.switch_number {
-                        self.drop_request = true;
+                        self.ask();
                     }
                     let queued = if timed_out { queued } else { self.now };
                     self.wait(thread, queued);
@@ -271,7 +273,7 @@ impl World {
     fn acquire(&mut self, thread: usize) {
         self.holder = Some(thread);
         self.held_since = self.now;
-        self.drop_request = false;
+        self.answer();
         if self.last_holder != Some(thread) {
             self.switch_number += 1;
             self.last_holder = Some(thread);
@@ -292,6 +294,21 @@ impl World {
         }
     }
 
+    fn ask(&mut self) {
+        if !std::mem::replace(&mut self.drop_request, true) {
+            self.truth.requests.push((self.now, NEVER));
+        }
+    }
+
+    /// Whether there was a request.
+    fn answer(&mut self) -> bool {
+        let asked = std::mem::take(&mut self.drop_request);
+        if let Some((_, until)) = self.truth.requests.last_mut().filter(|_| asked) {
+            *until = self.now;
+        }
+        asked
+    }
+
     /// `drop_gil`, then on to `next`.
     fn release(&mut self, thread: usize, next: Option<Step>) {
         self.truth.holds.push(Interval { thread, from: self.held_since, to: self.now });
@@ -306,7 +323,7 @@ impl World {
         if let Some(Doing::Waiting { woken, .. }) = first.map(|(_, t)| &mut self.doing[t]) {
             *woken = wake;
         }
-        if std::mem::take(&mut self.drop_request) {
+        if self.answer() {
             self.doing[thread] = Doing::HandingOver { woken: NEVER, next };
             self.become_(thread, State::HandingOver);
         } else if let Some(step) = next {

@@ -26,16 +26,28 @@ fn each_workload_is_judged_as_what_it_is() {
     let _alone = alone();
     // One of the workloads needs ctypes.
     let pythons: Vec<_> = pythons_with_gil().into_iter().filter(|python| python.ctypes).collect();
-    for (index, (name, headline, reasons)) in [
-        ("convoy", "The GIL is your problem.", &["Worst off is \"io-echo\"", "longest by \"cpu-hog\""][..]),
-        ("starved", "The GIL is your problem.", &["Worst off is \"io-echo\"", "\"cpu-hog-"]),
-        ("saturated", "The GIL is your problem.", &["Worst off is \"cpu-", "longest by \"cpu-"]),
-        ("sleeper", "The GIL is your problem.", &["mostly \"c-sleeper\"", "sleeps without letting go"]),
-        ("single", "The GIL is not your problem.", &["load is not contention"]),
-        ("idle", "The GIL is not your problem.", &[]),
-    ]
-    .into_iter()
-    .enumerate()
+    for (index, (name, headline, reasons)) in
+        [
+            (
+                "convoy",
+                "The GIL is your problem.",
+                &[
+                    "convoy problem \"io-echo\" lets go of the GIL for a moment",
+                    "behind \"cpu-hog\", which lets go only",
+                ][..],
+            ),
+            ("starved", "The GIL is your problem.", &["Worst off is \"io-echo\"", "\"cpu-hog-"]),
+            ("saturated", "The GIL is your problem.", &["Worst off is \"cpu-", "saturated problem"]),
+            (
+                "sleeper",
+                "The GIL is your problem.",
+                &["never-releases problem \"c-sleeper\" sleeps with the GIL in hand"],
+            ),
+            ("single", "The GIL is not your problem.", &["not-the-gil info", "load is not contention"]),
+            ("idle", "The GIL is not your problem.", &["not-the-gil info"]),
+        ]
+        .into_iter()
+        .enumerate()
     {
         let python = pythons[pythons.len() - 1 - index % pythons.len()];
         let ended = run_to(0, &mut demo(python, &["-d", "2", name]));

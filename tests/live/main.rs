@@ -24,6 +24,7 @@ mod dashboard;
 mod doctor;
 mod exact;
 mod fallback;
+mod findings;
 mod fused;
 mod interrupts;
 mod natives;

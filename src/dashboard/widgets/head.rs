@@ -6,16 +6,18 @@ use ratatui::style::Style;
 
 use crate::dashboard::state::Window;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::view::{GilView, Head, InterruptView, Looks, TargetView, Transport, ViewModel};
+use crate::dashboard::view::{FindingView, GilView, Head, InterruptView, Looks, TargetView, Transport, ViewModel};
 use crate::dashboard::widgets::{Line, line_of};
 use crate::event::RateReason;
+use crate::findings::Severity;
 use crate::session::{Origin, Play};
 use crate::units;
 use crate::words;
 
 /// Lines it needs.
 pub fn height(view: &ViewModel<'_>) -> u16 {
-    3 + u16::from(view.head.interrupts.is_some()) + u16::from(!view.head.notices.is_empty())
+    let head = &view.head;
+    3 + u16::from(head.interrupts.is_some()) + u16::from(head.finding.is_some()) + u16::from(!head.notices.is_empty())
 }
 
 /// Draws it.
@@ -25,10 +27,37 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     if let Some(looks) = &view.head.looks {
         observed(looks, view.head.gil.as_ref(), theme, line_of(area, 2), buffer);
     }
+    let mut next = 3;
+    let mut line = || {
+        next += 1;
+        line_of(area, next - 1)
+    };
     if let Some(view) = &view.head.interrupts {
-        interrupts(view, theme, line_of(area, 3), buffer);
+        interrupts(view, theme, line(), buffer);
     }
-    notice(&view.head, theme, line_of(area, 3 + usize::from(view.head.interrupts.is_some())), buffer);
+    if let Some(view) = &view.head.finding {
+        finding(view, theme, line(), buffer);
+    }
+    notice(&view.head, theme, line(), buffer);
+}
+
+/// What matters most of what was found.
+fn finding(view: &FindingView, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let tone = match view.severity {
+        Severity::Problem => Tone::Bad,
+        Severity::Warn => Tone::Warn,
+        Severity::Info => Tone::Good,
+    };
+    let more = match view.more {
+        0 => String::new(),
+        more => format!(" (+{more} more)"),
+    };
+    let mut line = Line::new();
+    line.push(format!(" {} ", view.name.id()), theme.style(tone));
+    let room = usize::from(area.width).saturating_sub(line.width() + more.len() + 1);
+    line.push(view.message.fit(room), theme.style(Tone::Plain));
+    line.push(more, theme.style(Tone::Faint));
+    line.draw(area, buffer);
 }
 
 /// How long signals took, and how long the next one would.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{GilAccount, Threads};
 use crate::event::{DropRequest, ThreadKey};
-use crate::model::snapshot::{GilFigures, GilNow};
+use crate::model::snapshot::{Convoy, GilFigures, GilNow};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::Ns;
 
@@ -12,6 +12,11 @@ use crate::time::Ns;
 const MOST_QUEUED: f64 = 0.03;
 
 impl GilAccount {
+    /// The convoys on it; `None`: there were too few looks to find any.
+    pub fn convoys(&self) -> Option<Vec<Convoy>> {
+        self.convoys.figures(self.key)
+    }
+
     /// Whether who wants the GIL shows it by sleeping on it. Who was woken from the mutex around it and queues for a core is
     /// neither asleep nor running, and looks as if it had let go for reasons of its own.
     fn is_followable(&self, threads: &Threads) -> bool {
@@ -58,6 +63,7 @@ impl GilAccount {
             forced_handoffs: self.followed.forced().filter(|_| self.is_followable(threads)),
             unclear_handoffs: self.followed.unclear(),
             cross_core_handoffs: self.followed.cross_core(self.handoffs_counted),
+            overdue: self.tenures.overdue(self.observed),
             drop_latency: exact.map(|[_, _, latency]| latency.exact(distortion)),
             waits: match exact {
                 Some([_, waits, _]) => waits.exact(distortion),

@@ -37,7 +37,7 @@ struct Hint<'a> {
 }
 
 impl GilAccount {
-    /// Moves every thread concerned from how it stood to how it stands.
+    /// Moves every thread concerned from how it stood to how it stands; who took the GIL meanwhile.
     pub(super) fn follow(
         &mut self,
         step: &Step,
@@ -45,7 +45,7 @@ impl GilAccount {
         seen: Seen<'_>,
         threads: &mut Threads,
         mine: &dyn Fn(&ThreadAccount) -> bool,
-    ) {
+    ) -> Takes {
         let read = seen.read;
         let mut settled = self.named(step, touched, seen, threads, mine);
         let story = match settled.is_empty() {
@@ -145,6 +145,7 @@ impl GilAccount {
                 self.restand(step, moved, hint, threads);
             }
         }
+        takes
     }
 
     /// Before it the GIL was not let go of, with one handoff between the ticks.

@@ -113,6 +113,12 @@ impl Takes {
         self.known.iter().copied()
     }
 
+    /// When the first and the last of them were; `None`: none, or not all are known.
+    pub(super) fn ends(&self) -> Option<(MonoNs, MonoNs)> {
+        let ends = self.known.first().zip(self.known.last());
+        ends.filter(|_| self.complete).map(|((first, _), (last, _))| (*first, *last))
+    }
+
     /// How many takes by others came before `at`; `None`: not known.
     pub(super) fn before(&self, at: MonoNs, own: ThreadKey) -> Option<u64> {
         let earlier = self.known.iter().filter(|(taken, thread)| *taken < at && *thread != own);

@@ -74,7 +74,7 @@ fn a_report_on_a_recording_is_the_report_of_its_events() {
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
     let said: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let live = gilscope::report::json(&crate::model::fold(&all).snapshot()).unwrap();
+    let live = gilscope::report::json(&crate::model::fold(&all).snapshot(), gilscope::findings::Allowed::NONE).unwrap();
     assert_eq!(said, live);
     let told = text(&on("report", &path).stdout);
     assert!(told.contains("The GIL is your problem") && told.contains("worker-1"), "{told}");

@@ -5,24 +5,24 @@ use crate::model::snapshot::{GilFigures, ProcessFigures, StateTimes, ThreadFigur
 use crate::time::Ns;
 
 /// A share as it may be shown: finite and 0..=1 but for rounding, else unknown.
-pub(super) fn share(value: f64) -> Option<f64> {
+pub(crate) fn share(value: f64) -> Option<f64> {
     (value.is_finite() && (-1e-6..=1.0 + 1e-6).contains(&value)).then(|| value.clamp(0.0, 1.0))
 }
 
 /// A mean number of threads as it may be shown: finite and not negative, else unknown.
-pub(super) fn mean(value: f64) -> Option<f64> {
+pub(crate) fn mean(value: f64) -> Option<f64> {
     (value.is_finite() && value >= -1e-6).then(|| value.max(0.0))
 }
 
 /// A GIL and the interpreters that share it.
-pub(super) struct SharedGil<'a> {
-    pub gil: &'a GilFigures,
-    pub interpreters: Vec<InterpreterId>,
+pub(crate) struct SharedGil<'a> {
+    pub(crate) gil: &'a GilFigures,
+    pub(crate) interpreters: Vec<InterpreterId>,
 }
 
 impl SharedGil<'_> {
     /// `interpreter 0`, `interpreters 0, 2`, `interpreters 0, 1, 2 and 9 more`.
-    pub(super) fn whose(&self) -> String {
+    pub(crate) fn whose(&self) -> String {
         const SHOWN: usize = 3;
         let ids: Vec<String> = self.interpreters.iter().take(SHOWN).map(|id| id.0.to_string()).collect();
         let plural = if self.interpreters.len() == 1 { "" } else { "s" };
@@ -34,7 +34,7 @@ impl SharedGil<'_> {
 }
 
 /// Each GIL of a process once, in order of its interpreters.
-pub(super) fn gils(process: &ProcessFigures) -> Vec<SharedGil<'_>> {
+pub(crate) fn gils(process: &ProcessFigures) -> Vec<SharedGil<'_>> {
     let mut found: Vec<SharedGil<'_>> = Vec::new();
     let mut place: std::collections::HashMap<GilKey, usize> = std::collections::HashMap::new();
     for interpreter in &process.interpreters {
@@ -51,7 +51,7 @@ pub(super) fn gils(process: &ProcessFigures) -> Vec<SharedGil<'_>> {
 }
 
 /// The threads that take this GIL; all threads where the process has only this one.
-pub(super) fn users<'a>(
+pub(crate) fn users<'a>(
     process: &'a ProcessFigures,
     shared: &'a SharedGil<'_>,
     only: Only,
@@ -63,13 +63,13 @@ pub(super) fn users<'a>(
 
 /// Whether a process has one GIL or several.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Only {
+pub(crate) enum Only {
     One,
     OfSeveral,
 }
 
 /// The states of several threads added up.
-pub(super) fn sum<'a>(states: impl Iterator<Item = &'a StateTimes>) -> StateTimes {
+pub(crate) fn sum<'a>(states: impl Iterator<Item = &'a StateTimes>) -> StateTimes {
     states.fold(StateTimes::default(), |mut all, one| {
         all.running += one.running;
         all.holding_off_cpu += one.holding_off_cpu;
@@ -84,11 +84,11 @@ pub(super) fn sum<'a>(states: impl Iterator<Item = &'a StateTimes>) -> StateTime
 }
 
 /// The share of its lifetime that a thread lost; `None` without a lifetime.
-pub(super) fn lost_share(thread: &ThreadFigures) -> Option<f64> {
+pub(crate) fn lost_share(thread: &ThreadFigures) -> Option<f64> {
     thread.lost.share_of(thread.states.total()).and_then(share)
 }
 
 /// The thread that lost most time, if any lost some.
-pub(super) fn most_lost<'a>(threads: impl Iterator<Item = &'a ThreadFigures>) -> Option<&'a ThreadFigures> {
+pub(crate) fn most_lost<'a>(threads: impl Iterator<Item = &'a ThreadFigures>) -> Option<&'a ThreadFigures> {
     threads.filter(|thread| thread.lost > Ns::ZERO).max_by_key(|thread| (thread.lost, std::cmp::Reverse(thread.key)))
 }

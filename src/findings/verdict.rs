@@ -3,54 +3,19 @@
 //! Load is not contention: a GIL that is held all the time by the only thread that wants it costs nothing.
 //! What costs is waiting, so contention and lost time decide, and load only explains.
 
-use std::cmp::Reverse;
-
 use crate::event::{Ending, GilKey, ThreadKey};
+use crate::findings::case::Case;
+use crate::findings::figures::{self, Only, SharedGil};
+use crate::findings::thresholds::{
+    ASLEEP_UNCONTENDED, CONTENTION_MATTERS, CONTENTION_NEGLIGIBLE, HELD_OTHERWISE, LOAD_IDLE, LOAD_SATURATED,
+    MEAN_THREADS, MEAN_WAITERS_BURST, MIN_COVERAGE, MIN_OBSERVED, MIN_SAMPLES, MOSTLY_ASLEEP, QUEUE_OVER_WAIT, STALL,
+    TOP_HOLDER,
+};
+use crate::findings::words::{per_time, percent, quoted, threads, threads_are, threads_queue};
+use crate::findings::{Finding, Name, Severity};
 use crate::model::snapshot::{GilFigures, Length, ProcessFigures, StateTimes, ThreadFigures};
-use crate::report::figures::{self, Only, SharedGil};
 use crate::time::Ns;
 use crate::units;
-
-/// A shorter observation decides nothing: 1 s holds 200 switch intervals of 5 ms, and programs have phases.
-pub const MIN_OBSERVED: Ns = Ns::SECOND;
-
-/// Fewer samples decide nothing: with 400 a share is off by more than 5 points in one case of twenty
-/// (two standard errors of a share are at most `1 / sqrt(n)`), which is [`CONTENTION_NEGLIGIBLE`].
-pub const MIN_SAMPLES: u64 = 400;
-
-/// With less of the time observed, what was not seen could turn the answer round.
-pub const MIN_COVERAGE: f64 = 0.5;
-
-/// Contention (share of time with a waiter) below which waiting is not the problem: 5 %. All of it gone would
-/// win at most a twentieth, which is what the same program differs by from one run to the next.
-pub const CONTENTION_NEGLIGIBLE: f64 = 0.05;
-
-/// Contention, or one thread's lost share of its lifetime, from which waiting is the problem: 20 %.
-/// A thread that loses it takes 1.25 times as long as it needs.
-pub const CONTENTION_MATTERS: f64 = 0.20;
-
-/// A single thread counts as a victim from this much lost time, as a share of the time observed: 2 %.
-/// It keeps a thread that lived for an instant, and waited for most of it, from deciding for all.
-pub const LOST_TIME_NEGLIGIBLE: f64 = 0.02;
-
-/// Mean number of waiters from which rare contention matters all the same: then many wait at once.
-pub const MEAN_WAITERS_BURST: f64 = 0.20;
-
-/// A single wait from which rare contention matters all the same: what people notice as a stall.
-pub const STALL: Ns = Ns::from_millis(100);
-
-/// Load below which nothing happens in Python, worth saying.
-const LOAD_IDLE: f64 = 0.01;
-/// Load from which the GIL is as good as always held.
-const LOAD_SATURATED: f64 = 0.90;
-/// Share of the held time from which the way it is held is part of the answer.
-const HELD_OTHERWISE: f64 = 0.5;
-/// Mean number of threads in a state from which that state is worth naming.
-const MEAN_THREADS: f64 = 0.20;
-/// Share of the load from which the thread that held it longest is worth naming.
-const TOP_HOLDER: f64 = 0.2;
-/// How many times more threads queue for a core than wait for the GIL before the cores are named as the cause.
-const QUEUE_OVER_WAIT: f64 = 4.0;
 
 /// The answer to "is the GIL my problem?".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +71,8 @@ pub enum Reason {
     Bursts,
     /// Waits are rare, but at least one was long.
     LongWaits,
+    /// Contention is rare, but a finding says that it matters.
+    Found,
     /// One thread keeps it busy and nobody else wants it.
     OneBusyThread,
     /// It is used, and hardly ever waited for.
@@ -143,14 +110,42 @@ pub struct Verdict {
     pub reason: Reason,
     /// Why, in true sentences for people; safe to print.
     pub because: String,
+    /// How it is held while others wait, in more of them.
+    pub cause: Option<String>,
+    /// How the observation ended, if the process ended it.
+    pub ending: Option<String>,
     /// The GIL that decided.
     pub gil: Option<GilKey>,
     /// The thread that lost most to it, where that is part of the answer.
     pub victim: Option<ThreadKey>,
 }
 
+impl Verdict {
+    /// Why, with how it is held, and how it ended.
+    pub fn in_full(&self) -> String {
+        let sentences = [Some(&self.because), self.cause.as_ref(), self.ending.as_ref()];
+        sentences.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// No answer is at odds with a finding: what is worth a warning is at least part of the problem.
+pub(super) fn agree(verdict: &mut Verdict, list: &[Finding]) {
+    // Of others, and of signals, the answer says nothing.
+    let of_it = |finding: &&Finding| {
+        finding.gil.is_some() && finding.severity > Severity::Info && finding.name != Name::CrossCoreBounce
+    };
+    let Some(first) = list.iter().filter(of_it).max_by_key(|finding| finding.severity) else { return };
+    if verdict.answer == Answer::IsNot {
+        verdict.answer = Answer::Partly;
+        verdict.reason = Reason::Found;
+        verdict.gil = first.gil;
+        verdict.because = "Someone waits for it only now and then, but where that is, it matters.".to_owned();
+        verdict.cause = Some(first.message.clone());
+    }
+}
+
 /// Answers for one process. With several GILs the worst one decides, and the others are named.
-pub fn verdict(process: &ProcessFigures) -> Verdict {
+pub(super) fn of(process: &ProcessFigures) -> Verdict {
     let gils = figures::gils(process);
     let mut verdict = match (gils.as_slice(), process.interpreters.is_empty()) {
         ([], true) => plain(Answer::Unknown, Reason::NoInterpreter, "No interpreter has been found in it.".to_owned()),
@@ -158,15 +153,12 @@ pub fn verdict(process: &ProcessFigures) -> Verdict {
         ([one], _) => of_gil(process, one, Only::One),
         (several, _) => of_several(process, several),
     };
-    if let Some(end) = ending(process) {
-        verdict.because.push(' ');
-        verdict.because.push_str(&end);
-    }
+    verdict.ending = ending(process);
     verdict
 }
 
 fn plain(answer: Answer, reason: Reason, because: String) -> Verdict {
-    Verdict { answer, reason, because, gil: None, victim: None }
+    Verdict { answer, reason, because, cause: None, ending: None, gil: None, victim: None }
 }
 
 fn without_gil(process: &ProcessFigures) -> Verdict {
@@ -212,58 +204,22 @@ fn of_several(process: &ProcessFigures, gils: &[SharedGil<'_>]) -> Verdict {
     verdict
 }
 
-/// The figures of one GIL, checked, with what belongs to it.
-struct Case<'a> {
-    gil: &'a GilFigures,
-    load: f64,
-    contention: f64,
-    waiters: f64,
-    asleep: Option<f64>,
-    preempted: Option<f64>,
-    threads: Vec<&'a ThreadFigures>,
-    states: StateTimes,
-}
-
-impl Case<'_> {
-    fn mean_in(&self, state: Ns) -> f64 {
-        per_time(state, self.gil.observed)
-    }
-
-    /// The thread that lost most, and its share of its lifetime, if it lived and lost enough to count.
-    fn victim(&self) -> Option<(&ThreadFigures, f64)> {
-        self.threads
-            .iter()
-            .filter(|t| t.states.total() >= MIN_OBSERVED)
-            .filter(|t| self.mean_in(t.lost) >= LOST_TIME_NEGLIGIBLE)
-            .filter_map(|t| figures::lost_share(t).map(|share| (*t, share)))
-            .max_by(|(a, x), (b, y)| x.total_cmp(y).then(b.key.cmp(&a.key)))
-    }
-
-    /// The thread that held it longest, and the share of the observed time.
-    fn top_holder(&self) -> Option<(&ThreadFigures, f64)> {
-        let top = self.threads.iter().copied().max_by_key(|t| (t.states.holding(), Reverse(t.key)))?;
-        Some((top, self.mean_in(top.states.holding()))).filter(|(_, share)| *share > 0.0)
-    }
-}
-
 fn of_gil(process: &ProcessFigures, shared: &SharedGil<'_>, only: Only) -> Verdict {
     let gil = shared.gil;
     let threads: Vec<&ThreadFigures> = figures::users(process, shared, only).collect();
     let states = figures::sum(threads.iter().map(|t| &t.states));
-    let checked = (figures::share(gil.load), figures::share(gil.contention), figures::mean(gil.mean_waiters));
-    let (answer, reason, because, victim) = if let Some((reason, why)) = too_little(process, gil, &states) {
-        (Answer::Unknown, reason, why, None)
-    } else if let (Some(load), Some(contention), Some(waiters)) = checked {
-        let of_the_time = |share: Option<f64>| share.and_then(figures::share);
-        let (asleep, preempted) = (of_the_time(gil.held_asleep), of_the_time(gil.held_preempted));
-        decide(&Case { gil, load, contention, waiters, asleep, preempted, threads, states })
+    let decision = if let Some((reason, because)) = too_little(process, gil, &states) {
+        Decision::of(Answer::Unknown, reason, because)
+    } else if let Some(case) = Case::checked(process, shared, threads, states) {
+        decide(&case)
     } else {
-        (Answer::Unknown, Reason::Inconsistent, "Its figures contradict themselves.".to_owned(), None)
+        Decision::of(Answer::Unknown, Reason::Inconsistent, "Its figures contradict themselves.".to_owned())
     };
-    Verdict { answer, reason, because, gil: Some(gil.key), victim }
+    let Decision { answer, reason, because, cause, victim } = decision;
+    Verdict { answer, reason, because, cause, ending: None, gil: Some(gil.key), victim }
 }
 
-fn too_little(process: &ProcessFigures, gil: &GilFigures, states: &StateTimes) -> Option<(Reason, String)> {
+pub(super) fn too_little(process: &ProcessFigures, gil: &GilFigures, states: &StateTimes) -> Option<(Reason, String)> {
     let capture = &process.capture;
     let so_far = || match (figures::share(gil.load), figures::share(gil.contention)) {
         (Some(load), Some(contention)) if gil.observed > Ns::ZERO => {
@@ -289,7 +245,19 @@ fn too_little(process: &ProcessFigures, gil: &GilFigures, states: &StateTimes) -
     Some((reason, why + &so_far()))
 }
 
-type Decision = (Answer, Reason, String, Option<ThreadKey>);
+struct Decision {
+    answer: Answer,
+    reason: Reason,
+    because: String,
+    cause: Option<String>,
+    victim: Option<ThreadKey>,
+}
+
+impl Decision {
+    fn of(answer: Answer, reason: Reason, because: String) -> Decision {
+        Decision { answer, reason, because, cause: None, victim: None }
+    }
+}
 
 fn decide(case: &Case<'_>) -> Decision {
     let victim = case.victim();
@@ -302,7 +270,8 @@ fn decide(case: &Case<'_>) -> Decision {
     if case.contention >= CONTENTION_NEGLIGIBLE {
         let answer = if suffers || case.contention >= CONTENTION_MATTERS { Answer::Is } else { Answer::Partly };
         let (reason, cause) = cause(case);
-        (answer, reason, format!("{}{cause}{}", waiting(case, victim), queueing(case)), key)
+        let because = format!("{}{}", waiting(case, victim), queueing(case));
+        Decision { answer, reason, because, cause: Some(cause), victim: key }
     } else if let Some((thread, share)) = victim.filter(|_| suffers) {
         let because = format!(
             "Someone waits for it only {} of the time, but {} lost {} of its {} to it.",
@@ -311,23 +280,23 @@ fn decide(case: &Case<'_>) -> Decision {
             percent(share),
             thread.states.total()
         );
-        (Answer::Partly, Reason::OneVictim, because, key)
+        Decision { victim: key, ..Decision::of(Answer::Partly, Reason::OneVictim, because) }
     } else if case.waiters >= MEAN_WAITERS_BURST {
         let because = format!(
             "Someone waits for it only {} of the time, but then many do: up to {} threads at once.",
             percent(case.contention),
             units::count(u64::from(case.gil.max_waiters))
         );
-        (Answer::Partly, Reason::Bursts, because, key)
+        Decision { victim: key, ..Decision::of(Answer::Partly, Reason::Bursts, because) }
     } else if let Some(longest) = longest {
         let because = format!(
             "Someone waits for it only {} of the time, but the longest wait took {longest}.",
             percent(case.contention)
         );
-        (Answer::Partly, Reason::LongWaits, because, key)
+        Decision { victim: key, ..Decision::of(Answer::Partly, Reason::LongWaits, because) }
     } else {
         let (reason, because) = harmless(case);
-        (Answer::IsNot, reason, because, None)
+        Decision::of(Answer::IsNot, reason, because)
     }
 }
 
@@ -343,10 +312,11 @@ fn waiting(case: &Case<'_>, victim: Option<(&ThreadFigures, f64)>) -> String {
 fn cause(case: &Case<'_>) -> (Reason, String) {
     let of_held = |share: Option<f64>| share.filter(|share| case.load > 0.0 && share / case.load >= HELD_OTHERWISE);
     if let Some(asleep) = of_held(case.asleep) {
-        let by = sleeper(case)
+        let by = case
+            .sleeper()
             .map_or("a thread that sleeps".to_owned(), |t| format!("sleeping threads, mostly {}", quoted(t)));
         let text = format!(
-            " It is held {} of the time, and for {} by {by}: the CPU is not the bottleneck, the holder sleeps without letting go of it.",
+            "It is held {} of the time, and for {} by {by}: the CPU is not the bottleneck, the holder sleeps without letting go of it.",
             percent(case.load),
             percent(asleep)
         );
@@ -354,13 +324,13 @@ fn cause(case: &Case<'_>) -> (Reason, String) {
     }
     if let Some(preempted) = of_held(case.preempted) {
         let text = format!(
-            " It is held {} of the time, and for {} by a thread that queues for a core: the holder is short of CPU.",
+            "It is held {} of the time, and for {} by a thread that queues for a core: the holder is short of CPU.",
             percent(case.load),
             percent(preempted)
         );
         return (Reason::HolderPreempted, text);
     }
-    let mut text = format!(" It is held {} of the time", percent(case.load));
+    let mut text = format!("It is held {} of the time", percent(case.load));
     if let Some((top, share)) = case.top_holder().filter(|(_, share)| *share >= TOP_HOLDER * case.load) {
         text.push_str(&format!(", longest by {} ({})", quoted(top), percent(share)));
     }
@@ -370,12 +340,6 @@ fn cause(case: &Case<'_>) -> (Reason, String) {
         text.push('.');
     }
     (Reason::Contended, text)
-}
-
-/// The thread that did most of the sleeping with the GIL in hand.
-fn sleeper<'a>(case: &'a Case<'_>) -> Option<&'a ThreadFigures> {
-    let top = case.threads.iter().copied().max_by_key(|t| t.states.holding_off_cpu)?;
-    (top.states.holding_off_cpu.0 > case.states.holding_off_cpu.0 / 2).then_some(top)
 }
 
 fn queueing(case: &Case<'_>) -> String {
@@ -397,7 +361,7 @@ fn harmless(case: &Case<'_>) -> (Reason, String) {
         );
         return (Reason::RunQueue, text);
     }
-    if let Some(asleep) = case.asleep.filter(|asleep| *asleep >= CONTENTION_MATTERS) {
+    if let Some(asleep) = case.asleep.filter(|asleep| *asleep >= ASLEEP_UNCONTENDED) {
         let text = format!(
             "Someone waits for it only {contention} of the time. But it is held {load} of the time, and for {} by a thread that sleeps: any other thread that wants it meanwhile has to wait for that.",
             percent(asleep)
@@ -409,7 +373,7 @@ fn harmless(case: &Case<'_>) -> (Reason, String) {
         return (Reason::WorkOutside, text);
     }
     if case.load < LOAD_IDLE {
-        let idle = case.states.idle.share_of(case.states.total()).filter(|idle| *idle >= 0.9);
+        let idle = case.states.idle.share_of(case.states.total()).filter(|idle| *idle >= MOSTLY_ASLEEP);
         let rest =
             idle.map_or(String::new(), |idle| format!(" Its threads were idle {} of their time.", percent(idle)));
         return (Reason::Idle, format!("Next to nothing happens: it is held {load} of the time.{rest}"));
@@ -444,36 +408,4 @@ fn ending(process: &ProcessFigures) -> Option<String> {
             format!("After {after} of observation it could no longer be read: {}.", units::printable(reason, 120))
         }
     })
-}
-
-fn quoted(thread: &ThreadFigures) -> String {
-    match (thread.name.is_empty(), thread.tid) {
-        (false, _) => format!("\"{}\"", units::printable(&thread.name, 24)),
-        (true, Some(tid)) => format!("thread {}", tid.0),
-        (true, None) => "a thread without a name".to_owned(),
-    }
-}
-
-fn percent(share: f64) -> String {
-    figures::share(share).map_or("an unknown share".to_owned(), units::percent)
-}
-
-fn per_time(length: Ns, whole: Ns) -> f64 {
-    length.share_of(whole).unwrap_or(0.0)
-}
-
-/// `0.98 threads`, `1.00 thread`, `12.3 threads`.
-fn threads(mean: f64) -> String {
-    let number = units::mean_count(mean);
-    if number == "1.00" { "1.00 thread".to_owned() } else { format!("{number} threads") }
-}
-
-fn threads_are(mean: f64) -> String {
-    let threads = threads(mean);
-    if threads.ends_with('s') { format!("{threads} are") } else { format!("{threads} is") }
-}
-
-fn threads_queue(mean: f64) -> String {
-    let threads = threads(mean);
-    if threads.ends_with('s') { format!("{threads} queue") } else { format!("{threads} queues") }
 }
