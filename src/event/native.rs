@@ -1,5 +1,7 @@
 //! Which native code holds a GIL.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Ns;
@@ -49,6 +51,17 @@ pub struct CodePlace {
     pub symbol: Option<String>,
     /// Where the function begins, as the file counts its addresses; where that is not known, the instruction.
     pub offset: u64,
+}
+
+/// `countext.cpython-311.so:count_cext`, or `countext.cpython-311.so+0x1234` where no symbol covers it. Not safe for a
+/// terminal.
+impl fmt::Display for CodePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.symbol {
+            Some(symbol) => write!(f, "{}:{symbol}", self.module),
+            None => write!(f, "{}+{:#x}", self.module, self.offset),
+        }
+    }
 }
 
 /// What kind of code holds.

@@ -8,6 +8,7 @@
 
 mod answer;
 mod case;
+mod code;
 mod contention;
 mod explain;
 pub(crate) mod figures;
@@ -265,6 +266,7 @@ pub fn find(process: &ProcessFigures, allowed: Allowed) -> Findings {
     list.extend(interrupts::find(process));
     verdict::agree(&mut verdict, &list);
     list.extend(answer::find(process, &verdict));
+    code::name(process, &mut list);
     list.retain(|finding| !allowed.has(finding.name));
     list.sort_by_key(|finding| (std::cmp::Reverse(finding.severity), finding.name, finding.gil));
     Findings { verdict, list }

@@ -15,6 +15,8 @@ const POLL: Ns = Ns(200_000);
 const QUIET: Ns = Ns(2_000_000);
 /// The longest sleep, so that a stop is noticed.
 const NAP: Ns = Ns(50_000_000);
+/// A program that has taken its handlers back ends within this time.
+const ENDING: Ns = Ns(3_000_000_000);
 
 /// What to send, and how.
 #[derive(Debug, Clone, Copy)]
@@ -157,7 +159,12 @@ impl Victim<'_> {
             if self.target.image() != ImageState::Same {
                 return Err(SendError::Gone(self.pid).into());
             }
-            let permit = self.permit(plan.signal, plan.consent)?;
+            let permit = match self.permit(plan.signal, plan.consent) {
+                Err(Stopped::Refused(_)) if !all.is_empty() && self.ends(is_over) => {
+                    return Err(SendError::Gone(self.pid).into());
+                }
+                permit => permit?,
+            };
             let at = clock::now();
             told(at, plan.signal);
             self.sender.send(permit)?;
@@ -173,6 +180,13 @@ impl Victim<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Whether it ends soon: Python takes its handlers back when it does (`_PySignal_Fini`).
+    fn ends(&self, is_over: &dyn Fn() -> bool) -> bool {
+        let is_gone = || self.target.image() != ImageState::Same;
+        sleep(ENDING, &|| is_over() || is_gone());
+        is_gone()
     }
 
     /// What becomes of a signal that was sent at `at`.

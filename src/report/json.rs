@@ -13,7 +13,6 @@ use crate::model::snapshot::{
     Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
-use crate::report::natives;
 use crate::time::Ns;
 
 /// The version of the document. It changes when a reader of the old one would go wrong; fields may be added without.
@@ -119,7 +118,11 @@ fn interpreter_of(process: &ProcessFigures, gil: GilKey) -> Option<i64> {
 fn convoy(process: &ProcessFigures, convoy: &Convoy) -> document::Convoy {
     let culprits = convoy.culprits.iter().filter_map(|culprit| {
         let share = figures::share(culprit.share)?;
-        Some(document::Culprit { thread: culprit.thread.0, share, stack: Vec::new() })
+        let pairs = process.blame.pairs.iter().filter(|pair| pair.waiter == Some(convoy.victim));
+        let pair = pairs.filter(|pair| pair.holder == Blamed::Thread(culprit.thread)).max_by_key(|pair| pair.time);
+        let sampled = pair.into_iter().flat_map(|pair| &pair.shares).filter(|share| share.basis == Basis::Random);
+        let stack = sampled.max_by_key(|share| share.time).map(stack).unwrap_or_default();
+        Some(document::Culprit { thread: culprit.thread.0, share, stack })
     });
     document::Convoy {
         interpreter: interpreter_of(process, convoy.gil),
@@ -302,11 +305,11 @@ fn long_hold(hold: &LongHold) -> document::LongHold {
 fn native(info: &NativeInfo) -> document::Native {
     document::Native {
         kind: info.kind,
-        name: natives::place(&info.place),
+        name: info.place.to_string(),
         library: bounded(&info.place.module, MAX_SYMBOL),
         symbol: info.place.symbol.as_ref().map(|symbol| bounded(symbol, MAX_SYMBOL)),
         offset: info.place.offset,
-        through: info.through.as_ref().map(natives::place),
+        through: info.through.as_ref().map(ToString::to_string),
     }
 }
 

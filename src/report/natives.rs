@@ -1,6 +1,6 @@
 //! Long holds in words: how long, in which native code, by whom.
 
-use crate::event::{CodePlace, MAX_SYMBOL, NativeInfo, NativeKind};
+use crate::event::{NativeInfo, NativeKind};
 use crate::model::snapshot::{GilFigures, LongHold, ProcessFigures, Release};
 use crate::report::paint;
 use crate::units;
@@ -11,16 +11,6 @@ const SHOWN: usize = 4;
 const NAME: usize = 24;
 /// Columns that a function's may.
 const FUNCTION: usize = 60;
-
-/// `countext.cpython-311.so:count_cext`, or `countext.cpython-311.so+0x1234` where no symbol covers it. Made safe for a
-/// terminal neither of the two parts is.
-pub(super) fn place(place: &CodePlace) -> String {
-    let module: String = place.module.chars().take(MAX_SYMBOL).collect();
-    match &place.symbol {
-        Some(symbol) => format!("{module}:{}", symbol.chars().take(MAX_SYMBOL).collect::<String>()),
-        None => format!("{module}+{:#x}", place.offset),
-    }
-}
 
 /// The rows of one GIL: holds in native code, and those of the interpreter that others wait for.
 pub(super) fn rows(process: &ProcessFigures, gil: &GilFigures) -> Vec<(&'static str, Vec<String>)> {
@@ -67,12 +57,12 @@ fn row(process: &ProcessFigures, hold: &LongHold) -> Option<Vec<String>> {
 }
 
 fn name(native: &NativeInfo) -> String {
-    paint::foreign(&place(&native.place), FUNCTION)
+    paint::foreign(&native.place.to_string(), FUNCTION)
 }
 
 fn detail(native: &NativeInfo) -> Option<String> {
     match (&native.through, native.kind) {
-        (Some(through), _) => Some(format!("in {}", paint::foreign(&place(through), FUNCTION))),
+        (Some(through), _) => Some(format!("in {}", paint::foreign(&through.to_string(), FUNCTION))),
         (None, NativeKind::CLibrary) => Some("called from ?".to_owned()),
         (None, NativeKind::Interpreter) => Some("the interpreter itself".to_owned()),
         (None, _) => None,

@@ -25,7 +25,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::fs::{Permissions, copy, set_permissions};
+use std::fs::{Permissions, copy, create_dir_all, set_permissions};
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -152,6 +152,7 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
     if file.exists() && stamps.exists() {
         return Some((Truth::load(&stamps), read(&file)));
     }
+    create_dir_all(directory).expect("a directory");
     set_permissions(directory, Permissions::from_mode(0o777)).expect("it is ours");
     let mut scenario = start(python, name, options)?;
     let output = gilscope(options)

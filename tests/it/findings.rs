@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
-use gilscope::event::{DropRequest, Event, GilKey, InterpreterId, Signal, ThreadKey, What};
+use gilscope::event::stacks::Frame;
+use gilscope::event::{
+    CodePlace, DropRequest, Event, GilKey, InterpreterId, NativeInfo, NativeKind, Signal, ThreadKey, What,
+};
 use gilscope::findings::{Allowed, Answer, DOCUMENT, Figure, Finding, Findings, Name, Severity, explain, find};
 use gilscope::model::snapshot::{
-    ArrivalKind, Fault, InterruptFigures, MeasuredInterrupts, PendingInterrupt, Segments, Snapshot, Stage,
+    ArrivalKind, Basis, BlameFigures, BlamePair, BlameShare, Blamed, Fault, InterruptFigures, LongHold,
+    MeasuredInterrupts, PendingInterrupt, Release, Segments, Snapshot, Stage,
 };
 use gilscope::time::Ns;
 
@@ -366,4 +370,63 @@ fn each_can_be_allowed_by_name_and_is_explained() {
         assert!(section.len() > 100 && !section.contains("\n## "), "{}: {section}", name.id());
     }
     assert_eq!(Name::named("gil"), None);
+}
+
+/// What others wait for it is in one function for 60 % of the time, by `samples`.
+fn blamed(snapshot: &mut Snapshot, holder: ThreadKey, function: &str, samples: u32) {
+    let share = |function: &str, time: u64, basis: Basis| BlameShare {
+        time: ms(time),
+        samples: if basis == Basis::Random { samples } else { 1 },
+        basis,
+        stack: [Arc::new(Frame { file: "/srv/app.py".to_owned(), function: function.to_owned(), line: 7 })].into(),
+        native: None,
+    };
+    let shares = vec![
+        share(function, 600, Basis::Random),
+        share("other", 100, Basis::Random),
+        share("a_long_hold", 300, Basis::LongHold),
+    ];
+    let pair = BlamePair { waiter: Some(ThreadKey(2)), holder: Blamed::Thread(holder), time: ms(1_000), shares };
+    snapshot.processes[0].blame = Arc::new(BlameFigures { pairs: vec![pair], ..BlameFigures::default() });
+}
+
+fn held_in(snapshot: &mut Snapshot, holder: ThreadKey, kind: NativeKind, symbol: &str) {
+    let place = CodePlace { module: "ext.so".to_owned(), symbol: Some(symbol.to_owned()), offset: 0 };
+    let hold = LongHold {
+        thread: holder,
+        native: Some(Arc::new(NativeInfo { kind, place, through: None })),
+        holds: 3,
+        held: ms(900),
+        longest: ms(400),
+        samples: 12,
+        asleep: 12,
+        release: Release::Never,
+        ongoing: None,
+    };
+    let gil = snapshot.processes[0].interpreters[0].gil.as_mut().unwrap();
+    Arc::make_mut(gil).long_holds.push(hold);
+}
+
+#[test]
+fn a_finding_names_the_code_of_its_culprit_where_that_is_known() {
+    let mut snapshot = fixtures::sleeping_holder();
+    let holder = get(&of(&snapshot), Name::NeverReleases).unwrap().culprit.unwrap();
+    let bare = get(&of(&snapshot), Name::NeverReleases).unwrap().clone();
+    assert_eq!((&bare.function, &bare.native), (&None, &None));
+
+    // Too few samples, the interpreter's own code: nothing is named.
+    blamed(&mut snapshot, holder, "crunch", 9);
+    held_in(&mut snapshot, holder, NativeKind::Interpreter, "long_mul");
+    assert_eq!(get(&of(&snapshot), Name::NeverReleases), Some(&bare));
+
+    let mut snapshot = fixtures::sleeping_holder();
+    blamed(&mut snapshot, holder, "crunch\u{1b}[2J", 40);
+    held_in(&mut snapshot, holder, NativeKind::Extension, "count_cext");
+    let found = of(&snapshot);
+    let finding = get(&found, Name::NeverReleases).unwrap();
+    assert_eq!(finding.function.as_deref(), Some("app.py:crunch\u{1b}[2J"));
+    assert_eq!(finding.native.as_deref(), Some("ext.so:count_cext"));
+    assert!(finding.message.contains("100.0 % of its long holds are in ext.so:count_cext."), "{}", finding.message);
+    assert!(finding.message.contains("For 60.0 % of the time that others wait for it, it is in app.py:crunch"));
+    assert!(!finding.message.contains('\u{1b}'), "{:?}", finding.message);
 }
