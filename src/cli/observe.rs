@@ -164,6 +164,8 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         ModeArg::Auto | ModeArg::Fused => match (perf::try_switch_records(Tid(pid.0)), common.mode) {
             (Ok(()), _) => fused,
             (Err(refusal), ModeArg::Fused) => return Err(refused("switch records", &refusal)),
+            // It ends: that is all there is to say of it.
+            (Err(perf::Refusal { why: perf::Why::Gone, .. }), _) => Precision::Sampled,
             (Err(refusal), _) => {
                 common.say(&format!(
                     "waits are known to {} only, not to the microsecond: {}",

@@ -75,7 +75,9 @@ fn convoy(case: &Case<'_>) -> Option<Finding> {
     let (culprit, part) = worst.culprits.iter().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
     let by = case.thread(*culprit).map_or("another thread".to_owned(), quoted);
     let mean = Ns(worst.lost.0 / worst.waits.max(1));
-    let behind = match worst.culprits.len() {
+    let counts_as_one = |part: &&f64| **part >= SHARER * worst.lost.0 as f64;
+    let culprits = worst.culprits.values().filter(counts_as_one).count().max(1);
+    let behind = match culprits {
         1 => by.clone(),
         n => format!("{by} and {} more", n - 1),
     };
@@ -87,7 +89,7 @@ fn convoy(case: &Case<'_>) -> Option<Finding> {
         worst.switch_interval,
         times(worst.slowdown()),
     );
-    if worst.culprits.len() == 1 {
+    if culprits == 1 {
         message = message.replace("which let go only when they are made to", "which lets go only when it is made to");
     }
     match others {
@@ -109,7 +111,7 @@ fn convoy(case: &Case<'_>) -> Option<Finding> {
         .with("victim", Figure::Thread(*key))
         .with("culprit", Figure::Thread(*culprit))
         .with("culprit_share", Figure::Share((part / (worst.lost.0 as f64).max(1.0)).clamp(0.0, 1.0)))
-        .with("culprits", Figure::Count(worst.culprits.len() as u64))
+        .with("culprits", Figure::Count(culprits as u64))
         .with("victims", Figure::Count(others as u64 + u64::from(severity > Severity::Info)))
         .with("episodes", Figure::Count(worst.episodes))
         .with("waits", Figure::Count(worst.waits))

@@ -56,7 +56,8 @@ pub const HOG_OVER_SECOND: f64 = 2.0;
 
 /// Mean number of threads that hold or want the GIL from which it is saturated: half of the time one too many.
 pub const SATURATED_DEMAND: f64 = 1.5;
-/// Share of the held time from which a thread is one of those that share it.
+/// Share of the held time from which a thread is one of those that share it, and of the time lost in a convoy from which it is one
+/// of its culprits.
 pub const SHARER: f64 = 0.1;
 
 /// Share of the time asleep with the GIL, or deaf to requests, from which that is a finding: as
