@@ -212,7 +212,7 @@ fn fold(events: &[Event]) -> (Vec<NewestInterrupt>, Arc<InterruptFigures>) {
         model.apply(event);
         let is_of_signals = matches!(event.what, What::SignalsPending { .. }) || event.what.signal_step().is_some();
         match event.what {
-            _ if is_of_signals => ticks = 20,
+            _ if is_of_signals => ticks = 400,
             What::GilSample(_) if ticks > 0 => ticks -= 1,
             _ => continue,
         }

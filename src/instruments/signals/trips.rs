@@ -21,6 +21,8 @@ use crate::time::{MonoNs, Ns};
 
 /// Hits that a thread is given: those of 32 signals at least. A page has room for 84.
 const HITS: u32 = 64;
+/// After so many it is given as many anew.
+const RENEWED: u32 = HITS - HITS / 4;
 /// Nobody is armed before it is known how often the threads switch.
 const PAUSE: Ns = Ns(300_000_000);
 /// The time after which arming is tried again; each time twice as long.
@@ -202,6 +204,16 @@ impl Trips {
                 self.disarm(now, there.pid(), StepsEnd::TooCostly, told);
                 self.rest(now);
                 Sighting::Nothing
+            }
+            State::On(since) if self.members.values().any(|member| member.hits >= RENEWED) => {
+                // Some microseconds without it, now, in place of up to a tick at a time that the signals choose.
+                self.empty(there.pid(), told);
+                if self.state == State::On(since) {
+                    told.push(clock::now().max(since), ends_for(process, StepsEnd::Spent));
+                }
+                let used = self.members.values_mut().filter(|member| member.hits >= RENEWED);
+                used.for_each(|member| member.armed = None);
+                self.arm(now, there, process, word, purse, told)
             }
             State::On(_) => Sighting::Nothing,
             State::Off(_) | State::Arming => self.arm(now, there, process, word, purse, told),
