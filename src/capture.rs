@@ -4,6 +4,8 @@
 //! it has; beyond a bound it drops observations, counts them, and keeps the
 //! definitions, without which later events would mean nothing.
 
+mod holes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,8 +13,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::thread::JoinHandle;
 
 use crate::event::{
-    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, PendingSignals, Pid, Progress, RateReason, Signal,
-    Sleep, StacksMissing, StepsEnd, What, WindowEnd,
+    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, Signal, StacksMissing, What,
+    WindowEnd,
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
@@ -625,8 +627,8 @@ impl Run {
                 windows.entry(gil).or_insert(event.at);
             }
         }
-        let holes = signal_holes(&self.ready);
-        self.ready.retain(|event| !is_observation(&event.what));
+        let holes = holes::of_signals(&self.ready);
+        self.ready.retain(|event| !holes::is_observation(&event.what));
         let dropped = (before - self.ready.len()) as u64;
         self.dropped += dropped;
         if let Some(switches) = &self.switches {
@@ -653,57 +655,6 @@ impl Run {
             watchpoints.tell_a_hole(&mut self.purse, &mut self.merge);
         }
     }
-}
-
-/// Whether later events keep their meaning without it.
-fn is_observation(what: &What) -> bool {
-    what.window().is_some()
-        || matches!(
-            what,
-            What::GilSample(_)
-                | What::Relation { .. }
-                | What::Usage { .. }
-                | What::SwitchedIn { .. }
-                | What::SwitchedOut { .. }
-                | What::FutexEntered { .. }
-                | What::SignalsPending { .. }
-                | What::SignalsWaiting { .. }
-                | What::MainProgress { .. }
-                | What::SignalStepsBegin { .. }
-                | What::SignalStepsEnd { .. }
-                | What::NativeSampled { .. }
-                | What::StackSampled { .. }
-        )
-        || what.signal_step().is_some()
-}
-
-/// What is to be told of signals where the first of what is dropped stood: their states are unknown, their steps lost.
-fn signal_holes(dropped: &[Event]) -> Vec<Event> {
-    let mut holes: Vec<Event> = Vec::new();
-    for event in dropped {
-        let unknown = match &event.what {
-            What::SignalsPending { process, .. } => {
-                What::SignalsPending { process: *process, pending: PendingSignals::UNKNOWN, gap: None }
-            }
-            What::SignalsWaiting { process, .. } => {
-                What::SignalsWaiting { process: *process, waiting: None, gap: None }
-            }
-            What::MainProgress { thread, .. } => {
-                What::MainProgress { thread: *thread, progress: Progress::Unknown, sleep: Sleep::Unknown, gap: None }
-            }
-            What::SignalStepsBegin { process, step } | What::SignalStepsEnd { process, step, .. } => {
-                What::SignalStepsEnd { process: *process, step: *step, why: StepsEnd::Lost { records: 0 } }
-            }
-            what => match what.signal_step() {
-                Some((process, step)) => What::SignalStepsEnd { process, step, why: StepsEnd::Lost { records: 0 } },
-                None => continue,
-            },
-        };
-        if !holes.iter().any(|hole| hole.what == unknown) {
-            holes.push(Event { at: event.at, what: unknown });
-        }
-    }
-    holes
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -23,6 +23,7 @@ mod cost;
 mod native;
 pub mod signals;
 pub mod stacks;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,7 @@ pub use signals::{
     Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, WaitingSignals,
 };
 pub use stacks::{Frame, FrameKey, MAX_FRAMES, SampleCause, StackKey, StacksMissing};
+pub use text::cut;
 
 use crate::time::{MonoNs, Ns};
 

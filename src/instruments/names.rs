@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use py_spy::config::LockingStrategy;
 
-use crate::event::{Address, MAX_NAME, Pid};
+use crate::event::{Address, MAX_NAME, Pid, cut};
 use crate::instruments::background::{Answer, Background};
 
 /// At most one lookup in this time.
@@ -47,10 +47,6 @@ pub fn reader(pid: Pid) -> Option<Background<Names>> {
 
 /// A name cut to [`MAX_NAME`] bytes at a character's edge.
 pub fn bounded(mut name: String) -> String {
-    let mut end = name.len().min(MAX_NAME);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name.truncate(end);
+    name.truncate(cut(&name, MAX_NAME).len());
     name
 }

@@ -26,7 +26,8 @@ use crate::instruments::sampler::Sampler;
 use crate::instruments::stacks::interned::Interned;
 use crate::instruments::stacks::pace::Pace;
 use crate::instruments::stacks::walker::{Walk, Walker};
-use crate::target::{GilProbe, GilReading, Lock, Memory};
+use crate::instruments::watch::holder_state;
+use crate::target::{GilProbe, GilReading, Memory};
 use crate::time::{MonoNs, Ns};
 
 /// Samples that may wait to be told.
@@ -213,11 +214,10 @@ impl Looker {
             return Goes::On;
         };
         site.failures = 0;
-        let Some(holder) = before.holder.filter(|_| before.lock == Lock::Held) else {
+        let Some((holder, key)) = before.holder.zip(holder_state(&before)) else {
             site.hold = None;
             return Goes::On;
         };
-        let key = StateKey { address: holder.thread_state, unique_id: holder.unique_id };
         let hold = LongHold { holder: key, switch_number: before.switch_number, since: instant, named: false };
         let mut hold = site.hold.filter(|h| h.holder == key && h.switch_number == before.switch_number).unwrap_or(hold);
         let is_long = !hold.named && instant.since(hold.since) >= LONG_HOLD;

@@ -7,7 +7,7 @@ use crate::event::{
     FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo, NativeKey, NativeKind,
     Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal,
     Role, SampleCause, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StackKey, StacksMissing,
-    StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd,
+    StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd, cut,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -181,7 +181,7 @@ newtype!(
 
 impl Wire for String {
     fn put(&self, out: &mut Vec<u8>) {
-        let text = &self[..self.floor_char_boundary_at(MAX_TEXT)];
+        let text = cut(self, MAX_TEXT);
         put_varint(text.len() as u64, out);
         out.extend_from_slice(text.as_bytes());
     }
@@ -192,21 +192,6 @@ impl Wire for String {
         }
         let text = std::str::from_utf8(input.bytes(length)?).map_err(|_| Misread::Malformed)?;
         Ok(text.to_owned())
-    }
-}
-
-/// `str::floor_char_boundary` is stable only since Rust 1.91.
-trait FloorCharBoundary {
-    fn floor_char_boundary_at(&self, at: usize) -> usize;
-}
-
-impl FloorCharBoundary for str {
-    fn floor_char_boundary_at(&self, at: usize) -> usize {
-        let mut at = at.min(self.len());
-        while !self.is_char_boundary(at) {
-            at -= 1;
-        }
-        at
     }
 }
 

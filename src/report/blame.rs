@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{StacksMissing, ThreadKey};
+use crate::event::StacksMissing;
 use crate::model::snapshot::{Basis, BlameFigures, BlamePair, Blamed, ProcessFigures};
+use crate::report::names::thread_name;
 use crate::report::paint;
 use crate::time::Ns;
 use crate::units;
 
-/// Width of a thread's name.
-const NAME: usize = 24;
 /// Width of a function's name, and of its file's.
 const FUNCTION: (usize, usize) = (32, 24);
 /// Pairs shown one by one.
@@ -121,11 +120,4 @@ fn stacks(blame: &BlameFigures) -> Vec<String> {
         Some(StacksMissing::Unreadable) => "none: the program's memory cannot be read for them",
     };
     vec![why.to_owned()]
-}
-
-fn thread_name(process: &ProcessFigures, thread: ThreadKey) -> String {
-    match process.threads.iter().find(|t| t.key == thread) {
-        Some(thread) if !thread.name.is_empty() => paint::foreign(&thread.name, NAME),
-        _ => format!("thread {}", thread.0),
-    }
 }

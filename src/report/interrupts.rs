@@ -1,16 +1,13 @@
 //! How long signals wait for their Python handlers, for people.
 
-use crate::event::ThreadKey;
 use crate::model::snapshot::{
     Distribution, InterruptFigures, MeasuredInterrupts, PendingInterrupt, PredictedInterrupt, ProcessFigures, Segment,
 };
-use crate::report::paint;
+use crate::report::names::thread_name;
 use crate::time::{MonoNs, Ns};
 use crate::units;
 use crate::words;
 
-/// Width of a thread's name.
-const NAME: usize = 24;
 /// Culprits named.
 const CULPRITS: usize = 3;
 
@@ -58,13 +55,6 @@ fn quantiles(d: &Distribution) -> Vec<String> {
     let mut parts: Vec<String> = [show("p50", 0.5), show("p99", 0.99)].into_iter().flatten().collect();
     parts.extend(d.max().map(|max| format!("max {}", words::length(max))));
     parts
-}
-
-fn thread_name(process: &ProcessFigures, thread: ThreadKey) -> String {
-    match process.threads.iter().find(|t| t.key == thread) {
-        Some(thread) if !thread.name.is_empty() => paint::foreign(&thread.name, NAME),
-        _ => format!("thread {}", thread.0),
-    }
 }
 
 fn pending(pending: &PendingInterrupt, now: MonoNs) -> Row {

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, Frame, GilKey, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal};
+use crate::event::{Ending, Frame, GilKey, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal, cut};
 use crate::findings::{self, Allowed, Answer, Figure, Finding, figures};
 use crate::model::snapshot::{
     ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, Convoy, CoreFigures, Distribution, Fault,
@@ -545,10 +545,7 @@ fn bounded(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
     }
-    let end = (0..=max).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let mut cut = text.get(..end).unwrap_or_default().to_owned();
-    cut.push('…');
-    cut
+    format!("{}…", cut(text, max))
 }
 
 #[cfg(test)]

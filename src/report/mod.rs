@@ -8,6 +8,7 @@ mod document;
 mod history;
 mod interrupts;
 mod json;
+mod names;
 mod natives;
 pub(crate) mod paint;
 mod summary;

@@ -2,13 +2,12 @@
 
 use crate::event::{NativeInfo, NativeKind};
 use crate::model::snapshot::{GilFigures, LongHold, ProcessFigures, Release};
+use crate::report::names::NAME;
 use crate::report::paint;
 use crate::units;
 
 /// Long holds that are shown.
 const SHOWN: usize = 4;
-/// Columns that a thread's name may take.
-const NAME: usize = 24;
 /// Columns that a function's may.
 const FUNCTION: usize = 60;
 

@@ -38,7 +38,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd;
 
-use crate::event::{Address, MAX_NAME, Origin, Pid, ProcessInfo, Tid};
+use crate::event::{Address, MAX_NAME, Origin, Pid, ProcessInfo, Tid, cut};
 use crate::target::memory::AddressSpace;
 use crate::target::namespace::PidNamespace;
 use crate::target::runtime::Runtime;
@@ -228,11 +228,5 @@ fn tasks_in(directory: &str, out: &mut Vec<Tid>) -> io::Result<()> {
 
 /// A text of the target's, cut at [`MAX_NAME`] bytes.
 fn bounded(text: &str) -> String {
-    bounded_to(text, MAX_NAME)
-}
-
-/// A text of the target's, cut at so many bytes.
-fn bounded_to(text: &str, most: usize) -> String {
-    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    text.get(..end).unwrap_or_default().to_owned()
+    cut(text, MAX_NAME).to_owned()
 }

@@ -12,7 +12,7 @@ use object::LittleEndian as LE;
 use object::elf;
 use object::pod::{self, Pod};
 
-use crate::event::{Address, MAX_SYMBOL};
+use crate::event::{Address, MAX_SYMBOL, cut};
 use crate::target::elf::Module;
 use crate::target::maps::Mapping;
 use crate::target::memory::Memory;
@@ -205,7 +205,7 @@ pub(super) fn readable(name: &[u8]) -> String {
         }
     }
     match out.0.is_empty() {
-        true => super::bounded_to(&text, MAX_SYMBOL),
+        true => cut(&text, MAX_SYMBOL).to_owned(),
         false => out.0,
     }
 }
@@ -215,8 +215,8 @@ struct Bounded(String);
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let part = super::bounded_to(text, MAX_SYMBOL - self.0.len());
-        self.0.push_str(&part);
+        let part = cut(text, MAX_SYMBOL - self.0.len());
+        self.0.push_str(part);
         if part.len() == text.len() { Ok(()) } else { Err(fmt::Error) }
     }
 }
