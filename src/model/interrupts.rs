@@ -39,6 +39,8 @@ const CULPRITS_SHOWN: usize = 8;
 /// Whoever lets go of the GIL at its handler's first instruction leaves its core so soon after clearing the pending word; 9
 /// to 50 us were seen, and who does not stays for 70 at least.
 const LETS_GO: Ns = Ns(60_000);
+/// Who waits for the GIL falls asleep again sooner than this after waking up (measured: 3 to 25 us).
+const LASTING: Ns = Ns(40_000);
 /// Handlers that were called, and of which it is not known yet whether they began: most.
 const CALLED: usize = 64;
 /// So long does no delay last without a cause: from there on a fault of CPython is looked for.
@@ -55,38 +57,72 @@ pub struct Interrupts {
     measured: BTreeMap<(Option<Signal>, ArrivalKind), Measured>,
     newest: Option<NewestInterrupt>,
     /// Signals whose handler was called, and may not have begun.
-    called: Vec<Landed>,
+    called: Vec<Called>,
+}
+
+/// A signal whose handler the main thread has called.
+#[derive(Debug, Clone)]
+struct Called {
+    landed: Landed,
+    /// It was seen to be without the GIL since, having executed next to nothing.
+    let_go: bool,
 }
 
 /// When the main thread begins the handler that it has called.
 #[derive(Debug, Clone, Copy)]
 enum Begins {
     AtOnce,
-    /// After this wait.
-    After(Wait),
+    /// When it has the GIL again.
+    At(MonoNs),
     NotYet,
 }
 
 /// Where a request for the GIL is pending, CPython lets go of it at the handler's first instruction (`RESUME`, up to 3.10 the
 /// begin of each frame): the main thread leaves its core and waits for the GIL once more.
-fn begins(landed: &Landed, now: MonoNs, main: &ThreadAccount, wants: bool, over: &[Wait]) -> Begins {
-    let called = landed.handled.at;
-    if landed.handled.slack > Ns::ZERO || !main.runs.covers(called) {
+fn begins(
+    called: &mut Called,
+    ticked: Ticked<'_>,
+    (key, main): (ThreadKey, &ThreadAccount),
+    sleep: Sleep,
+    over: &[Wait],
+) -> Begins {
+    let (landed, now) = (&called.landed, ticked.at);
+    let since = landed.handled.at;
+    if landed.handled.slack > Ns::ZERO || !main.runs.covers(since) {
         return Begins::AtOnce;
     }
-    if now < called + LETS_GO {
+    if now < since + LETS_GO {
         return Begins::NotYet;
     }
-    if main.runs.departures(called, now).next().is_none_or(|(left, _)| left > called + LETS_GO) {
+    if main.runs.departures(since, now).next().is_none_or(|(left, _)| left > since + LETS_GO) {
         return Begins::AtOnce;
     }
+    let standing = main.standing(ticked.gil.key()).map(|stand| stand.standing);
+    let held = Held::from(ticked.gil.holder());
     // Who was put off its core for another reason has gone on meanwhile.
-    let at_once = |until: MonoNs| main.runs.on_core(called, until).is_some_and(|ran| ran <= LETS_GO + LETS_GO);
-    match over.iter().filter(|wait| wait.until > called).min_by_key(|wait| wait.until) {
-        Some(wait) if at_once(wait.from) => Begins::After(*wait),
-        None if wants && at_once(now) => Begins::NotYet,
+    let at_once = |until: MonoNs| main.runs.on_core(since, until).is_some_and(|ran| ran <= LETS_GO + LETS_GO);
+    // Woken by who took it, and queued for a core, it does not wait yet.
+    let is_queued = sleep == Sleep::Awake && matches!(held, Held::By(thread) if thread != key);
+    let is_without = standing.map_or(is_queued, wants);
+    called.let_go |= is_without && at_once(now);
+    // Not the wait after which it has called the handler.
+    let later = over.iter().filter(|wait| wait.until > since && (wait.from >= since || wait.until > since + LETS_GO));
+    let again = match later.map(|wait| (wait.from, wait.until)).min() {
+        None if called.let_go && !standing.is_some_and(wants) => {
+            main.runs.first_lasting(since, LASTING, now).map(|from| (from, from))
+        }
+        wait => wait,
+    };
+    match again {
+        Some((from, until)) if called.let_go || at_once(from) => Begins::At(until),
+        None if called.let_go && is_without => Begins::NotYet,
         Some(_) | None => Begins::AtOnce,
     }
+}
+
+/// Whether a thread that stands so is about to take the GIL.
+fn wants(standing: Standing) -> bool {
+    matches!(standing, Standing::Waiting | Standing::HandingOver)
 }
 
 /// The delays of one signal.
@@ -191,7 +227,6 @@ impl Interrupts {
             (true, Some(_)) => Rest::Asleep,
             (true, None) => Rest::Awake,
         };
-        let wants = |standing| matches!(standing, Standing::Waiting | Standing::HandingOver);
         let look = Look {
             at,
             doing: course::doing(standing, progress, sleep, rest),
@@ -213,14 +248,15 @@ impl Interrupts {
         for stretch in self.course.tick(look, &mine, gap) {
             self.predicted.push(&stretch);
         }
-        let landed = std::mem::take(&mut self.called).into_iter().chain(self.flights.take_landed(at));
-        for mut landed in landed.collect::<Vec<_>>() {
-            match begins(&landed, at, account, standing.is_some_and(wants), &mine) {
-                Begins::NotYet if self.called.len() < CALLED => self.called.push(landed),
-                Begins::NotYet | Begins::AtOnce => self.add(landed, ticked.interval, context),
-                Begins::After(wait) => {
-                    landed.flight.cleared = Some(wait.until);
-                    landed.handled = When::exactly(wait.until);
+        let new = self.flights.take_landed(at).into_iter().map(|landed| Called { landed, let_go: false });
+        for mut called in std::mem::take(&mut self.called).into_iter().chain(new).collect::<Vec<_>>() {
+            match begins(&mut called, ticked, (main, account), sleep, &mine) {
+                Begins::NotYet if self.called.len() < CALLED => self.called.push(called),
+                Begins::NotYet | Begins::AtOnce => self.add(called.landed, ticked.interval, context),
+                Begins::At(begun) => {
+                    let Called { mut landed, .. } = called;
+                    landed.flight.cleared = Some(begun);
+                    landed.handled = When::exactly(begun);
                     self.add(landed, ticked.interval, context);
                 }
             }
@@ -263,10 +299,20 @@ impl Interrupts {
     }
 
     fn add(&mut self, landed: Landed, interval: Ns, context: Context<'_>) {
-        let Landed { signal, flight, handled } = landed;
+        let Landed { signal, mut flight, handled } = landed;
+        let timely = Ns(interval.0.saturating_mul(TIMELY)).max(CALLING);
+        let end = handled.middle();
+        let known = |arrival: When| {
+            let resolution = Ns((arrival.slack + handled.slack).0 / 2).max(CALLING);
+            resolution <= timely || resolution.0 <= end.since(arrival.middle()).0 / 4
+        };
+        // Seen to wait in the kernel by a look long after the one before: when CPython noted it is known better.
+        if flight.generated.is_some_and(|it| !known(it)) && flight.tripped.is_some_and(known) {
+            flight.generated = None;
+        }
         let arrival = flight.arrival();
         let kind = if flight.generated.is_some() { ArrivalKind::Generate } else { ArrivalKind::Trip };
-        let (start, end) = (arrival.middle(), handled.middle());
+        let start = arrival.middle();
         let delay = end.since(start);
         let slack = arrival.slack + handled.slack;
         let resolution = Ns(slack.0 / 2).max(CALLING);
@@ -278,8 +324,7 @@ impl Interrupts {
         let measured = self.measured.entry((signal, kind)).or_default();
         measured.with_others += u64::from(flight.company == Company::WithOthers);
         measured.merged = measured.merged.saturating_add(flight.merged);
-        let timely = Ns(interval.0.saturating_mul(TIMELY)).max(CALLING);
-        if flight.edge == Edge::Cut || (resolution > timely && resolution.0 > delay.0 / 4) {
+        if flight.edge == Edge::Cut || !known(arrival) {
             measured.lengths.add_cut(delay);
             return;
         }

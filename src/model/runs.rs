@@ -427,6 +427,16 @@ impl Runs {
         within.map(|run| (run.to, run.how))
     }
 
+    /// The begin of its first run that began after an instant and has lasted longer than `least` by `now`.
+    pub fn first_lasting(&self, after: MonoNs, least: Ns, now: MonoNs) -> Option<MonoNs> {
+        let recent = self.recent.iter().map(|run| (run.from, run.to));
+        let open = match self.current {
+            Current::On(since, _) => Some((since, now)),
+            Current::Off | Current::Unknown => None,
+        };
+        recent.chain(open).find(|(from, to)| *from > after && to.since(*from) > least).map(|(from, _)| from)
+    }
+
     /// Its first spell that ended between two instants, by falling asleep.
     pub fn first_to_end(&self, after: MonoNs, until: MonoNs) -> Option<Spell> {
         if !self.covers(after) {

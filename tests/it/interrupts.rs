@@ -45,7 +45,10 @@ impl Sent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum By {
     Looks,
+    /// All writes, and it is said that these are all.
     Writes,
+    /// Those of the main thread, which alone is armed.
+    MainWrites,
 }
 
 fn state_at(truth: &Truth, now: u64) -> State {
@@ -236,7 +239,9 @@ fn measured_delays_are_right_to_the_stated_resolution_and_none_is_invented() {
         let truth = World::play(3, Ns(30 * SECOND), &scripts);
         let sent = signals(&truth, 7, 90_000_000);
         assert!(sent.len() > 100, "{name}: {}", sent.len());
-        for (by, sampling) in [(By::Looks, "sampled"), (By::Looks, "fused"), (By::Writes, "fused")] {
+        for (by, sampling) in
+            [(By::Looks, "sampled"), (By::Looks, "fused"), (By::Writes, "fused"), (By::MainWrites, "fused")]
+        {
             let events = match sampling {
                 "sampled" => at_1khz().look(&truth),
                 _ => fused(&at_1khz(), &truth),
@@ -255,12 +260,12 @@ fn measured_delays_are_right_to_the_stated_resolution_and_none_is_invented() {
             let d = &measured.delay;
             assert!(d.count() + d.censored <= sent.len() as u64, "{what}: {} of {}", d.count(), sent.len());
             assert!(d.count() + d.censored >= sure, "{what}: {} of {sure}", d.count());
-            if by == By::Writes {
+            if by != By::Looks {
                 assert_eq!((d.count(), d.censored), (sent.len() as u64, 0), "{what}");
                 assert!(d.resolution <= Ns(20_000), "{what}");
             }
             // Looks see when it was called.
-            let told = |s: &Sent| if by == By::Writes { s.delay } else { s.called };
+            let told = |s: &Sent| if by == By::Looks { s.called } else { s.delay };
             let mut delays: Vec<u64> = sent.iter().map(told).collect();
             let longest = quantile(&mut delays, 1.0);
             let room = d.resolution.0 + longest / 50 + 20_000;
@@ -428,6 +433,112 @@ fn no_signal_is_lost_or_joined_to_another_where_the_watchpoint_comes_and_goes() 
         most.is_some_and(|most| matches!(most, Length::Below(Ns(ns)) | Length::Known(Ns(ns)) if ns <= 1_500_000)),
         "{most:?}"
     );
+}
+
+/// Signals one by one while the main thread executes bytecode alone, of each of which this is told. Its times are
+/// nanoseconds after it was sent.
+fn told_of_each(begins: Option<SignalStep>, told: &[(u64, What)]) -> InterruptFigures {
+    let truth = World::play(8, Ns(2 * SECOND), &hogs(&[Step::Bytecode(Ns::SECOND)], 0));
+    let mut events = at_1khz().look(&truth);
+    let first = events.iter().find(|event| matches!(event.what, What::GilSample(_))).unwrap().at.0 - ORIGIN;
+    let mut tell = |at: u64, what| events.push(Event { at: MonoNs(ORIGIN + at), what });
+    tell(first, known());
+    tell(first, pending(first, &[], None));
+    if let Some(step) = begins {
+        tell(first, What::SignalStepsBegin { process: P, step });
+    }
+    for number in 0..10 {
+        for (after, what) in told {
+            tell(500_000_000 + number * 50_000_000 + after, what.clone());
+        }
+    }
+    events.sort_by_key(|event| event.at);
+    figures(&events)
+}
+
+fn wrote(ip: Address) -> What {
+    What::PendingWritten { process: P, thread: MAIN, ip, cpu: Cpu(0) }
+}
+
+fn looked(flag: Flag, tripped: SignalSet) -> What {
+    What::SignalsPending {
+        process: P,
+        pending: PendingSignals { flag, tripped: Some(tripped) },
+        gap: Some(Ns(1_000_000)),
+    }
+}
+
+/// CPython clears the word before it clears the signal and calls its handler, and a hit delays it there.
+#[test]
+fn a_look_between_the_word_and_the_signal_sees_no_other_signal() {
+    let sigint: SignalSet = [Signal::SIGINT].into_iter().collect();
+    for begins in [Some(SignalStep::Written), None] {
+        let figures = told_of_each(
+            begins,
+            &[
+                (50_000, wrote(TRIP)),
+                (90_000, wrote(CLEAR)),
+                (150_000, looked(Flag::Clear, sigint)),
+                (1_150_000, looked(Flag::Clear, SignalSet::EMPTY)),
+            ],
+        );
+        let [measured] = &figures.measured[..] else { panic!("{figures:?}") };
+        assert_eq!(
+            (measured.delay.count(), measured.merged, figures.unresolved),
+            (10, 0, 0),
+            "{begins:?} {measured:?}"
+        );
+        assert!(ns(measured.delay.max()) <= 60_000, "{begins:?} {measured:?}");
+    }
+}
+
+/// A look at the kernel that sees a signal wait, long after the look before, says less of when it came than the write does.
+#[test]
+fn what_is_not_known_of_a_signal_in_the_kernel_does_not_spoil_what_is_known_of_its_trip() {
+    let sigint: SignalSet = [Signal::SIGINT].into_iter().collect();
+    let waits = |process, gap| {
+        let waiting = WaitingSignals { process, main: SignalSet::EMPTY, blocked: SignalSet::EMPTY };
+        What::SignalsWaiting { process: P, waiting: Some(waiting), gap: Some(Ns(gap)) }
+    };
+    let figures = told_of_each(
+        Some(SignalStep::Written),
+        &[
+            (2_000_000, waits(sigint, 45_000_000)),
+            (5_000_000, wrote(TRIP)),
+            (5_040_000, wrote(CLEAR)),
+            (6_000_000, waits(SignalSet::EMPTY, 4_000_000)),
+            (6_020_000, looked(Flag::Clear, SignalSet::EMPTY)),
+        ],
+    );
+    let [measured] = &figures.measured[..] else { panic!("{figures:?}") };
+    assert_eq!(
+        (measured.from, measured.delay.count(), measured.delay.censored),
+        (ArrivalKind::Trip, 10, 0),
+        "{measured:?}"
+    );
+    assert!(ns(measured.delay.max()) <= 60_000, "{measured:?}");
+}
+
+/// Who clears the word is known from its writes alone; what was never seen to be set is not taken for a signal.
+#[test]
+fn writes_that_are_not_known_to_be_all_tell_no_signal_by_themselves() {
+    let empty = SignalSet::EMPTY;
+    // Another thread takes each: of the main thread only the clearing is told.
+    let figures = told_of_each(None, &[(400_000, wrote(CLEAR)), (900_000, looked(Flag::Clear, empty))]);
+    let found: u64 = figures.measured.iter().map(|it| it.delay.count() + it.delay.censored).sum();
+    assert_eq!((found, figures.pending.len()), (0, 0), "{figures:?}");
+    // A look has seen it wait.
+    let sigint: SignalSet = [Signal::SIGINT].into_iter().collect();
+    let seen = [
+        (1_000_000, looked(Flag::Set, sigint)),
+        (20_000_000, looked(Flag::Set, sigint)),
+        (20_500_000, wrote(CLEAR)),
+        (21_000_000, looked(Flag::Clear, empty)),
+    ];
+    let figures = told_of_each(None, &seen);
+    let [measured] = &figures.measured[..] else { panic!("{figures:?}") };
+    assert_eq!((measured.delay.count(), measured.delay.censored), (10, 0), "{measured:?}");
+    assert!(ns(measured.delay.max()).abs_diff(20_000_000) <= 1_100_000, "{measured:?}");
 }
 
 #[test]

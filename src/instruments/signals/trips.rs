@@ -2,8 +2,10 @@
 //! was cleared, to the microsecond.
 //!
 //! Every task of the process is armed, since any may run the C handler. The word is hardly ever written, so what this costs
-//! is the register's part in each context switch, and that is kept to a part of the budget. Each thread has a ring of its
-//! own, and a number of hits after which the kernel disarms it.
+//! is the register's part in each context switch, and that is kept to a part of the budget. Where all are too many or switch
+//! too often, the main thread alone is armed: it clears the word, and takes what is sent to the process unless it blocks that
+//! (`complete_signal`, kernel/signal.c). Its writes are told then, and nothing follows from silence. Each thread has a ring
+//! of its own, and a number of hits after which the kernel disarms it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -27,6 +29,10 @@ const RENEWED: u32 = HITS - HITS / 4;
 const PAUSE: Ns = Ns(300_000_000);
 /// The time after which arming is tried again; each time twice as long.
 const RETRIES: (Ns, Ns) = (Ns(500_000_000), Ns(60_000_000_000));
+/// All are armed again where that takes no more than one part in so many of what it may take.
+const WIDENED: u64 = 2;
+/// The main thread's switches are counted over at least so long.
+const COUNTED: Ns = Ns(300_000_000);
 /// One part in so many of the budget is for this.
 const PART: u64 = 2;
 /// Most threads: each takes two locked pages, which switch records need more.
@@ -38,6 +44,7 @@ const ARMING: Ns = Ns(150_000);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beside {
     /// Switch records, which come first: a third of the budget is left to them.
+    /// While the main thread alone is armed, twice what that takes is enough.
     Records,
     /// Windows of watchpoints, which leave nothing in the purse whatever this takes.
     Windows,
@@ -48,6 +55,10 @@ pub enum Beside {
 pub struct Trips {
     members: BTreeMap<ThreadKey, Member>,
     of: Option<(ProcessKey, PendingWord)>,
+    main: MainSwitches,
+    scope: Scope,
+    /// All are not armed again before then.
+    widen: MonoNs,
     state: State,
     beside: Beside,
     retry: Ns,
@@ -67,13 +78,58 @@ struct Member {
     hits: u32,
 }
 
+/// Who is armed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    Main(ThreadKey),
+}
+
+impl Scope {
+    fn has(self, thread: ThreadKey) -> bool {
+        match self {
+            Scope::All => true,
+            Scope::Main(main) => main == thread,
+        }
+    }
+}
+
+/// How often the main thread is given a core.
+#[derive(Debug, Default)]
+struct MainSwitches {
+    thread: Option<ThreadKey>,
+    seen: Option<(MonoNs, u64)>,
+    /// A second; `None`: not known yet.
+    rate: Option<u64>,
+}
+
+impl MainSwitches {
+    fn is(&mut self, thread: Option<ThreadKey>) {
+        if self.thread != thread {
+            *self = MainSwitches { thread, seen: None, rate: None };
+        }
+    }
+
+    fn count(&mut self, at: MonoNs, timeslices: u64) {
+        match self.seen {
+            Some((from, _)) if at.since(from) < COUNTED => {}
+            Some((from, before)) => {
+                let more = timeslices.saturating_sub(before);
+                self.rate = Some(more.saturating_mul(Ns::SECOND.0) / at.since(from).0.max(1));
+                self.seen = Some((at, timeslices));
+            }
+            None => self.seen = Some((at, timeslices)),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// Nobody is armed, and nobody to be before then.
     Off(MonoNs),
-    /// Some are armed, and not all are known to be.
+    /// Some of the scope are armed, and not all are known to be.
     Arming,
-    /// All are, since then.
+    /// All of the scope are, since then.
     On(MonoNs),
 }
 
@@ -84,6 +140,9 @@ impl Trips {
         Trips {
             members: BTreeMap::new(),
             of: None,
+            main: MainSwitches::default(),
+            scope: Scope::All,
+            widen: now,
             state: State::Off(now + PAUSE),
             beside,
             retry: RETRIES.0,
@@ -102,11 +161,18 @@ impl Trips {
                     if let Some(tid) = info.tid {
                         self.members.insert(*thread, Member { tid, ring: None, armed: None, hits: 0 });
                         // Its birth is known by now, if those before it are armed.
-                        if let (State::On(since), Some((process, _))) = (self.state, self.of) {
-                            told.push(info.started.max(since), ends_for(process, StepsEnd::Birth));
-                            self.state = State::Arming;
+                        if self.scope == Scope::All {
+                            self.end(info.started, StepsEnd::Birth, told);
                         }
                     }
+                }
+                What::SignalsKnown { info, .. } => {
+                    // The kernel prefers the process's first task.
+                    let leads = |main: &ThreadKey| self.members.get(main).is_some_and(|it| it.tid.0 == process.0);
+                    self.main.is(info.main.filter(leads));
+                }
+                What::Usage { thread, usage } if self.main.thread == Some(*thread) => {
+                    self.main.count(event.at, usage.timeslices);
                 }
                 What::ThreadEnded { thread } => {
                     // Its last hits are in its ring.
@@ -115,6 +181,16 @@ impl Trips {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// From `at` on not every step is told any more.
+    fn end(&mut self, at: MonoNs, why: StepsEnd, told: &mut Merge) {
+        if let (State::On(since), Some((process, _))) = (self.state, self.of) {
+            if self.scope == Scope::All {
+                told.push(at.max(since), ends_for(process, why));
+            }
+            self.state = State::Arming;
         }
     }
 
@@ -129,6 +205,7 @@ impl Trips {
     fn empty(&mut self, of_process: Pid, told: &mut Merge) -> (u64, Sighting) {
         let Some((process, _)) = self.of else { return (0, Sighting::Nothing) };
         let mut ends: Option<(MonoNs, StepsEnd)> = None;
+        let scope = self.scope;
         let mut end = |at: MonoNs, why: StepsEnd| {
             if ends.is_none_or(|(earlier, _)| at < earlier) {
                 ends = Some((at, why));
@@ -152,7 +229,9 @@ impl Trips {
                 Record::Lost { records, .. } => end(told.released(), StepsEnd::Lost { records }),
                 Record::Forked { at, process: of, .. } if of == of_process.0 => {
                     found = Sighting::Birth;
-                    end(at, StepsEnd::Birth);
+                    if scope == Scope::All {
+                        end(at, StepsEnd::Birth);
+                    }
                 }
                 _ => {}
             });
@@ -160,9 +239,8 @@ impl Trips {
                 member.armed = None;
             }
         }
-        if let (State::On(since), Some((at, why))) = (self.state, ends) {
-            told.push(at.max(since), ends_for(process, why));
-            self.state = State::Arming;
+        if let Some((at, why)) = ends {
+            self.end(at, why, told);
         }
         (all, found)
     }
@@ -187,30 +265,37 @@ impl Trips {
         let length = now.since(self.reckoned);
         self.reckoned = now;
         self.owed = self.owed.saturating_sub(part.scaled(length, Ns::SECOND));
-        self.pay_switches(now, switch_rate, purse);
-        let a_second = Ns(purse.costs().armed_switch.0.saturating_mul(switch_rate));
-        let left = match self.beside {
-            Beside::Records => purse.left(now).0 > purse.costs().budget.0 / 3,
-            Beside::Windows => true,
+        self.pay_switches(now, self.rate(self.scope, switch_rate).unwrap_or(switch_rate), purse);
+        let scope = self.affordable(now, switch_rate, purse);
+        let few = self.members.len() <= MOST_THREADS;
+        let Some(scope) = scope else {
+            if !few && self.main.thread.is_none() {
+                return self.refuse(now, there.pid(), process, Refusal::TooManyThreads, told);
+            }
+            match self.state {
+                State::Off(until) if now < until => {}
+                State::Off(_) => self.rest(now),
+                State::Arming | State::On(_) => {
+                    self.disarm(now, there.pid(), StepsEnd::TooCostly, told);
+                    self.rest(now);
+                }
+            }
+            return Sighting::Nothing;
         };
-        let affordable = a_second <= part && self.owed <= part && left;
         match self.state {
-            State::Off(until) if now < until => Sighting::Nothing,
-            State::Off(_) if !affordable => {
-                self.rest(now);
-                Sighting::Nothing
-            }
-            State::Arming | State::On(_) if !affordable => {
+            State::Off(until) if now < until => return Sighting::Nothing,
+            State::Off(_) => self.choose(now, scope),
+            State::Arming | State::On(_) if scope != self.scope => {
                 self.disarm(now, there.pid(), StepsEnd::TooCostly, told);
-                self.rest(now);
-                Sighting::Nothing
+                self.choose(now, scope);
             }
-            State::On(since) if self.members.values().any(|member| member.hits >= RENEWED) => {
+            State::Arming | State::On(_) => {}
+        }
+        match self.state {
+            State::On(_) if self.members.values().any(|member| member.hits >= RENEWED) => {
                 // Some microseconds without it, now, in place of up to a tick at a time that the signals choose.
                 self.empty(there.pid(), told);
-                if self.state == State::On(since) {
-                    told.push(clock::now().max(since), ends_for(process, StepsEnd::Spent));
-                }
+                self.end(clock::now(), StepsEnd::Spent, told);
                 let used = self.members.values_mut().filter(|member| member.hits >= RENEWED);
                 used.for_each(|member| member.armed = None);
                 self.arm(now, there, process, word, purse, told)
@@ -218,6 +303,45 @@ impl Trips {
             State::On(_) => Sighting::Nothing,
             State::Off(_) | State::Arming => self.arm(now, there, process, word, purse, told),
         }
+    }
+
+    /// How often those in the scope leave a core, a second, where it is known; all do so `switch_rate` times.
+    fn rate(&self, scope: Scope, switch_rate: u64) -> Option<u64> {
+        match scope {
+            Scope::All => Some(switch_rate),
+            Scope::Main(_) => self.main.rate,
+        }
+    }
+
+    /// Who can be armed, as many as possible.
+    fn affordable(&self, now: MonoNs, switch_rate: u64, purse: &mut Purse) -> Option<Scope> {
+        let (left, costs) = (purse.left(now), purse.costs());
+        let part = Ns(costs.budget.0 / PART);
+        let within = |scope, part| {
+            let rate = self.rate(scope, switch_rate)?;
+            let a_second = Ns(costs.armed_switch.0.saturating_mul(rate));
+            let is_left = match (self.beside, scope) {
+                (Beside::Records, Scope::All) => left.0 > costs.budget.0 / 3,
+                (Beside::Records, Scope::Main(_)) => left.0 / 2 > a_second.0,
+                (Beside::Windows, _) => true,
+            };
+            (is_left && self.owed <= part && a_second <= part).then_some(scope)
+        };
+        let few = self.members.len() <= MOST_THREADS;
+        let all = match self.scope {
+            Scope::All if few => within(Scope::All, part),
+            Scope::Main(_) if few && now >= self.widen => within(Scope::All, Ns(part.0 / WIDENED)),
+            Scope::All | Scope::Main(_) => None,
+        };
+        all.or_else(|| within(Scope::Main(self.main.thread?), part))
+    }
+
+    fn choose(&mut self, now: MonoNs, scope: Scope) {
+        if scope != Scope::All && self.scope == Scope::All {
+            self.widen = now + self.retry;
+            self.retry = Ns(self.retry.0 * 2).min(RETRIES.1);
+        }
+        self.scope = scope;
     }
 
     /// In windows those are paid for already.
@@ -242,12 +366,11 @@ impl Trips {
         purse: &mut Purse,
         told: &mut Merge,
     ) -> Sighting {
-        if self.members.len() > MOST_THREADS {
-            return self.refuse(now, there.pid(), process, Refusal::TooManyThreads, told);
-        }
         self.state = State::Arming;
+        let scope = self.scope;
         let mut arms = 0;
-        for member in self.members.values_mut().filter(|member| member.armed.is_none()) {
+        let due = self.members.iter_mut().filter(|(thread, member)| scope.has(**thread) && member.armed.is_none());
+        for (_, member) in due {
             if clock::now().since(now) > ARMING {
                 break;
             }
@@ -261,6 +384,13 @@ impl Trips {
         purse.pay(now, Expense::Arms(arms));
         // Who sleeps does not notice.
         self.owed += Ns(purse.costs().arming.0.saturating_mul(arms.min(2)));
+        if let Scope::Main(main) = self.scope {
+            if self.members.get(&main).is_some_and(|member| member.armed.is_some()) {
+                self.state = State::On(clock::now());
+                self.refused = None;
+            }
+            return Sighting::Nothing;
+        }
         let armed: BTreeSet<Tid> =
             self.members.values().filter(|member| member.armed.is_some()).map(|member| member.tid).collect();
         if armed.len() < self.members.len() {
@@ -290,8 +420,14 @@ impl Trips {
     }
 
     fn rest(&mut self, now: MonoNs) {
-        self.state = State::Off(now + self.retry);
-        self.retry = Ns(self.retry.0 * 2).min(RETRIES.1);
+        match self.scope {
+            Scope::All => {
+                self.state = State::Off(now + self.retry);
+                self.retry = Ns(self.retry.0 * 2).min(RETRIES.1);
+            }
+            // One thread is soon armed.
+            Scope::Main(_) => self.state = State::Off(now + RETRIES.0),
+        }
     }
 
     /// Its registers or its memory are needed for something else.
@@ -309,9 +445,7 @@ impl Trips {
             return;
         }
         self.empty(pid, told);
-        if let (State::On(_), Some((process, _))) = (self.state, self.of) {
-            told.push(now, ends_for(process, why));
-        }
+        self.end(now, why, told);
         for member in self.members.values_mut() {
             (member.armed, member.ring) = (None, None);
         }
@@ -324,14 +458,15 @@ impl Trips {
         let now = clock::now();
         self.disarm(now, pid, StepsEnd::Closed, told);
         self.members.clear();
-        self.of = None;
+        self.main = MainSwitches::default();
+        (self.of, self.scope) = (None, Scope::All);
         self.state = State::Off(now + PAUSE);
     }
 
     /// Tells that what came before `at` came to nobody: what follows is a new beginning.
     pub fn tell_a_hole(&self, at: MonoNs, events: &mut Vec<Event>) {
         // One that begins later is still to be told.
-        if let (State::On(since), Some((process, _))) = (self.state, self.of)
+        if let (State::On(since), Some((process, _)), Scope::All) = (self.state, self.of, self.scope)
             && since < at
         {
             events.push(Event { at, what: What::SignalStepsBegin { process, step: SignalStep::Written } });

@@ -14,8 +14,12 @@ use crate::time::{MonoNs, Ns};
 const KEPT: usize = 128;
 /// Places that write the pending word, of each kind.
 const SITES: usize = 16;
+/// Writes between two looks from which it is learned what they do.
+const UNLEARNED: usize = 4;
 /// So long after a signal was sent or delivered, CPython has noted it, unless something is in the way.
 const NOTED: Ns = Ns(1_000_000);
+/// A look so long after a step comes after it: it takes a while, and so does the write that it sees.
+const LOOKED: Ns = Ns(100_000);
 
 /// An instant that lies in `(at - slack, at]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +114,14 @@ struct Trip {
     cleared: Option<MonoNs>,
 }
 
+/// A write by an instruction that is not known yet, while not every write is told.
+#[derive(Debug, Clone, Copy)]
+struct Unlearned {
+    at: MonoNs,
+    by: ThreadKey,
+    ip: Address,
+}
+
 /// What the instruction that writes the pending word does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Site {
@@ -134,6 +146,7 @@ pub struct Flights {
     /// The newest write of which it is not known what it did.
     unclear: Option<MonoNs>,
     sites: Vec<(Address, Site)>,
+    unlearned: Vec<Unlearned>,
     trips: Vec<Trip>,
     flights: BTreeMap<Option<Signal>, Flight>,
     /// The newest looks.
@@ -154,6 +167,7 @@ impl Default for Flights {
             word: Flag::Unknown,
             unclear: None,
             sites: Vec::new(),
+            unlearned: Vec::new(),
             trips: Vec::new(),
             flights: BTreeMap::new(),
             looked: None,
@@ -209,6 +223,7 @@ impl Flights {
         if step == SignalStep::Written {
             self.word = Flag::Unknown;
             self.trips.clear();
+            self.unlearned.clear();
         }
     }
 
@@ -221,6 +236,12 @@ impl Flights {
     fn unnamed(&self) -> Option<Signal> {
         let mut all = self.handlers?.runs_python().iter();
         all.next().filter(|_| all.next().is_none())
+    }
+
+    /// The signal that a write of which nothing else is known was for: one that is known to have been on its way.
+    fn untripped(&self) -> Option<Signal> {
+        let mut known = self.flights.iter().filter(|(_, flight)| flight.tripped.is_none());
+        known.next().map_or_else(|| self.unnamed(), |(signal, _)| *signal)
     }
 
     /// Nothing more is known of any signal.
@@ -287,10 +308,17 @@ impl Flights {
     /// The pending word was written.
     pub fn written(&mut self, at: MonoNs, thread: ThreadKey, ip: Address) {
         // 3.7 has the word for other calls as well.
-        if !self.is_told(SignalStep::Written) || matches!(self.kind, None | Some(PendingKind::CallsToDo)) {
+        if matches!(self.kind, None | Some(PendingKind::CallsToDo)) {
             return;
         }
-        match self.site(thread, ip) {
+        let known = self.sites.iter().find(|(known, _)| *known == ip).map(|(_, site)| *site);
+        if known.is_none() && !self.is_told(SignalStep::Written) {
+            if self.unlearned.len() < UNLEARNED {
+                self.unlearned.push(Unlearned { at, by: thread, ip });
+            }
+            return;
+        }
+        match known.or_else(|| self.learn(thread, ip)) {
             Some(Site::Trips) => {
                 self.word = Flag::Set;
                 let mut here = self
@@ -323,10 +351,7 @@ impl Flights {
 
     /// What an instruction does: the first one that sets a clear word is the C handler's, and what the main thread
     /// writes to a set one from elsewhere clears it.
-    fn site(&mut self, thread: ThreadKey, ip: Address) -> Option<Site> {
-        if let Some((_, site)) = self.sites.iter().find(|(known, _)| *known == ip) {
-            return Some(*site);
-        }
+    fn learn(&mut self, thread: ThreadKey, ip: Address) -> Option<Site> {
         let is_main = self.main == Some(thread);
         let knows_trips = self.sites.iter().any(|(_, site)| *site == Site::Trips);
         let site = match self.word {
@@ -341,6 +366,26 @@ impl Flights {
             self.sites.push((ip, site));
         }
         Some(site)
+    }
+
+    /// What instructions do, by the word before and after the main thread's only writes: what others wrote was perhaps not
+    /// told.
+    fn learn_between(&mut self, after: Flag) {
+        let writes = std::mem::take(&mut self.unlearned);
+        if writes.iter().any(|write| self.main != Some(write.by)) {
+            return;
+        }
+        let sites: &[Site] = match (self.seen, after, writes.as_slice()) {
+            (Flag::Clear, Flag::Clear, [trip, clear]) if trip.ip != clear.ip => &[Site::Trips, Site::Clears],
+            (Flag::Clear, Flag::Set, [_]) => &[Site::Trips],
+            (Flag::Set, Flag::Clear, [_]) => &[Site::Clears],
+            _ => return,
+        };
+        self.sites.extend(writes.iter().map(|write| write.ip).zip(sites.iter().copied()));
+        self.sites.truncate(SITES);
+        for write in writes {
+            self.written(write.at, write.by, write.ip);
+        }
     }
 
     fn note_company(&mut self) {
@@ -373,6 +418,7 @@ impl Flights {
     /// A look at CPython's memory.
     pub fn pending(&mut self, at: MonoNs, pending: PendingSignals, gap: Option<Ns>) {
         let since = gap.map(|gap| at - gap);
+        self.learn_between(if gap.is_some() { pending.flag } else { Flag::Unknown });
         let present: Vec<Option<Signal>> = match (pending.tripped, pending.flag) {
             (Some(tripped), _) => tripped.iter().map(Some).collect(),
             (None, Flag::Clear) => Vec::new(),
@@ -388,7 +434,7 @@ impl Flights {
             Flag::Unknown => self.word,
             known => known,
         };
-        self.name_trips(at, since, &present);
+        self.name_trips(at, since, &present, pending.flag);
         self.land_missing(at, since, &present);
         self.looked = Some(at);
         self.land_untripped(at);
@@ -396,17 +442,31 @@ impl Flights {
     }
 
     /// Which signals the writes since the look before were for.
-    fn name_trips(&mut self, at: MonoNs, since: Option<MonoNs>, present: &[Option<Signal>]) {
+    fn name_trips(&mut self, at: MonoNs, since: Option<MonoNs>, present: &[Option<Signal>], flag: Flag) {
         let trips = std::mem::take(&mut self.trips);
-        let unnamed = self.unnamed();
         // Those that the main thread has looked at since, and which are not there again.
-        let (over, open): (Vec<Trip>, Vec<Trip>) = trips.into_iter().partition(|trip| trip.cleared.is_some());
+        let (mut over, open): (Vec<Trip>, Vec<Trip>) = trips.into_iter().partition(|trip| trip.cleared.is_some());
+        let is_new = |flights: &Flights, signal: &Option<Signal>| {
+            flights.flights.get(signal).is_none_or(|flight| flight.tripped.is_none())
+        };
+        // CPython clears the word before the signals, and sets it after them: what is new beside a clear word is about to be
+        // handled, or its write is still to come.
+        let every_write = self.is_told(SignalStep::Written);
+        let is_between = flag == Flag::Clear && (every_write || !over.is_empty());
+        if is_between {
+            let alone = over.len() == 1;
+            for signal in present.iter().filter(|signal| is_new(self, signal)).copied().collect::<Vec<_>>() {
+                let Some(trip) = over.pop() else { break };
+                let flight = self.flights.entry(signal).or_insert_with(Flight::new);
+                (flight.tripped, flight.taker) = (Some(When::exactly(trip.at)), Some(trip.by));
+                flight.cleared = trip.cleared.filter(|_| alone);
+            }
+        }
         for trip in over {
-            let signal =
-                match self.flights.iter().filter(|(_, flight)| flight.tripped.is_none()).map(|(s, _)| *s).next() {
-                    Some(signal) => signal,
-                    None => unnamed,
-                };
+            let signal = self.untripped();
+            if self.flights.get(&signal).and_then(|flight| flight.cleared).is_some_and(|cleared| cleared <= trip.at) {
+                self.land_cleared(signal);
+            }
             let flight = self.flights.entry(signal).or_insert_with(Flight::new);
             match flight.tripped {
                 Some(_) => flight.merged = flight.merged.saturating_add(1),
@@ -416,16 +476,25 @@ impl Flights {
                 self.land(signal, When::exactly(cleared));
             }
         }
-        let new: Vec<Option<Signal>> = present
-            .iter()
-            .copied()
-            .filter(|signal| self.flights.get(signal).is_none_or(|flight| flight.tripped.is_none()))
-            .collect();
+        let new: Vec<Option<Signal>> = match is_between {
+            true => Vec::new(),
+            false => present.iter().copied().filter(|signal| is_new(self, signal)).collect(),
+        };
         if new.is_empty() {
             // The look may be a little older than the write.
             self.trips = open.iter().filter(|trip| at.since(trip.at) < NOTED).copied().collect();
         }
+        if flag == Flag::Clear && !every_write {
+            self.land_open(at);
+        }
         for signal in present {
+            if is_between {
+                // Which of several is handled first is not known.
+                if let Some(flight) = self.flights.get_mut(signal).filter(|it| it.company == Company::WithOthers) {
+                    flight.cleared = None;
+                }
+                continue;
+            }
             let is_new = new.contains(signal);
             let flight = self.flights.entry(*signal).or_insert_with(|| Flight {
                 edge: if since.is_some() || !open.is_empty() { Edge::Seen } else { Edge::Cut },
@@ -448,6 +517,20 @@ impl Flights {
                 // It is still there: another one's handler ran, or it has come again.
                 flight.cleared = None;
             }
+        }
+    }
+
+    /// Signals that were tripped, and are no longer, while not every write is told.
+    fn land_open(&mut self, at: MonoNs) {
+        let (gone, recent) = std::mem::take(&mut self.trips).into_iter().partition(|it| at.since(it.at) >= LOOKED);
+        self.trips = recent;
+        let gone: Vec<Trip> = gone;
+        let [trip] = gone.as_slice() else { return };
+        let signal = self.untripped();
+        let flight = self.flights.entry(signal).or_insert_with(Flight::new);
+        if flight.tripped.is_none() {
+            (flight.tripped, flight.taker) = (Some(When::exactly(trip.at)), Some(trip.by));
+            self.land(signal, When::after(trip.at, at));
         }
     }
 
@@ -499,11 +582,11 @@ impl Flights {
             let in_kernel = kernel.map(|(_, waiting)| (waiting.process | waiting.main).contains(number));
             let blocked = kernel.is_some_and(|(_, waiting)| waiting.blocked.contains(number));
             match (delivered, in_kernel) {
-                (Some(delivered), _) if looked.since(delivered) >= Ns(NOTED.0 / 10) => {
+                (Some(delivered), _) if looked.since(delivered) >= LOOKED => {
                     self.land(signal, When::after(delivered, looked));
                 }
                 (Some(_), _) | (None, None | Some(true)) => {}
-                (None, Some(false)) if looked.since(arrival) < Ns(NOTED.0 / 10) || delivered_told => {}
+                (None, Some(false)) if looked.since(arrival) < LOOKED || delivered_told => {}
                 (None, Some(false)) if blocked => {
                     self.flights.remove(&signal);
                     self.unresolved = self.unresolved.saturating_add(1);
