@@ -102,7 +102,7 @@ fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     let target = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let stop = Stop::default();
     let session = start_live(target, &args.common, args.duration, &stop, None)?;
-    watch(session, &args.common, &stop)?;
+    watch(session, &args.common, args.on_screen.mouse(), &stop)?;
     Ok(Status::Ok as u8)
 }
 

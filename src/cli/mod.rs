@@ -22,6 +22,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::dashboard::mouse::Mouse;
 use crate::error::{Failure, Status};
 use crate::event::{Pid, Signal};
 use crate::findings::{Allowed, Name};
@@ -48,6 +49,8 @@ pub struct Cli {
     pub pid: Option<Pid>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    on_screen: OnScreen,
 }
 
 /// The commands.
@@ -134,6 +137,8 @@ pub struct AttachArgs {
     pub duration: Option<Ns>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    on_screen: OnScreen,
 }
 
 /// `gilscope replay`
@@ -144,6 +149,8 @@ pub struct ReplayArgs {
     pub file: PathBuf,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    on_screen: OnScreen,
 }
 
 /// `gilscope report`
@@ -184,6 +191,8 @@ pub struct RecordArgs {
     pub duration: Option<Ns>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    on_screen: OnScreen,
     /// Where to write the recording [default: gilscope-PID-TIME.gscope, here]
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
@@ -280,6 +289,8 @@ pub struct DemoArgs {
     pub format: Option<Format>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    on_screen: OnScreen,
 }
 
 /// What all observing commands share.
@@ -317,6 +328,20 @@ pub struct Common {
     /// Say more on stderr
     #[arg(short, long)]
     pub verbose: bool,
+}
+
+/// What only the dashboard takes.
+#[derive(Debug, Args)]
+pub struct OnScreen {
+    /// Leave the mouse to the terminal: it then selects text in the dashboard without Shift
+    #[arg(long)]
+    pub no_mouse: bool,
+}
+
+impl OnScreen {
+    fn mouse(&self) -> Mouse {
+        if self.no_mouse { Mouse::Left } else { Mouse::Heard }
+    }
 }
 
 /// A report's format.
@@ -422,7 +447,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
         (Some(Command::Interrupt(args)), _) => interrupt::run(&args),
         (Some(Command::Demo(args)), _) => demo::run(&args),
-        (None, Some(pid)) => attach::attached(pid, None, &cli.common),
+        (None, Some(pid)) => attach::attached(pid, None, &cli.common, cli.on_screen.mouse()),
         (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")
             .next("Type: gilscope attach PID, or gilscope --help")),
     };

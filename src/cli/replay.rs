@@ -16,6 +16,6 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     let engine = Engine::replay(Box::new(recorded));
     let session = Session::start(engine)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start a thread to replay with: {error}")))?;
-    watch(session, &args.common, &Stop::default())?;
+    watch(session, &args.common, args.on_screen.mouse(), &Stop::default())?;
     Ok(Status::Ok as u8)
 }

@@ -9,6 +9,7 @@ use crate::cli::observe::{options, stop_on_signals};
 use crate::cli::record::default_name;
 use crate::cli::report::Destination;
 use crate::cli::{Common, Format, When, print, report};
+use crate::dashboard::mouse::Mouse;
 use crate::dashboard::terminal::{RealTime, Takeover};
 use crate::dashboard::theme::{Surroundings, Theme, Wanted};
 use crate::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
@@ -53,21 +54,21 @@ pub fn start_live(
 ///
 /// # Errors
 /// If the terminal is gone, or stdout cannot be written to.
-pub fn watch(session: Session, common: &Common, stop: &Stop) -> Result<(), Failure> {
+pub fn watch(session: Session, common: &Common, mouse: Mouse, stop: &Stop) -> Result<(), Failure> {
     match std::io::stdout().is_terminal() {
-        true => on_terminal(session, common),
+        true => on_terminal(session, common, mouse),
         false => in_lines(session, common, stop),
     }
 }
 
-fn on_terminal(session: Session, common: &Common) -> Result<(), Failure> {
+fn on_terminal(session: Session, common: &Common, mouse: Mouse) -> Result<(), Failure> {
     let settings = Settings { theme: theme(common), refresh: REFRESH, allowed: common.allowed() };
     let outcome = {
         let refused = |error: std::io::Error| {
             Failure::new(Status::Internal, format!("cannot take the terminal: {error}"))
                 .next("For lines of text instead of the dashboard, pipe it: gilscope attach PID | cat")
         };
-        let mut takeover = Takeover::begin().map_err(refused)?;
+        let mut takeover = Takeover::begin(mouse).map_err(refused)?;
         let mut terminal = takeover.terminal().map_err(refused)?;
         run(&mut terminal, &mut takeover, &RealTime::default(), &session, &settings)
     };

@@ -32,6 +32,18 @@ pub enum Action {
     First,
     /// To the last row.
     Last,
+    /// One column to the left.
+    Left,
+    /// One column to the right.
+    Right,
+    /// Look closer at what is under the cursor.
+    Open,
+    /// Another measure of what is shown.
+    Measure,
+    /// To the instant of what is under the cursor.
+    Visit,
+    /// Compare what is under the cursor with what comes next.
+    Compare,
     /// Sort by the next column.
     SortNext,
     /// Sort by the column before.
@@ -160,6 +172,8 @@ pub enum Group {
     Rows,
     /// The thread table.
     Threads,
+    /// Who made whom wait.
+    Blame,
     /// What is shown of it.
     Figures,
     /// The time shown.
@@ -168,8 +182,8 @@ pub enum Group {
 
 impl Group {
     /// All, in the order in which they are shown.
-    pub const ALL: [Group; 6] =
-        [Group::General, Group::Views, Group::Rows, Group::Threads, Group::Figures, Group::Time];
+    pub const ALL: [Group; 7] =
+        [Group::General, Group::Views, Group::Rows, Group::Threads, Group::Blame, Group::Figures, Group::Time];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
@@ -178,6 +192,7 @@ impl Group {
             Group::Views => "Views",
             Group::Rows => "Rows",
             Group::Threads => "Threads",
+            Group::Blame => "Blame",
             Group::Figures => "Figures",
             Group::Time => "Time",
         }
@@ -255,9 +270,13 @@ use Action as A;
 use Group as G;
 
 const OVERVIEW: &[View] = &[View::Overview];
+const BLAME: &[View] = &[View::Blame];
+const HISTOGRAMS: &[View] = &[View::Histograms];
+const CONVOYS: &[View] = &[View::Convoys];
+const OPENING: &[View] = &[View::Blame, View::Findings];
 
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 40] = [
+pub const BINDINGS: [Binding; 50] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
@@ -265,26 +284,55 @@ pub const BINDINGS: [Binding; 40] = [
     bind(A::Filter, &[letter('/')], G::Threads, "show only threads whose name, tid or state contains a text")
         .label("filter")
         .only_in(OVERVIEW),
-    bind(A::SortNext, &[letter('s'), key(KeyCode::Right)], G::Threads, "sort by the next column")
+    bind(A::SortNext, &[letter('s'), key(KeyCode::Right), letter('l')], G::Threads, "sort by the next column")
         .label("sort")
         .only_in(OVERVIEW),
-    bind(A::SortPrevious, &[letter('S'), key(KeyCode::Left)], G::Threads, "sort by the column before")
+    bind(A::SortPrevious, &[letter('S'), key(KeyCode::Left), letter('h')], G::Threads, "sort by the column before")
         .only_in(OVERVIEW),
     bind(A::Reverse, &[letter('i')], G::Threads, "sort the other way round").label("reverse").only_in(OVERVIEW),
     bind(A::Up, &[key(KeyCode::Up), letter('k')], G::Rows, "one row up"),
     bind(A::Down, &[key(KeyCode::Down), letter('j')], G::Rows, "one row down"),
-    bind(A::PageUp, &[key(KeyCode::PageUp), ctrl('u')], G::Rows, "one screen up"),
-    bind(A::PageDown, &[key(KeyCode::PageDown), ctrl('d')], G::Rows, "one screen down"),
+    bind(A::PageUp, &[key(KeyCode::PageUp), ctrl('u')], G::Rows, "one screen up; findings: the text"),
+    bind(A::PageDown, &[key(KeyCode::PageDown), ctrl('d')], G::Rows, "one screen down; findings: the text"),
     bind(A::First, &[key(KeyCode::Home), letter('g')], G::Rows, "to the first row"),
     bind(A::Last, &[key(KeyCode::End), letter('G')], G::Rows, "to the last row"),
+    bind(A::Left, &[key(KeyCode::Left), letter('h')], G::Blame, "blame: one holder to the left").only_in(BLAME),
+    bind(A::Right, &[key(KeyCode::Right), letter('l')], G::Blame, "blame: one holder to the right").only_in(BLAME),
+    bind(
+        A::Open,
+        &[key(KeyCode::Enter)],
+        G::Rows,
+        "blame: what the holder executed, then a whole stack; findings: where it shows",
+    )
+    .label("open")
+    .only_in(OPENING),
+    bind(A::Visit, &[key(KeyCode::Enter)], G::Rows, "convoys: to the instant when the selected one ended")
+        .label("go there")
+        .needs(Needs::Past)
+        .only_in(CONVOYS),
+    bind(A::Measure, &[letter('u')], G::Blame, "blame: shares of all waiting, of the waiter's own, or times")
+        .label("measure")
+        .only_in(BLAME),
+    bind(A::Compare, &[letter('c')], G::Rows, "histograms: compare with the selected row; with none again")
+        .label("compare")
+        .only_in(HISTOGRAMS),
     bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "durations of the selected thread alone, and of all again")
         .label("one thread")
         .only_in(OVERVIEW),
-    bind(A::Back, &[key(KeyCode::Esc)], G::General, "back: closes the help, the selection, the filter"),
+    bind(
+        A::Back,
+        &[key(KeyCode::Esc)],
+        G::General,
+        "back: closes the help, what was opened, the selection, the filter",
+    ),
     bind(A::NextView, &[key(KeyCode::Tab)], G::Views, "the next view").label("view"),
     bind(A::PreviousView, &[key(KeyCode::BackTab)], G::Views, "the view before"),
     show(View::Overview),
+    show(View::Histograms),
+    show(View::Convoys),
     show(View::Interrupts),
+    show(View::Blame),
+    show(View::Findings),
     bind(A::NextPanel, &[letter('v')], G::Figures, "one panel alone, the next one, all again")
         .label("panel")
         .only_in(OVERVIEW),
@@ -294,7 +342,7 @@ pub const BINDINGS: [Binding; 40] = [
         .only_in(OVERVIEW),
     bind(A::ZoomIn, &[letter('+'), letter('=')], G::Figures, "less time in the lanes").label("zoom").only_in(OVERVIEW),
     bind(A::ZoomOut, &[letter('-')], G::Figures, "more time in the lanes").only_in(OVERVIEW),
-    bind(A::NextGil, &[letter('l')], G::Figures, "another GIL, where there are several"),
+    bind(A::NextGil, &[letter('o')], G::Figures, "another GIL, where there are several"),
     bind(A::StepBack, &[letter('[')], G::Time, "one look of the sampler back").needs(Needs::Past).label("step"),
     bind(A::StepAhead, &[letter(']')], G::Time, "one look ahead").needs(Needs::Past),
     bind(A::JumpBack, &[letter('{'), letter(',')], G::Time, "ten seconds back").needs(Needs::Past).label("10 s"),
@@ -314,14 +362,10 @@ pub const BINDINGS: [Binding; 40] = [
     bind(A::Redraw, &[ctrl('l')], G::General, "draw everything afresh"),
 ];
 
-/// The action that a key stands for, if the session can do it.
-pub fn action(press: Press, session: Capabilities) -> Option<Action> {
-    BINDINGS.iter().find(|binding| binding.needs.met_by(session) && binding.keys.contains(&press)).map(|b| b.action)
-}
-
-/// Whether an action means something in a view.
-pub fn in_view(action: Action, view: View) -> bool {
-    BINDINGS.iter().any(|binding| binding.action == action && binding.views.contains(&view))
+/// The action that a key stands for in a view, if the session can do it.
+pub fn action(press: Press, session: Capabilities, view: View) -> Option<Action> {
+    let meant = |binding: &&Binding| binding.views.contains(&view) && binding.keys.contains(&press);
+    offered(session).find(meant).map(|binding| binding.action)
 }
 
 /// The bindings that a session can use.

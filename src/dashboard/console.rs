@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use ratatui::crossterm::event::KeyEvent;
+use ratatui::crossterm::event::{KeyEvent, MouseEvent};
 
 /// Where keys and signals come from.
 pub trait Console {
@@ -26,6 +26,8 @@ pub trait Console {
 pub enum Heard {
     /// A key was pressed.
     Key(KeyEvent),
+    /// The mouse did something.
+    Mouse(MouseEvent),
     /// The terminal has another size, or shows something else.
     Disturbed,
     /// Somebody asks the program to end.

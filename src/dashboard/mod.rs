@@ -12,7 +12,12 @@
 //! To add a view: see [`views`]; its keys have a line in [`action::BINDINGS`].
 
 pub mod action;
+pub mod blame;
 pub mod console;
+pub mod convoys;
+pub mod found;
+pub mod histograms;
+pub mod mouse;
 pub mod rows;
 mod run;
 pub mod signals;

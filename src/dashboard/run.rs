@@ -7,6 +7,7 @@ use ratatui::backend::Backend;
 use ratatui::layout::Rect;
 
 use crate::dashboard::console::{Clock, Console, Heard};
+use crate::dashboard::mouse::{Gesture, Spots, Wheel};
 use crate::dashboard::state::{Effect, Rows, State};
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
@@ -70,22 +71,24 @@ pub fn run<B: Backend>(
     let refused = |error: &dyn std::fmt::Display| DashboardError::Terminal(error.to_string());
     let capabilities = session.capabilities();
     let mut state = State { allowed: settings.allowed, ..State::default() };
-    let mut rows = Rows::default();
+    let (mut rows, mut spots, mut wheel) = (Rows::default(), Spots::default(), Wheel::default());
     let mut drawn = Drawn::default();
     loop {
         let frame = session.latest();
         if drawn.is_stale(frame.number, clock.now(), settings.refresh) {
             let view = ViewModel::of(&frame, &state, capabilities);
-            let mut page = state.page;
+            let mut whole = Rect::default();
             terminal
                 .draw(|on| {
                     let area = on.area();
                     screen::draw(&view, settings.theme, area, on.buffer_mut());
-                    page = view.shown.page(&view, screen::places(&view, area).body);
+                    whole = area;
                 })
                 .map_err(|error| refused(&error))?;
-            (state.page, state.cursor) = (page, view.threads.cursor);
-            rows = view.rows();
+            let body = screen::places(&view, whole).body;
+            (state.page, state.cursor) = (view.shown.page(&view, body), view.threads.cursor);
+            rows = Rows { reach: view.shown.reach(&view, body), ..view.rows() };
+            spots = Spots::of(&view, whole);
             drawn.done(frame.number, clock.now());
         }
         let mut limit = drawn.patience(clock.now(), settings.refresh);
@@ -93,13 +96,25 @@ pub fn run<B: Backend>(
             let Some(heard) = console.next(limit).map_err(|error| refused(&error))? else { break };
             limit = Duration::ZERO;
             drawn.state = Picture::Outdated;
+            let (view, depth) = (state.view, state.blame.depth);
             let effect = match heard {
                 Heard::Key(key) => state.press(&key, &rows, &frame, capabilities),
+                Heard::Mouse(event) => {
+                    let gesture = Gesture::of(&event).filter(|gesture| wheel.takes(*gesture, clock.now()));
+                    if let Some(gesture) = gesture {
+                        state.point(gesture, spots.at(event.column, event.row), &rows);
+                        // What is where may be another thing now.
+                        break;
+                    }
+                    Effect::Nothing
+                }
                 Heard::Disturbed => Effect::Redraw,
                 Heard::Asked => Effect::Quit,
                 Heard::Broken(what) => return Err(DashboardError::Broken(what)),
             };
             match effect {
+                // What the next key moves over is not known before it is drawn.
+                Effect::Nothing if (view, depth) != (state.view, state.blame.depth) => break,
                 Effect::Nothing => {}
                 Effect::Ask(command) => {
                     session.send(command);

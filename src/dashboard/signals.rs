@@ -1,7 +1,6 @@
 //! The signals of the interrupts view: which there are, and which of them is looked at.
 
-use crate::dashboard::rows::place;
-use crate::event::{Signal, ThreadKey};
+use crate::event::Signal;
 use crate::model::snapshot::{
     ArrivalKind, InterruptFigures, MeasuredInterrupts, PendingInterrupt, PredictedInterrupt, ProcessFigures,
 };
@@ -78,12 +77,5 @@ impl<'a> Signals<'a> {
     /// The keys of the rows.
     pub fn keys(&self) -> Vec<SignalKey> {
         self.measured().iter().map(SignalKey::of).collect()
-    }
-
-    /// A thread's name and its place among those of the process.
-    pub fn thread(&self, key: ThreadKey) -> Option<(&'a str, usize)> {
-        let process = self.process?;
-        let place = place(process, key)?;
-        process.threads.get(place).map(|thread| (&*thread.name, place))
     }
 }

@@ -2,10 +2,15 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::dashboard::action::{Action, Press, action, in_view};
+use crate::dashboard::action::{Action, Press, action};
+use crate::dashboard::blame;
+use crate::dashboard::convoys::ConvoyKey;
+use crate::dashboard::found::{self, FoundKey};
+use crate::dashboard::histograms;
 use crate::dashboard::rows::{Column, Sort};
 use crate::dashboard::signals::SignalKey;
 use crate::dashboard::views::View;
+use crate::dashboard::views::findings::shows;
 use crate::event::ThreadKey;
 use crate::findings::Allowed;
 use crate::session::{Capabilities, Command, Frame, Play, Shift};
@@ -96,6 +101,22 @@ pub struct Rows {
     pub signals: Vec<SignalKey>,
     /// The one that is looked at.
     pub signal: usize,
+    /// The blame matrix.
+    pub blame: blame::Grid,
+    /// The answer and the findings.
+    pub findings: Vec<FoundKey>,
+    /// The one that is looked at.
+    pub finding: usize,
+    /// The convoys, and when each ended.
+    pub convoys: Vec<(ConvoyKey, MonoNs)>,
+    /// The one that is looked at.
+    pub convoy: usize,
+    /// Whose durations there are.
+    pub durations: Vec<histograms::Of>,
+    /// Those that are looked at.
+    pub duration: usize,
+    /// How far the view's text can be scrolled down.
+    pub reach: usize,
 }
 
 /// What the user has chosen.
@@ -117,6 +138,14 @@ pub struct State {
     pub cursor: usize,
     /// The signal under the cursor.
     pub signal: Option<SignalKey>,
+    /// The pair that is looked at.
+    pub blame: blame::Choice,
+    /// The finding that is looked at.
+    pub finding: found::Choice,
+    /// The durations that are looked at.
+    pub histograms: histograms::Choice,
+    /// The convoy under the cursor.
+    pub convoy: Option<ConvoyKey>,
     /// Whose durations are shown.
     pub whose: Whose,
     /// What recent figures are of.
@@ -142,6 +171,10 @@ impl Default for State {
             selected: None,
             cursor: 0,
             signal: None,
+            blame: blame::Choice::default(),
+            finding: found::Choice::default(),
+            histograms: histograms::Choice::default(),
+            convoy: None,
             whose: Whose::All,
             window: Window::Ten,
             zoom: 3,
@@ -181,7 +214,7 @@ impl State {
         match &mut self.focus {
             Focus::Filter { .. } => return self.edit(event, press, session),
             Focus::Help { scrolled } => {
-                let step = match action(press, session) {
+                let step = match action(press, session, self.view) {
                     Some(Action::Down) => 1,
                     Some(Action::PageDown) => 10,
                     Some(Action::Up) => -1,
@@ -199,7 +232,7 @@ impl State {
             }
             Focus::Screen => {}
         }
-        match action(press, session).filter(|action| in_view(*action, self.view)) {
+        match action(press, session, self.view) {
             Some(action) => self.act(action, rows, frame),
             None => Effect::Nothing,
         }
@@ -222,7 +255,7 @@ impl State {
                     self.filter.push(c);
                 }
             }
-            _ => match action(press, session) {
+            _ => match action(press, session, self.view) {
                 Some(Action::Quit) => return Effect::Quit,
                 Some(Action::Suspend) => return Effect::Suspend,
                 Some(Action::Redraw) => return Effect::Redraw,
@@ -242,10 +275,16 @@ impl State {
             Action::Help => self.focus = Focus::Help { scrolled: 0 },
             Action::Up => self.go(self.row(rows).saturating_sub(1), rows),
             Action::Down => self.go(self.row(rows).saturating_add(1), rows),
-            Action::PageUp => self.go(self.row(rows).saturating_sub(self.page.max(1)), rows),
-            Action::PageDown => self.go(self.row(rows).saturating_add(self.page.max(1)), rows),
+            Action::PageUp => self.turn_page(-1, rows),
+            Action::PageDown => self.turn_page(1, rows),
             Action::First => self.go(0, rows),
             Action::Last => self.go(usize::MAX, rows),
+            Action::Left => self.blame.step(-1, &rows.blame),
+            Action::Right => self.blame.step(1, &rows.blame),
+            Action::Open => self.open(rows),
+            Action::Measure => self.blame.turn(),
+            Action::Compare => self.histograms.compare(rows.durations.get(self.row(rows)).copied()),
+            Action::Visit => return seek(rows.convoys.get(self.row(rows)).map(|(_, end)| *end)),
             Action::Show(view) => self.view = view,
             Action::NextView => self.view = self.view.step(1),
             Action::PreviousView => self.view = self.view.step(-1),
@@ -305,6 +344,13 @@ impl State {
         match (self.view, self.whose, self.selected) {
             (View::Interrupts, ..) if self.signal.is_some() => self.signal = None,
             (View::Interrupts, ..) => self.view = View::Overview,
+            (View::Convoys, ..) if self.convoy.is_some() => self.convoy = None,
+            (View::Convoys, ..) => self.view = View::Overview,
+            (View::Findings, ..) if self.finding != found::Choice::default() => self.finding = found::Choice::default(),
+            (View::Findings, ..) => self.view = View::Overview,
+            (View::Blame, ..) if self.blame.back().is_some() => {}
+            (View::Histograms, ..) if self.histograms.back().is_some() => {}
+            (View::Blame | View::Histograms, ..) => self.view = View::Overview,
             (View::Overview, Whose::Selected, _) => self.whose = Whose::All,
             (View::Overview, Whose::All, Some(_)) => self.selected = None,
             (View::Overview, Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),
@@ -312,15 +358,22 @@ impl State {
         }
     }
 
-    /// The row under the cursor.
-    fn row(&self, rows: &Rows) -> usize {
+    /// The row under the cursor, which may have moved since `rows` were drawn.
+    pub(super) fn row(&self, rows: &Rows) -> usize {
         match self.view {
             View::Overview => self.cursor,
-            View::Interrupts => rows.signal,
+            View::Interrupts => place(&rows.signals, self.signal).unwrap_or(rows.signal),
+            View::Blame => self.blame.row(&rows.blame, rows.reach),
+            View::Convoys => {
+                let chosen = rows.convoys.iter().position(|(key, _)| Some(*key) == self.convoy);
+                chosen.unwrap_or(rows.convoy)
+            }
+            View::Histograms => place(&rows.durations, self.histograms.row).unwrap_or(rows.duration),
+            View::Findings => place(&rows.findings, self.finding.row).unwrap_or(rows.finding),
         }
     }
 
-    fn go(&mut self, row: usize, rows: &Rows) {
+    pub(super) fn go(&mut self, row: usize, rows: &Rows) {
         match self.view {
             View::Overview => {
                 self.cursor = row.min(rows.threads.len().saturating_sub(1));
@@ -330,6 +383,42 @@ impl State {
                 let row = row.min(rows.signals.len().saturating_sub(1));
                 self.signal = rows.signals.get(row).copied();
             }
+            View::Blame => self.blame.go(row, &rows.blame, rows.reach),
+            View::Histograms => {
+                let row = row.min(rows.durations.len().saturating_sub(1));
+                self.histograms.row = rows.durations.get(row).copied();
+            }
+            View::Convoys => {
+                let row = row.min(rows.convoys.len().saturating_sub(1));
+                self.convoy = rows.convoys.get(row).map(|(key, _)| *key);
+            }
+            View::Findings => {
+                let row = row.min(rows.findings.len().saturating_sub(1));
+                self.finding = found::Choice { row: rows.findings.get(row).copied(), scrolled: 0 };
+            }
+        }
+    }
+
+    /// By so many screens. Where the rows have a text below them, it is that which moves.
+    fn turn_page(&mut self, pages: isize, rows: &Rows) {
+        let lines = pages.saturating_mul(isize::try_from(self.page.max(1)).unwrap_or(isize::MAX));
+        match self.view {
+            View::Findings => self.scroll(lines, rows),
+            _ => self.go(self.row(rows).saturating_add_signed(lines), rows),
+        }
+    }
+
+    pub(super) fn scroll(&mut self, lines: isize, rows: &Rows) {
+        let from = self.finding.scrolled.min(rows.reach);
+        self.finding.scrolled = from.saturating_add_signed(lines).min(rows.reach);
+    }
+
+    /// Looks closer.
+    pub(super) fn open(&mut self, rows: &Rows) {
+        match (self.view, rows.findings.get(self.row(rows))) {
+            (View::Blame, _) => self.blame.open(&rows.blame),
+            (View::Findings, Some(FoundKey::Finding(name, _))) => self.view = shows(*name).unwrap_or(self.view),
+            _ => {}
         }
     }
 
@@ -337,6 +426,10 @@ impl State {
         let here = PANELS.iter().position(|panel| *panel == self.panel).unwrap_or(0);
         self.panel = PANELS.get((here + steps) % PANELS.len()).copied().unwrap_or(Panel::All);
     }
+}
+
+fn place<T: PartialEq + Copy>(rows: &[T], chosen: Option<T>) -> Option<usize> {
+    rows.iter().position(|row| Some(*row) == chosen)
 }
 
 fn marks(frame: &Frame) -> impl DoubleEndedIterator<Item = MonoNs> {

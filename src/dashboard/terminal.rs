@@ -12,12 +12,13 @@ use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::style::force_color_output;
 use ratatui::crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
-use ratatui::crossterm::{execute, queue};
+use ratatui::crossterm::{Command, execute, queue};
 use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::dashboard::console::{Clock, Console, Heard};
+use crate::dashboard::mouse::{Gesture, Mouse};
 
 /// How long a look for keys takes when there are none.
 const LOOK: Duration = Duration::from_millis(500);
@@ -44,15 +45,15 @@ enum Message {
 }
 
 impl Takeover {
-    /// Takes the terminal. From here on, a panic on any thread and every signal that ends or stops a program give it
+    /// Takes the terminal, and the mouse if it is to be heard. From here on, a panic on any thread and every signal that ends or stops a program give it
     /// back first.
     ///
     /// # Errors
     /// If there is no terminal, or it refuses.
-    pub fn begin() -> io::Result<Takeover> {
+    pub fn begin(mouse: Mouse) -> io::Result<Takeover> {
         // Whether there is colour is the theme's business, which knows NO_COLOR.
         force_color_output(true);
-        let hold = Hold::default();
+        let hold = Hold { taken: Arc::default(), mouse };
         let over = Arc::new(AtomicBool::new(false));
         let (sender, heard) = channel();
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCONT])?;
@@ -117,15 +118,23 @@ impl Console for Takeover {
 }
 
 /// Whether the terminal is taken: shared with those who have to give it back in a hurry.
-#[derive(Debug, Clone, Default)]
-struct Hold(Arc<AtomicBool>);
+#[derive(Debug, Clone)]
+struct Hold {
+    taken: Arc<AtomicBool>,
+    mouse: Mouse,
+}
 
 impl Hold {
     fn take(&self) -> io::Result<()> {
-        if self.0.swap(true, Ordering::SeqCst) {
+        if self.taken.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
-        let taken = enable_raw_mode().and_then(|()| execute!(stdout(), EnterAlternateScreen, Hide));
+        let taken = enable_raw_mode().and_then(|()| execute!(stdout(), EnterAlternateScreen, Hide)).and_then(|()| {
+            match self.mouse {
+                Mouse::Heard => execute!(stdout(), Clicks::Told),
+                Mouse::Left => Ok(()),
+            }
+        });
         if taken.is_err() {
             self.give_back();
         }
@@ -134,12 +143,30 @@ impl Hold {
 
     /// Does nothing if it is not taken. There is nobody to tell of a failure: the terminal is gone then.
     fn give_back(&self) {
-        if !self.0.swap(false, Ordering::SeqCst) {
+        if !self.taken.swap(false, Ordering::SeqCst) {
             return;
         }
         let mut out = stdout();
+        if self.mouse == Mouse::Heard {
+            let _gone = queue!(out, Clicks::Untold);
+        }
         let _gone = queue!(out, Show, LeaveAlternateScreen).and_then(|()| out.flush());
         let _gone = disable_raw_mode();
+    }
+}
+
+/// Buttons and wheel of the mouse. Crossterm's own command asks for every movement as well, hundreds a second.
+enum Clicks {
+    Told,
+    Untold,
+}
+
+impl Command for Clicks {
+    fn write_ansi(&self, out: &mut impl std::fmt::Write) -> std::fmt::Result {
+        out.write_str(match self {
+            Clicks::Told => "\u{1b}[?1000h\u{1b}[?1006h",
+            Clicks::Untold => "\u{1b}[?1006l\u{1b}[?1000l",
+        })
     }
 }
 
@@ -148,7 +175,7 @@ fn give_back_on_panic(hold: Hold, told: Sender<Message>) {
     let mine = std::thread::current().id();
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        if !hold.0.load(Ordering::SeqCst) {
+        if !hold.taken.load(Ordering::SeqCst) {
             before(panic);
         } else if std::thread::current().id() == mine {
             hold.give_back();
@@ -185,6 +212,7 @@ fn listen_to_keys(told: &Sender<Message>, over: &AtomicBool) {
     while !over.load(Ordering::Relaxed) {
         let message = match event::poll(LOOK).and_then(|ready| if ready { event::read().map(Some) } else { Ok(None) }) {
             Ok(Some(Event::Key(key))) if key.kind == KeyEventKind::Press => Message::Heard(Heard::Key(key)),
+            Ok(Some(Event::Mouse(event))) if Gesture::of(&event).is_some() => Message::Heard(Heard::Mouse(event)),
             Ok(Some(Event::Resize(..))) => Message::Heard(Heard::Disturbed),
             Ok(_) => continue,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -4,12 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::dashboard::blame::Matrix;
+use crate::dashboard::convoys::{ConvoyKey, Convoys};
+use crate::dashboard::found::{FindingView, Found};
+use crate::dashboard::histograms::Histograms;
 use crate::dashboard::rows::{Row, Sort, place, rows};
 use crate::dashboard::signals::Signals;
 use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
 use crate::dashboard::views::View;
 use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
-use crate::findings::{self, Allowed, Name, Severity};
 use crate::model::lanes::Lanes;
 use crate::model::snapshot::{
     Distribution, ExactFigures, GilFigures, InterruptFigures, Length, Perturbation, ProcessFigures, SwitchFigures,
@@ -61,6 +64,14 @@ pub struct ViewModel<'a> {
     pub durations: Durations<'a>,
     /// How long signals wait for their handlers.
     pub signals: Signals<'a>,
+    /// Who made whom wait; `None`: another view is shown.
+    pub blame: Option<Matrix<'a>>,
+    /// Waits and holds by length; `None`: another view is shown.
+    pub histograms: Option<Histograms<'a>>,
+    /// What was found.
+    pub found: Found<'a>,
+    /// Threads in convoys.
+    pub convoys: Convoys<'a>,
     /// Where in time the view is.
     pub transport: Transport,
     /// What fills the screen.
@@ -88,19 +99,6 @@ pub struct Head {
     pub finding: Option<FindingView>,
     /// What the user should know.
     pub notices: Vec<Foreign>,
-}
-
-/// A finding.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FindingView {
-    /// What.
-    pub name: Name,
-    /// How much it matters.
-    pub severity: Severity,
-    /// What it is here.
-    pub message: Foreign,
-    /// How many more there are.
-    pub more: usize,
 }
 
 /// How long signals wait for their Python handlers.
@@ -289,8 +287,9 @@ impl<'a> ViewModel<'a> {
                 holds: chosen.gil.map(|gil| &gil.holds),
             },
         };
+        let found = Found::of(process, state.allowed, state.finding);
         ViewModel {
-            head: head(frame, &chosen, recent, state.allowed),
+            head: head(frame, &chosen, recent, &found),
             threads: Threads {
                 cursor: cursor(&rows, state),
                 rows,
@@ -311,7 +310,11 @@ impl<'a> ViewModel<'a> {
             },
             durations,
             transport: transport(frame, session),
+            histograms: (state.view == View::Histograms).then(|| Histograms::of(process, chosen.gil, state.histograms)),
+            found,
+            convoys: Convoys::of(process, state.convoy, frame.snapshot.at),
             signals: Signals::of(process, state.signal, frame.snapshot.at),
+            blame: (state.view == View::Blame).then(|| Matrix::of(process, state.blame)),
             shown: state.view,
             panel: state.panel,
             focus: state.focus.clone(),
@@ -326,6 +329,14 @@ impl<'a> ViewModel<'a> {
             thread: self.threads.cursor,
             signals: self.signals.keys(),
             signal: self.signals.cursor,
+            blame: self.blame.as_ref().map(Matrix::grid).unwrap_or_default(),
+            findings: self.found.keys(),
+            finding: self.found.cursor,
+            convoys: self.convoys.rows.iter().map(|convoy| (ConvoyKey::of(convoy), convoy.end)).collect(),
+            convoy: self.convoys.cursor,
+            durations: self.histograms.iter().flat_map(|it| &it.rows).map(|row| row.of).collect(),
+            duration: self.histograms.as_ref().map_or(0, |it| it.cursor),
+            reach: 0,
         }
     }
 }
@@ -360,18 +371,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-fn finding(process: &ProcessFigures, allowed: Allowed) -> Option<FindingView> {
-    let found = findings::find(process, allowed).list;
-    let first = found.first()?;
-    Some(FindingView {
-        name: first.name,
-        severity: first.severity,
-        message: Foreign::new(&first.message),
-        more: found.len() - 1,
-    })
-}
-
-fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, allowed: Allowed) -> Head {
+fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, found: &Found<'_>) -> Head {
     let status = &frame.status;
     let mut notices: Vec<Foreign> = status.warnings.iter().rev().map(|warning| Foreign::new(warning)).collect();
     let Some(process) = chosen.process else {
@@ -410,7 +410,7 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, allowed: Al
             threads: (process.threads.len() - ended, ended as u64 + process.folded_threads),
         }),
         gil: chosen.gil.map(|gil| gil_view(gil, chosen.number, recent)),
-        finding: finding(process, allowed),
+        finding: found.first(),
         looks: Some(Looks {
             rate: per_second(samples).filter(|_| samples > 0),
             interval: capture.interval,

@@ -53,7 +53,7 @@ fn convoy(case: &Case<'_>) -> Option<Finding> {
     for convoy in case.process.convoys.iter().flatten().filter(|convoy| convoy.gil == case.gil.key) {
         let victim = victims.entry(convoy.victim).or_default();
         victim.episodes += 1;
-        victim.waits += convoy.waits;
+        victim.waits = victim.waits.saturating_add(convoy.waits);
         victim.lost += convoy.lost;
         victim.rest += convoy.lost.0 as f64 / (convoy.slowdown - 1.0).max(1e-9);
         victim.switch_interval = convoy.switch_interval;

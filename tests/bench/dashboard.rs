@@ -26,6 +26,7 @@ use gilscope::capture::{Capture, Options, Precision, StackLooks, Stop};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
 use gilscope::event::{Origin, Pid};
 use gilscope::session::{Engine, Fed, Feed, Frame, Session, Watch};
@@ -71,7 +72,9 @@ fn main() {
     let mut target = start(threads);
     thread::sleep(Duration::from_secs(1));
     let frames = observe(&target, seconds);
-    frame_time(&frames, threads);
+    for shown in View::ALL {
+        frame_time(&frames, shown, threads);
+    }
     own_share(&target, seconds);
     target.kill().expect("the workload ends");
     target.wait().expect("the workload ends");
@@ -126,11 +129,11 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         .collect()
 }
 
-fn frame_time(frames: &[Arc<Frame>], threads: u64) {
+fn frame_time(frames: &[Arc<Frame>], shown: View, threads: u64) {
     let theme = Theme { depth: Depth::TrueColor, symbols: Symbols::Unicode };
     let fixed = TerminalOptions { viewport: Viewport::Fixed(Rect::new(0, 0, SIZE.0, SIZE.1)) };
     let mut terminal = Terminal::with_options(CrosstermBackend::new(std::io::sink()), fixed).expect("a terminal");
-    let state = State::default();
+    let state = State { view: shown, ..State::default() };
     let mut times: Vec<Duration> = frames
         .iter()
         .cycle()
@@ -150,7 +153,8 @@ fn frame_time(frames: &[Arc<Frame>], threads: u64) {
     times.sort_unstable();
     let at = |share: f64| times[(share * (times.len() - 1) as f64) as usize];
     println!(
-        "frame at {}x{}, {threads} threads: median {:?}, p90 {:?}, p99 {:?} (aim: under 2 ms)",
+        "{} at {}x{}, {threads} threads: median {:?}, p90 {:?}, p99 {:?} (aim: under 2 ms)",
+        shown.title(),
         SIZE.0,
         SIZE.1,
         at(0.5),

@@ -1,12 +1,12 @@
 //! The real loop on a screen in memory, with keys, clock and session of the test's own; and the table of keys.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gilscope::dashboard::action::{Action, BINDINGS, Group, Press, action, keys, markdown, offered};
+use gilscope::dashboard::action::{Action, BINDINGS, Group, Press, action, markdown, offered};
 use gilscope::dashboard::console::{Clock, Console, Heard};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
@@ -58,7 +58,8 @@ impl Watch for Still {
     }
 }
 
-enum Cue {
+/// What happens next.
+pub enum Cue {
     Hear(Heard),
     /// Nothing happens for so long.
     Wait(Duration),
@@ -99,15 +100,17 @@ impl Console for Script<'_> {
     }
 }
 
-struct Played {
-    outcome: Result<Leaving, DashboardError>,
-    screen: Vec<String>,
-    selected: Vec<usize>,
-    asked: Vec<Command>,
+pub struct Played {
+    pub outcome: Result<Leaving, DashboardError>,
+    pub screen: Vec<String>,
+    pub selected: Vec<usize>,
+    /// Column and line of the cells in reverse.
+    pub reversed: Vec<(u16, u16)>,
+    pub asked: Vec<Command>,
     suspended: usize,
 }
 
-fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
+pub fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
     let still = Still { frame: RefCell::new(Arc::new(frame)), asked: RefCell::default(), capabilities };
     let time = Time::default();
     let mut script = Script { cues: cues.into(), time: &time, suspended: 0 };
@@ -119,12 +122,15 @@ fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
     let lines = 0..buffer.area.height;
     let screen: Vec<String> =
         lines.clone().map(|y| (0..buffer.area.width).map(|x| buffer[(x, y)].symbol()).collect()).collect();
-    let reversed = |y: &u16| buffer[(0, *y)].modifier.contains(Modifier::REVERSED);
-    let selected = lines.filter(reversed).map(usize::from).collect();
-    Played { outcome, screen, selected, asked: still.asked.into_inner(), suspended: script.suspended }
+    let is_reversed = |x: u16, y: u16| buffer[(x, y)].modifier.contains(Modifier::REVERSED);
+    let cells = lines.clone().flat_map(|y| (0..buffer.area.width).map(move |x| (x, y)));
+    let reversed: Vec<(u16, u16)> = cells.filter(|(x, y)| is_reversed(*x, *y)).collect();
+    // Rows, and neither tabs nor cells.
+    let selected = lines.filter(|y| is_reversed(0, *y)).map(usize::from).collect();
+    Played { outcome, screen, selected, reversed, asked: still.asked.into_inner(), suspended: script.suspended }
 }
 
-fn key(code: KeyCode) -> Cue {
+pub fn key(code: KeyCode) -> Cue {
     Cue::Hear(Heard::Key(KeyEvent::new(code, KeyModifiers::NONE)))
 }
 
@@ -133,7 +139,7 @@ fn ctrl(c: char) -> Cue {
 }
 
 /// Keys, as they are typed.
-fn typed(text: &str) -> Vec<Cue> {
+pub fn typed(text: &str) -> Vec<Cue> {
     text.chars()
         .map(|c| match c {
             '\n' => key(KeyCode::Enter),
@@ -149,7 +155,7 @@ fn play(text: &str) -> Played {
 }
 
 impl Played {
-    fn has(&self, text: &str) -> bool {
+    pub fn has(&self, text: &str) -> bool {
         self.screen.iter().any(|line| line.contains(text))
     }
 
@@ -212,28 +218,28 @@ fn tab_and_digits_choose_a_view() {
     let is_interrupts = |played: &Played| played.has("Where the time went") && !played.has("GIL by core");
     let is_overview = |played: &Played| !played.has("Where the time went") && played.has("GIL by core");
     assert!(is_overview(&with(typed(""))));
-    assert!(is_interrupts(&with(typed("2"))));
-    assert!(is_interrupts(&with(vec![key(KeyCode::Tab)])));
-    assert!(is_interrupts(&with(vec![key(KeyCode::BackTab)])), "round and round");
+    assert!(is_interrupts(&with(typed("4"))));
+    assert!(is_interrupts(&with(vec![key(KeyCode::Tab), key(KeyCode::Tab), key(KeyCode::Tab)])));
+    assert!(is_interrupts(&with(vec![key(KeyCode::BackTab), key(KeyCode::BackTab), key(KeyCode::BackTab)])));
     assert!(is_overview(&with(View::ALL.map(|_| key(KeyCode::Tab)).into())));
-    assert!(is_overview(&with(typed("21"))) && is_overview(&with(typed("2\u{1b}"))));
+    assert!(is_overview(&with(typed("41"))) && is_overview(&with(typed("4\u{1b}"))));
     for (place, view) in View::ALL.into_iter().enumerate() {
         let played = with(typed(&(place + 1).to_string()));
         assert!(played.has(&format!(" {} {} ", place + 1, view.title())));
         assert!(BINDINGS.iter().any(|binding| binding.action == Action::Show(view)), "{view:?} is on no key");
     }
     // Its rows are signals. The one that came most often is looked at until another is chosen.
-    assert!(with(typed("2")).has("Measured SIGUSR1 40x"));
-    let up = with(typed("2k"));
+    assert!(with(typed("4")).has("Measured SIGUSR1 40x"));
+    let up = with(typed("4k"));
     assert!(up.has("Measured SIGINT 3x"));
     assert_eq!(up.selected.len(), 1);
     assert!(up.screen[up.selected[0]].contains("SIGINT"));
-    assert!(with(typed("2kj")).has("Measured SIGUSR1") && with(typed("2gG")).has("Measured SIGUSR1"));
-    assert!(with(typed("2k\u{1b}")).has("Measured SIGUSR1") && with(typed("2k\u{1b}")).selected.is_empty());
+    assert!(with(typed("4kj")).has("Measured SIGUSR1") && with(typed("4gG")).has("Measured SIGUSR1"));
+    assert!(with(typed("4k\u{1b}")).has("Measured SIGUSR1") && with(typed("4k\u{1b}")).selected.is_empty());
     // Keys of the overview do nothing here, and are not offered.
-    let typing = with(typed("2/"));
+    let typing = with(typed("4/"));
     assert!(is_interrupts(&typing) && !typing.has("filter:") && !typing.has("Enter one thread"));
-    assert!(with(typed("2s1")).has("by wait v"), "nor does it sort");
+    assert!(with(typed("4s1")).has("by wait v"), "nor does it sort");
 }
 
 #[test]
@@ -324,21 +330,23 @@ fn a_frame_is_drawn_when_it_is_due_and_not_before() {
 fn no_key_has_two_meanings_and_no_action_is_without_a_key() {
     let mut meanings: BTreeMap<String, Action> = BTreeMap::new();
     for binding in &BINDINGS {
-        assert!(!binding.keys.is_empty() && !binding.help.is_empty(), "{binding:?}");
+        assert!(!binding.keys.is_empty() && !binding.help.is_empty() && !binding.views.is_empty(), "{binding:?}");
         assert!(BINDINGS.iter().filter(|other| other.action == binding.action).count() == 1, "{binding:?}");
-        for press in binding.keys {
-            let taken = meanings.insert(press.to_string(), binding.action);
-            assert_eq!(taken, None, "{press} also means {:?}", binding.action);
+        for (press, view) in binding.keys.iter().flat_map(|press| binding.views.iter().map(move |view| (press, *view)))
+        {
+            let taken = meanings.insert(format!("{press} in {view:?}"), binding.action);
+            assert_eq!(taken, None, "in {view:?} {press} also means {:?}", binding.action);
             let event = KeyEvent::new(press.code, KeyModifiers::NONE);
             if press.to_string().starts_with('^') && press.to_string().len() > 1 {
                 assert_ne!(Press::of(&event), *press);
             } else {
-                assert_eq!(action(Press::of(&event), REPLAY).or(action(Press::of(&event), LIVE)), Some(binding.action));
+                let means = |session| action(Press::of(&event), session, view);
+                assert_eq!(means(REPLAY).or(means(LIVE)), Some(binding.action));
             }
         }
     }
     assert_eq!(
-        offered(LIVE).chain(offered(REPLAY)).map(keys).collect::<std::collections::BTreeSet<_>>().len(),
+        offered(LIVE).chain(offered(REPLAY)).map(|binding| binding.help).collect::<BTreeSet<_>>().len(),
         BINDINGS.len()
     );
 }

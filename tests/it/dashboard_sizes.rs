@@ -1,14 +1,17 @@
 //! Every widget at every size, with everything that it may have to show.
 
-use gilscope::dashboard::rows::Column;
-use gilscope::dashboard::rows::Sort;
+use gilscope::dashboard::blame::{self, Depth as Opened};
+use gilscope::dashboard::found::{self, FoundKey};
+use gilscope::dashboard::histograms::{self, Of};
+use gilscope::dashboard::mouse::Spots;
+use gilscope::dashboard::rows::{Column, Sort};
 use gilscope::dashboard::signals::SignalKey;
 use gilscope::dashboard::state::{Focus, Panel, State, Whose, Window};
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
-use gilscope::dashboard::views::{View, interrupts, overview};
+use gilscope::dashboard::views::{self, View, interrupts, overview};
 use gilscope::dashboard::widgets::{durations, footer, head, help, lanes, screen, tabs, threads, transport};
-use gilscope::event::Signal;
+use gilscope::event::{Signal, ThreadKey};
 use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
 use ratatui::buffer::Buffer;
@@ -32,9 +35,13 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         snapshot
     };
     let selected = |key: u32| State {
-        selected: Some(gilscope::event::ThreadKey(key)),
+        selected: Some(ThreadKey(key)),
         whose: Whose::Selected,
         sort: Sort::by(Column::Name),
+        ..State::default()
+    };
+    let blamed = |depth| State {
+        blame: blame::Choice { depth, part: 1, scrolled: 2, ..blame::Choice::default() },
         ..State::default()
     };
     let many = || fixtures::many_threads(1_000, 5);
@@ -67,6 +74,27 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
             State { signal: Some(SignalKey { signal: Some(Signal::SIGUSR1), from: ArrivalKind::Generate }), ..plain() },
             REPLAY,
         ),
+        ("blamed", frame(fixtures::blamed(hostile()), Play::Live), blamed(Opened::Pair), LIVE),
+        ("a stack", frame(fixtures::blamed(fixtures::typical()), Play::Live), blamed(Opened::Stack), LIVE),
+        ("a crowd", frame(fixtures::blamed_crowd(many(), 300, 90), Play::Live), blamed(Opened::Matrix), LIVE),
+        ("no stacks", frame(fixtures::blamed_without_stacks(fixtures::typical()), Play::Live), plain(), REPLAY),
+        (
+            "beyond reason",
+            busy(frame(fixtures::convoys_beyond_reason(fixtures::blamed_beyond_reason(hostile())), Play::Replaying)),
+            State {
+                finding: found::Choice { row: Some(FoundKey::Answer), scrolled: usize::MAX },
+                histograms: histograms::Choice { row: Some(Of::Thread(ThreadKey(3))), against: Some(Of::All) },
+                ..blamed(Opened::Stack)
+            },
+            REPLAY,
+        ),
+        (
+            "convoys",
+            frame(fixtures::in_convoys(hostile()), Play::Live),
+            State { histograms: histograms::Choice { row: None, against: Some(Of::Thread(ThreadKey(5))) }, ..plain() },
+            LIVE,
+        ),
+        ("no convoys", frame(fixtures::convoys_not_found(fixtures::typical()), Play::Live), plain(), LIVE),
         ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
         ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
         ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),
@@ -85,19 +113,24 @@ fn sizes() -> Vec<(u16, u16)> {
 
 type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
 
-fn widgets() -> [(&'static str, Draw); 11] {
+fn widgets() -> [(&'static str, View, Draw); 15] {
+    let over = View::Overview;
     [
-        ("head", head::draw),
-        ("threads", threads::draw),
-        ("lanes", lanes::draw),
-        ("durations", durations::draw),
-        ("overview", overview::draw),
-        ("interrupts", interrupts::draw),
-        ("tabs", tabs::draw),
-        ("transport", transport::draw),
-        ("footer", footer::draw),
-        ("help", |view, theme, area, buffer| help::draw(view, 3, theme, area, buffer)),
-        ("screen", screen::draw),
+        ("head", over, head::draw),
+        ("threads", over, threads::draw),
+        ("lanes", over, lanes::draw),
+        ("durations", over, durations::draw),
+        ("overview", over, overview::draw),
+        ("histograms", View::Histograms, views::histograms::draw),
+        ("convoys", View::Convoys, views::convoys::draw),
+        ("interrupts", View::Interrupts, interrupts::draw),
+        ("blame", View::Blame, views::blame::draw),
+        ("findings", View::Findings, views::findings::draw),
+        ("tabs", over, tabs::draw),
+        ("transport", over, transport::draw),
+        ("footer", over, footer::draw),
+        ("help", over, |view, theme, area, buffer| help::draw(view, 3, theme, area, buffer)),
+        ("screen", over, screen::draw),
     ]
 }
 
@@ -125,8 +158,9 @@ fn every_widget_draws_at_really_every_size() {
 
 fn draw_every_widget(sizes: &[(u16, u16)]) {
     for (name, frame, state, session) in &cases() {
-        let view = ViewModel::of(frame, state, *session);
-        for (widget, draw) in widgets() {
+        for (widget, shown, draw) in widgets() {
+            let state = State { view: shown, ..state.clone() };
+            let view = ViewModel::of(frame, &state, *session);
             for &(width, height) in sizes {
                 let theme = THEMES[usize::from((width + height) % 2)];
                 let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
@@ -164,6 +198,12 @@ fn the_whole_screen_draws_at_every_size() {
                 let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
                 screen::draw(&view, THEMES[number % 2], buffer.area, &mut buffer);
                 assert_harmless(&buffer, &format!("{name} at {width}x{height}"));
+                let body = screen::places(&view, buffer.area).body;
+                let (page, reach) = (shown.page(&view, body), shown.reach(&view, body));
+                assert!(page < 1_000 && reach < 100_000, "{name} at {width}x{height}: {page}, {reach}");
+                let spots = Spots::of(&view, buffer.area);
+                let inside = buffer.area;
+                assert!(spots.areas().all(|area| area.intersection(inside) == area), "{name} at {width}x{height}");
             }
         }
     }

@@ -1,5 +1,8 @@
 //! The dashboard as it looks, with its styles: at the least size, on an ordinary terminal, and on a large one.
 
+use gilscope::dashboard::blame::{self, Depth as Opened};
+use gilscope::dashboard::found::{self, FoundKey};
+use gilscope::dashboard::histograms::{self, Of};
 use gilscope::dashboard::rows::{Column, Sort};
 use gilscope::dashboard::signals::SignalKey;
 use gilscope::dashboard::state::{Focus, State, Whose};
@@ -91,6 +94,59 @@ fn the_interrupts_view() {
     keep("interrupts_80x24_hostile", shot(&hostile, &plain, LIVE, MONO, (80, 24)));
     let unwatched = frame(fixtures::typical(), Play::Live);
     assert!(shot(&unwatched, &plain, LIVE, MONO, (80, 24)).contains("signals have not been looked at"));
+}
+
+/// Who made whom wait, down to a stack.
+#[test]
+fn the_blame_view() {
+    let plain = State { view: View::Blame, ..State::default() };
+    let opened =
+        |depth, part| State { blame: blame::Choice { depth, part, ..blame::Choice::default() }, ..plain.clone() };
+    let blamed = frame(fixtures::blamed(fixtures::typical()), Play::Live);
+    keep("blame_60x12", shot(&blamed, &plain, LIVE, COLOR, (60, 12)));
+    keep("blame_80x24", shot(&blamed, &plain, LIVE, COLOR, (80, 24)));
+    keep("blame_120x40", shot(&blamed, &plain, LIVE, COLOR, (120, 40)));
+    keep("blame_100x30_pair_mono", shot(&blamed, &opened(Opened::Pair, 1), REPLAY, MONO, (100, 30)));
+    keep("blame_80x24_stack", shot(&blamed, &opened(Opened::Stack, 1), LIVE, COLOR, (80, 24)));
+    let crowd = frame(fixtures::blamed_crowd(fixtures::many_threads(400, 5), 300, 80), Play::Live);
+    keep("blame_120x40_crowd", shot(&crowd, &plain, LIVE, MONO, (120, 40)));
+    let hostile = frame(fixtures::blamed(fixtures::hostile_names()), Play::Live);
+    keep("blame_80x24_hostile", shot(&hostile, &plain, LIVE, COLOR, (80, 24)));
+    let nobody = frame(fixtures::idle(), Play::Live);
+    assert!(shot(&nobody, &plain, LIVE, MONO, (80, 24)).contains("nobody has waited for the GIL"));
+}
+
+/// How much a cell is can be told without colour, and without its figure.
+#[test]
+fn heat_is_told_by_density() {
+    let state = State { view: View::Blame, ..State::default() };
+    let blamed = frame(fixtures::blamed(fixtures::typical()), Play::Live);
+    let shown = shot(&blamed, &state, LIVE, MONO, (120, 40));
+    for cell in ["#  31.0 %", "#  25.4 %", "%   9.9 %", "=   5.1 %", "-  0.85 %", "#  74.4 %"] {
+        assert!(shown.contains(cell), "no {cell}: {shown}");
+    }
+}
+
+/// What was found, with its reasons; convoys; and durations beside each other.
+#[test]
+fn the_findings_convoys_and_histograms_views() {
+    let state = |view| State { view, ..State::default() };
+    let convoys = frame(fixtures::in_convoys(fixtures::typical()), Play::Live);
+    keep("findings_60x12", shot(&convoys, &state(View::Findings), LIVE, COLOR, (60, 12)));
+    keep("findings_80x24", shot(&convoys, &state(View::Findings), LIVE, COLOR, (80, 24)));
+    keep("findings_120x40_mono", shot(&convoys, &state(View::Findings), LIVE, MONO, (120, 40)));
+    let answer = State { finding: found::Choice { row: Some(FoundKey::Answer), scrolled: 0 }, ..state(View::Findings) };
+    let idle = frame(fixtures::idle(), Play::Live);
+    keep("findings_80x24_answer", shot(&idle, &answer, LIVE, COLOR, (80, 24)));
+    keep("convoys_60x12", shot(&convoys, &state(View::Convoys), LIVE, COLOR, (60, 12)));
+    keep("convoys_120x40", shot(&convoys, &state(View::Convoys), LIVE, COLOR, (120, 40)));
+    keep("histograms_60x12", shot(&convoys, &state(View::Histograms), LIVE, COLOR, (60, 12)));
+    let compared = State {
+        histograms: histograms::Choice { row: Some(Of::Thread(ThreadKey(2))), against: Some(Of::All) },
+        ..state(View::Histograms)
+    };
+    keep("histograms_100x30_mono", shot(&convoys, &compared, REPLAY, MONO, (100, 30)));
+    keep("histograms_120x40", shot(&convoys, &state(View::Histograms), LIVE, COLOR, (120, 40)));
 }
 
 /// What is not observed is never shown as nothing, and what took the time can be told in black and white.

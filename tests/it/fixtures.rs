@@ -11,6 +11,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
 
+mod blamed;
 pub mod frames;
 mod interrupted;
 mod scenes;
@@ -30,6 +31,7 @@ use gilscope::model::timeline::{Bin, Timeline};
 use gilscope::time::{MonoNs, Ns};
 use hdrhistogram::Histogram;
 
+pub use blamed::*;
 pub use interrupted::*;
 pub use scenes::*;
 

@@ -6,6 +6,7 @@ mod convoys;
 mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;
+mod dashboard_views;
 mod doctor;
 mod exact;
 mod findings;

@@ -9,8 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use gilscope::dashboard::console::{Console, Heard};
+use gilscope::dashboard::mouse::Mouse;
 use gilscope::dashboard::terminal::Takeover;
 use portable_pty::{CommandBuilder, MasterPty, PtyPair, PtySize, native_pty_system};
+use vt100::MouseProtocolMode;
 
 use crate::observed::gilscope;
 use crate::support::alone;
@@ -94,6 +96,21 @@ impl Terminal {
         self.until(text, |screen| screen.contains(text));
     }
 
+    /// Clicks where a text is, `beyond` columns further on.
+    fn click(&mut self, text: &str, beyond: usize) {
+        let shown = self.text();
+        let found = shown.lines().enumerate().find_map(|(row, line)| {
+            let column = line.find(text)?;
+            Some((line[..column].chars().count() + beyond + 1, row + 1))
+        });
+        let (column, row) = found.unwrap_or_else(|| panic!("no {text} on:\n{shown}"));
+        self.press(&format!("\u{1b}[<0;{column};{row}M\u{1b}[<0;{column};{row}m"));
+    }
+
+    fn mouse(&self) -> MouseProtocolMode {
+        self.screen.lock().unwrap().screen().mouse_protocol_mode()
+    }
+
     fn is_taken(&self) -> bool {
         let on_alternate = self.screen.lock().unwrap().screen().alternate_screen();
         on_alternate && !is_cooked(&*self.pair.master)
@@ -103,6 +120,8 @@ impl Terminal {
         let parser = self.screen.lock().unwrap();
         assert!(!parser.screen().alternate_screen(), "still on the alternate screen");
         assert!(!parser.screen().hide_cursor(), "the cursor is still hidden");
+        let mouse = parser.screen().mouse_protocol_mode();
+        assert_eq!(mouse, MouseProtocolMode::None, "the mouse is still asked for");
         assert!(is_cooked(&*self.pair.master), "still in raw mode");
     }
 
@@ -195,12 +214,7 @@ fn a_user_looks_around_and_leaves() {
     terminal.press("q");
     assert_eq!(terminal.ended(), 0);
     assert!(terminal.text().contains("recorded to gilscope-"), "{}", terminal.text());
-    let recording = std::fs::read_dir(directory.path())
-        .expect("a directory")
-        .filter_map(Result::ok)
-        .find(|entry| entry.file_name().to_string_lossy().ends_with(".gscope"))
-        .expect("a recording");
-    let name = recording.file_name().to_string_lossy().into_owned();
+    let name = recorded_in(directory.path());
     let mut replay = Terminal::open(directory.path(), &["replay", &name]);
     replay.until("the replay", |screen| screen.contains("REPLAY") && screen.contains("io-echo"));
     replay.press("e");
@@ -211,6 +225,70 @@ fn a_user_looks_around_and_leaves() {
     replay.press("Q");
     assert_eq!(replay.ended(), 0);
     assert!(replay.text().contains("own CPU"), "no report was left:\n{}", replay.text());
+}
+
+/// What the views show of a convoy, live and in a recording of it, by keys and by mouse.
+#[test]
+fn a_user_goes_through_the_views() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal = attach(&target, directory.path());
+    terminal.resize(110, 34);
+    look_through_the_views(&mut terminal);
+    assert_eq!(terminal.mouse(), MouseProtocolMode::PressRelease);
+    terminal.click("Histograms", 2);
+    terminal.until("durations", |screen| screen.contains("Waits of all threads") && screen.contains("p50"));
+    terminal.click("b io-echo", 3);
+    terminal.until_shown("Waits of io-echo");
+    terminal.press("cj");
+    terminal.until_shown("compared with io-echo");
+    terminal.press("1R");
+    terminal.until_shown("REC");
+    terminal.press("q");
+    assert_eq!(terminal.ended(), 0);
+    let recording = recorded_in(directory.path());
+    let mut replay = Terminal::open(directory.path(), &["replay", "--no-mouse", &recording]);
+    replay.resize(110, 34);
+    replay.until_shown("REPLAY");
+    assert_eq!(replay.mouse(), MouseProtocolMode::None, "it was not to be asked for");
+    replay.press("e");
+    replay.until("its end", |screen| screen.contains("PAUSED") && screen.contains("cpu-hog"));
+    look_through_the_views(&mut replay);
+    replay.press("q");
+    assert_eq!(replay.ended(), 0);
+}
+
+/// Blame down to a stack, findings with their text, convoys: of a thread that does I/O beside one that computes.
+fn look_through_the_views(terminal: &mut Terminal) {
+    terminal.press("5");
+    terminal.until("the pair", |screen| screen.contains("io-echo behind cpu-hog") && screen.contains("convoy.py:"));
+    terminal.press("\r");
+    terminal.until("its stacks", |screen| screen.contains("Its stack") && screen.contains("convoy.py:"));
+    terminal.press("\r");
+    terminal.until("one stack", |screen| screen.contains("Its stack") && !screen.contains("samples "));
+    terminal.press("\u{1b}");
+    terminal.until("its stacks again", |screen| screen.contains("samples"));
+    terminal.press("\u{1b}");
+    terminal.until("the matrix again", |screen| screen.contains("scheduler"));
+    terminal.press("6");
+    terminal.until("the finding", |screen| screen.contains("What to do") && screen.contains("convoy"));
+    terminal.press("\u{1b}[6~\u{1b}[6~\u{1b}[6~");
+    terminal.until_shown("Pinning the process to one");
+    terminal.press("\r");
+    terminal.until("the convoys", |screen| screen.contains("victim") && screen.contains("b io-echo"));
+    terminal.press("j1");
+    terminal.until_shown("Waits of all threads");
+}
+
+/// The recording that is there.
+fn recorded_in(directory: &Path) -> String {
+    let recording = std::fs::read_dir(directory)
+        .expect("a directory")
+        .filter_map(Result::ok)
+        .find(|entry| entry.file_name().to_string_lossy().ends_with(".gscope"))
+        .expect("a recording");
+    recording.file_name().to_string_lossy().into_owned()
 }
 
 #[test]
@@ -310,7 +388,7 @@ fn a_panic_gives_the_terminal_back_and_is_readable() {
 }
 
 fn taken() -> Takeover {
-    let takeover = Takeover::begin().expect("a terminal");
+    let takeover = Takeover::begin(Mouse::Heard).expect("a terminal");
     assert!(is_raw(), "it was not taken");
     takeover
 }

@@ -85,6 +85,20 @@ pub fn page(view: &ViewModel<'_>, area: Rect) -> usize {
     shares(signals, places(signals, area).table).0
 }
 
+/// The signals on the screen, each with its row.
+pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
+    let signals = &view.signals;
+    let table = places(signals, area).table;
+    let (room, _) = shares(signals, table);
+    let first = first_row(signals, room);
+    let rows = (first..signals.measured().len()).take(room);
+    rows.map(|number| (line_of(table, 2 + number - first), number)).collect()
+}
+
+fn first_row(signals: &Signals<'_>, room: usize) -> usize {
+    signals.cursor.saturating_sub(room / 2).min(signals.measured().len().saturating_sub(room))
+}
+
 /// How many signals and how many pending ones there is room for. What goes on comes first.
 fn shares(signals: &Signals<'_>, table: Rect) -> (usize, usize) {
     let room = usize::from(table.height.saturating_sub(2));
@@ -139,7 +153,7 @@ fn table(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let full = Rect { y: area.y.saturating_sub(1), height: area.height.saturating_add(1), ..area };
     let (room, waiting) = shares(signals, full);
     let measured = signals.measured();
-    let first = signals.cursor.saturating_sub(room / 2).min(measured.len().saturating_sub(room));
+    let first = first_row(signals, room);
     let mut next = 1;
     for (number, row) in measured.iter().enumerate().skip(first).take(room) {
         let place = line_of(area, next);

@@ -4,6 +4,10 @@
 //! [`ViewModel`]. Its key, the tabs, footer, help and README follow; keys that mean nothing in it are told by
 //! [`Binding::views`](crate::dashboard::action::Binding::views).
 
+pub mod blame;
+pub mod convoys;
+pub mod findings;
+pub mod histograms;
 pub mod interrupts;
 pub mod overview;
 
@@ -11,6 +15,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::dashboard::action::{Press, letter};
+use crate::dashboard::mouse::Spot;
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
 
@@ -19,19 +24,32 @@ use crate::dashboard::view::ViewModel;
 pub enum View {
     /// A bit of everything: threads, the GIL's way over the cores, waits and holds.
     Overview,
+    /// How long waits and holds take, compared.
+    Histograms,
+    /// Threads that wait about a switch interval, again and again.
+    Convoys,
     /// How long signals wait for their Python handlers.
     Interrupts,
+    /// Who made whom wait, and in which code.
+    Blame,
+    /// What was found, why, and what to do about it.
+    Findings,
 }
 
 impl View {
     /// All, in the order of the tabs.
-    pub const ALL: [View; 2] = [View::Overview, View::Interrupts];
+    pub const ALL: [View; 6] =
+        [View::Overview, View::Histograms, View::Convoys, View::Interrupts, View::Blame, View::Findings];
 
     /// What the tab says.
     pub fn title(self) -> &'static str {
         match self {
             View::Overview => "Overview",
+            View::Histograms => "Histograms",
+            View::Convoys => "Convoys",
             View::Interrupts => "Interrupts",
+            View::Blame => "Blame",
+            View::Findings => "Findings",
         }
     }
 
@@ -39,7 +57,11 @@ impl View {
     pub const fn keys(self) -> &'static [Press] {
         match self {
             View::Overview => const { &[letter('1')] },
-            View::Interrupts => const { &[letter('2')] },
+            View::Histograms => const { &[letter('2')] },
+            View::Convoys => const { &[letter('3')] },
+            View::Interrupts => const { &[letter('4')] },
+            View::Blame => const { &[letter('5')] },
+            View::Findings => const { &[letter('6')] },
         }
     }
 
@@ -47,7 +69,11 @@ impl View {
     pub const fn help(self) -> &'static str {
         match self {
             View::Overview => "overview: threads, the GIL on the cores, waits and holds",
+            View::Histograms => "histograms: how long waits and holds take, of one thread beside another",
+            View::Convoys => "convoys: threads that wait about a switch interval, again and again",
             View::Interrupts => "interrupts: how long signals wait for their handlers, and why",
+            View::Blame => "blame: who made whom wait, and in which code",
+            View::Findings => "findings: what was found, why, and what to do about it",
         }
     }
 
@@ -62,7 +88,38 @@ impl View {
     pub fn page(self, view: &ViewModel<'_>, area: Rect) -> usize {
         match self {
             View::Overview => overview::page(view, area),
+            View::Histograms => histograms::page(area),
+            View::Convoys => convoys::page(view, area),
             View::Interrupts => interrupts::page(view, area),
+            View::Blame => blame::page(view, area),
+            View::Findings => findings::page(view, area),
+        }
+    }
+
+    /// How far a text in it can be scrolled down.
+    pub fn reach(self, view: &ViewModel<'_>, area: Rect) -> usize {
+        match self {
+            View::Blame => blame::reach(view, area),
+            View::Findings => findings::reach(view, area),
+            View::Overview | View::Histograms | View::Convoys | View::Interrupts => 0,
+        }
+    }
+
+    /// What in it can be pointed at.
+    pub fn spots(self, view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, Spot)> {
+        let rows = |rows: Vec<(Rect, usize)>| rows.into_iter().map(|(area, row)| (area, Spot::Row(row))).collect();
+        match self {
+            View::Overview => overview::spots(view, area),
+            View::Histograms => rows(histograms::spots(view, area)),
+            View::Convoys => rows(convoys::spots(view, area)),
+            View::Interrupts => rows(interrupts::spots(view, area)),
+            View::Blame => blame::spots(view, area),
+            View::Findings => {
+                let (list, text) = findings::spots(view, area);
+                let mut spots: Vec<(Rect, Spot)> = rows(list);
+                spots.push((text, Spot::Text));
+                spots
+            }
         }
     }
 
@@ -70,7 +127,11 @@ impl View {
     pub fn draw(self, view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
         match self {
             View::Overview => overview::draw(view, theme, area, buffer),
+            View::Histograms => histograms::draw(view, theme, area, buffer),
+            View::Convoys => convoys::draw(view, theme, area, buffer),
             View::Interrupts => interrupts::draw(view, theme, area, buffer),
+            View::Blame => blame::draw(view, theme, area, buffer),
+            View::Findings => findings::draw(view, theme, area, buffer),
         }
     }
 }

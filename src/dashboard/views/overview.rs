@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::dashboard::mouse::Spot;
 use crate::dashboard::state::Panel;
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
@@ -54,6 +55,11 @@ pub fn places(view: &ViewModel<'_>, mut body: Rect) -> Places {
 /// Rows of the thread table that fit.
 pub fn page(view: &ViewModel<'_>, area: Rect) -> usize {
     threads::page(places(view, area).threads)
+}
+
+/// What can be pointed at.
+pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, Spot)> {
+    threads::spots(view, places(view, area).threads)
 }
 
 /// Draws it.

@@ -1,7 +1,10 @@
 //! Logarithmic buckets of durations: 1, 2, 5, 10, 20, ... Several distributions share one axis.
 
-use crate::model::snapshot::Distribution;
+use crate::model::snapshot::{Distribution, Length};
 use crate::time::Ns;
+
+/// Percentiles that are marked.
+const MARKED: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 
 /// Durations above the bucket before and up to `bound`, of `N` distributions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,6 +136,47 @@ pub fn fitted<const N: usize>(mut buckets: Vec<Bucket<N>>, room: usize) -> Vec<B
     }
     buckets.truncate(room);
     buckets
+}
+
+/// The share of each distribution in each bucket: on one scale, so that bars compare.
+pub fn shares<const N: usize>(buckets: &[Bucket<N>]) -> Vec<[f64; N]> {
+    let mut wholes = [0u64; N];
+    for bucket in buckets {
+        std::iter::zip(&mut wholes, bucket.counts).for_each(|(whole, count)| *whole = whole.saturating_add(count));
+    }
+    let of = |bucket: &Bucket<N>| {
+        let mut shares = [0.0; N];
+        for ((share, count), whole) in shares.iter_mut().zip(bucket.counts).zip(wholes) {
+            *share = count as f64 / whole.max(1) as f64;
+        }
+        shares
+    };
+    buckets.iter().map(of).collect()
+}
+
+/// Which percentiles are in each bucket: `p50`, or `p50-p99` if all between these are.
+pub fn marks<const N: usize>(buckets: &[Bucket<N>], durations: &Distribution) -> Vec<String> {
+    let mut found: Vec<Vec<&str>> = vec![Vec::new(); buckets.len()];
+    for (name, share) in MARKED {
+        let length = match durations.quantile(share) {
+            Some(Length::Known(length)) => length,
+            // Wherever it is, it is in the first.
+            Some(Length::Below(_)) => Ns::ZERO,
+            None => continue,
+        };
+        let place = place(buckets, length).unwrap_or(buckets.len().saturating_sub(1));
+        if let Some(names) = found.get_mut(place) {
+            names.push(name);
+        }
+    }
+    found
+        .into_iter()
+        .map(|names| match names[..] {
+            [] => String::new(),
+            [one] => one.to_owned(),
+            [first, .., last] => format!("{first}-{last}"),
+        })
+        .collect()
 }
 
 #[cfg(test)]

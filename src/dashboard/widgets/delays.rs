@@ -5,11 +5,10 @@ use ratatui::layout::Rect;
 
 use crate::dashboard::signals::Signals;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::widgets::buckets::{Bucket, buckets, fitted, place};
+use crate::dashboard::widgets::buckets::{buckets, fitted, marks, shares};
 use crate::dashboard::widgets::{Line, centred, line_of, titled};
-use crate::model::snapshot::{Distribution, Length};
+use crate::model::snapshot::Distribution;
 use crate::text::{left, right};
-use crate::time::Ns;
 use crate::units;
 use crate::words;
 
@@ -17,8 +16,6 @@ use crate::words;
 const MARKS: usize = 7;
 /// Lines that it takes to say that there is nothing.
 const NOTHING: usize = 3;
-/// Percentiles that are marked.
-const MARKED: [(&str, f64); 3] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99)];
 
 fn distributions<'a>(signals: &Signals<'a>) -> [Option<&'a Distribution>; 2] {
     let measured = signals.shown().map(|measured| &measured.delay);
@@ -87,37 +84,4 @@ pub fn draw(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer
             line.draw(line_of(side, number), buffer);
         }
     }
-}
-
-/// The share of each distribution in each bucket: on one scale, so that bars compare.
-fn shares(buckets: &[Bucket<2>]) -> Vec<[f64; 2]> {
-    let whole = |which: usize| buckets.iter().filter_map(|bucket| bucket.counts.get(which)).sum::<u64>().max(1) as f64;
-    let wholes = [whole(0), whole(1)];
-    let of = |bucket: &Bucket<2>| [bucket.counts[0] as f64 / wholes[0], bucket.counts[1] as f64 / wholes[1]];
-    buckets.iter().map(of).collect()
-}
-
-/// Which percentiles are in each bucket: `p50`, or `p50-p99` if all between these are.
-fn marks(buckets: &[Bucket<2>], delay: &Distribution) -> Vec<String> {
-    let mut found: Vec<Vec<&str>> = vec![Vec::new(); buckets.len()];
-    for (name, share) in MARKED {
-        let length = match delay.quantile(share) {
-            Some(Length::Known(length)) => length,
-            // Wherever it is, it is in the first.
-            Some(Length::Below(_)) => Ns::ZERO,
-            None => continue,
-        };
-        let place = place(buckets, length).unwrap_or(buckets.len().saturating_sub(1));
-        if let Some(names) = found.get_mut(place) {
-            names.push(name);
-        }
-    }
-    found
-        .into_iter()
-        .map(|names| match names[..] {
-            [] => String::new(),
-            [one] => one.to_owned(),
-            [first, .., last] => format!("{first}-{last}"),
-        })
-        .collect()
 }

@@ -53,7 +53,8 @@ fn one(title: &str, whose: &str, of: Option<&Distribution>, tone: Tone, theme: T
     }
 }
 
-fn summary(distribution: &Distribution, theme: Theme, area: Rect, buffer: &mut Buffer) {
+/// How many there are, their percentiles and their sum, as far as there is room.
+pub(in crate::dashboard) fn summary(distribution: &Distribution, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut line = Line::new();
     let value = |share: f64| distribution.quantile(share).map_or("-".to_owned(), words::length);
     line.push(format!(" {} ", units::count(distribution.count())), theme.style(Tone::Strong));

@@ -7,6 +7,7 @@ use crate::dashboard::action::{Action, Binding, Group, offered};
 use crate::dashboard::state::Focus;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{Foreign, ViewModel};
+use crate::dashboard::views::View;
 use crate::dashboard::widgets::Line;
 use crate::session::Play;
 
@@ -56,6 +57,7 @@ fn entry(binding: &Binding, view: &ViewModel<'_>) -> Option<(String, String)> {
         (Action::Pause, Play::Paused | Play::Ended) => "go on",
         (Action::Record, _) if view.transport.recording.is_some() => "stop recording",
         (Action::Select, _) if view.durations.whose.is_some() => "all threads",
+        (Action::PageDown, _) if view.shown == View::Findings => "read on",
         _ => binding.label?,
     };
     let key = match binding.action {

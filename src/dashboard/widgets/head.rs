@@ -4,9 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::dashboard::found::FindingView;
 use crate::dashboard::state::Window;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::view::{FindingView, GilView, Head, InterruptView, Looks, TargetView, Transport, ViewModel};
+use crate::dashboard::view::{GilView, Head, InterruptView, Looks, TargetView, Transport, ViewModel};
 use crate::dashboard::widgets::{Line, line_of};
 use crate::event::RateReason;
 use crate::findings::Severity;
@@ -18,6 +19,11 @@ use crate::words;
 pub fn height(view: &ViewModel<'_>) -> u16 {
     let head = &view.head;
     3 + u16::from(head.interrupts.is_some()) + u16::from(head.finding.is_some()) + u16::from(!head.notices.is_empty())
+}
+
+/// Which of its lines the finding has, if there is one.
+pub fn finding_line(view: &ViewModel<'_>) -> usize {
+    3 + usize::from(view.head.interrupts.is_some())
 }
 
 /// Draws it.

@@ -7,11 +7,15 @@ pub mod footer;
 pub mod head;
 pub mod help;
 pub mod lanes;
+pub mod matrix;
+pub mod parts;
+pub mod prose;
 pub mod screen;
 pub mod segments;
 pub mod tabs;
 pub mod threads;
 pub mod transport;
+pub mod who;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

@@ -3,11 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::dashboard::rows::tag;
 use crate::dashboard::signals::Signals;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::view::Foreign;
-use crate::dashboard::widgets::{Line, centred, line_of, titled};
+use crate::dashboard::widgets::{Line, centred, line_of, titled, who};
 use crate::model::snapshot::{Culprit, MeasuredInterrupts, Segment, Segments};
 use crate::text::{cut, left, right};
 use crate::time::Ns;
@@ -114,11 +112,5 @@ fn culprits(signals: &Signals<'_>, shown: &MeasuredInterrupts, theme: Theme, are
 /// Its letter, its name, and how it is coloured wherever it appears.
 fn named(signals: &Signals<'_>, culprit: &Culprit, columns: usize) -> (char, String, Tone) {
     let Some(key) = culprit.thread else { return ('?', cut(words::NOBODY_SEEN, columns), Tone::Faint) };
-    match signals.thread(key) {
-        Some((name, place)) if !name.is_empty() => {
-            (tag(place), Foreign::new(name).fit_name(columns), Tone::Thread(place))
-        }
-        Some((_, place)) => (tag(place), cut("(no name)", columns), Tone::Thread(place)),
-        None => ('*', cut(&format!("thread {}", key.0), columns), Tone::Plain),
-    }
+    who::thread(signals.process, key, columns)
 }

@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
+use crate::dashboard::mouse::Spot;
 use crate::dashboard::rows::{Column, Order, Row, tag};
 use crate::dashboard::state::Focus;
 use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
@@ -62,6 +63,26 @@ const NAME_AT_MOST: usize = 40;
 /// Rows of threads that fit into `area` with its title and its header.
 pub fn page(area: Rect) -> usize {
     usize::from(area.height.saturating_sub(2))
+}
+
+/// What can be pointed at in it: its rows, and the heads of columns.
+pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, Spot)> {
+    let table = &view.threads;
+    let room = page(area);
+    let first = first_row(table, room);
+    let rows = (first..table.rows.len()).take(room);
+    let mut spots: Vec<(Rect, Spot)> =
+        rows.map(|number| (line_of(area, 2 + number - first), Spot::Row(number))).collect();
+    let head = line_of(area, 1);
+    let mut x = head.x;
+    for (cell, columns) in layout(area.width) {
+        let width = u16::try_from(columns + GAP).unwrap_or(u16::MAX);
+        if let (_, Some(column)) = title_of(cell) {
+            spots.push((Rect { x, width, ..head }.intersection(head), Spot::Head(column)));
+        }
+        x = x.saturating_add(width);
+    }
+    spots
 }
 
 /// Draws it.

@@ -1,0 +1,313 @@
+//! Histograms, convoys, blame and findings in the real loop: what keys and mouse do there.
+
+use gilscope::dashboard::Leaving;
+use gilscope::session::{Command, Play};
+use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEvent, MouseEventKind};
+
+use crate::dashboard_loop::{Cue, Played, key, play_on, typed};
+use crate::fixtures;
+use crate::fixtures::frames::{FORGETFUL, LIVE, frame};
+
+fn blamed(keys: &str) -> Played {
+    play_on(frame(fixtures::blamed(fixtures::typical()), Play::Live), LIVE, typed(&format!("5{keys}")))
+}
+
+/// The line of the screen with a text in it, and where.
+fn find(played: &Played, text: &str) -> (u16, u16) {
+    let found = played.screen.iter().enumerate().find_map(|(y, line)| Some((line.find(text)?, y)));
+    let (x, y) = found.unwrap_or_else(|| panic!("no {text} on:\n{}", played.screen.join("\n")));
+    (x as u16, y as u16)
+}
+
+fn mouse(kind: MouseEventKind, (column, row): (u16, u16)) -> Cue {
+    let modifiers = ratatui::crossterm::event::KeyModifiers::NONE;
+    Cue::Hear(gilscope::dashboard::console::Heard::Mouse(MouseEvent { kind, column, row, modifiers }))
+}
+
+fn click(at: (u16, u16)) -> Cue {
+    mouse(MouseEventKind::Down(MouseButton::Left), at)
+}
+
+/// So many turns of the wheel, not too fast.
+fn wheel(kind: MouseEventKind, at: (u16, u16), turns: usize) -> Vec<Cue> {
+    let pause = || Cue::Wait(std::time::Duration::from_millis(30));
+    (0..turns).flat_map(|_| [mouse(kind, at), pause()]).collect()
+}
+
+#[test]
+fn the_matrix_adds_up_and_the_biggest_come_first() {
+    let matrix = blamed("");
+    let (_, header) = find(&matrix, "waiter ");
+    let names: Vec<&str> = matrix.screen[usize::from(header) + 1..]
+        .iter()
+        .map_while(|line| line.get(2..10).map(str::trim).filter(|name| *name != "all"))
+        .collect();
+    assert_eq!(names, ["http-2", "http-1", "http-3", "report-b", "others"]);
+    let header = &matrix.screen[usize::from(header)];
+    let places: Vec<usize> = ["scheduler", "b repor", "http-1", "http-2", "others", "not seen"]
+        .map(|name| header.find(name).unwrap_or_else(|| panic!("no {name} in {header}")))
+        .into();
+    assert!(places.is_sorted(), "{header}");
+    // 1100 ms of 3550 in all.
+    assert!(matrix.has("31.0 %") && matrix.has("3.55 s waited") && matrix.has("http-2 behind report-builder"));
+    assert!(blamed("u").has("of each waiter's own") && blamed("u").has("92.4 %"), "of 1190 ms");
+    assert!(blamed("uu").has("1.10 s") && blamed("uuu").has("31.0 %"));
+}
+
+#[test]
+fn a_cell_is_chosen_opened_and_left() {
+    // Unless one is chosen, the largest is looked at; what is below it is of that cell.
+    assert!(blamed("j").has("http-1 behind report-builder"));
+    assert!(blamed("h").has("http-2, GIL free"), "the scheduler's column");
+    assert!(blamed("hhhh").has("Nobody held the GIL"));
+    assert!(blamed("jl").has("http-1 behind http-1") && blamed("jl").has("does not wait behind itself"));
+    assert!(blamed("G").has("others behind report-builder") && blamed("Ggllllll").has("http-2, holder not seen"));
+    let open = blamed("\n");
+    assert!(open.has("4 stacks") && open.has("parse_rows") && open.has("report.py:12") && open.has("n=312"));
+    assert!(open.has("an_once") && open.has("unsampled") && open.has("55.0 %"));
+    assert!(open.has("frames, the innermost first") && !open.has("scheduler"));
+    assert_eq!(open.selected.len(), 1);
+    let second = blamed("\nj");
+    assert!(second.screen[second.selected[0]].contains("parse_rows"));
+    assert!(second.has("in _json.cpython-311.so:scan_once"), "its stack says where in native code");
+    let stack = blamed("\nj\n");
+    assert!(stack.has("/srv/app/report.py:52") && stack.has("Thread._bootstrap") && !stack.has("samples"));
+    assert!(blamed("\n\n\u{1b}").has("4 stacks") && blamed("\n\n\u{1b}\u{1b}").has("scheduler"));
+    assert!(blamed("\n\n\u{1b}\u{1b}\u{1b}\u{1b}").has("GIL by core"));
+    // A long hold names, and divides nothing; no Python function is not "unsampled".
+    assert!(blamed("jjjl\n").has("seen once") && blamed("jjjl\n").has("Handler.do_GET"));
+    assert!(blamed("jll\n").has("no Python function"));
+    let without = frame(fixtures::blamed_without_stacks(fixtures::typical()), Play::Live);
+    assert!(play_on(without, LIVE, typed("5")).has("this interpreter's frames cannot be read"));
+    let nobody = play_on(frame(fixtures::idle(), Play::Live), LIVE, typed("5j\nl\n"));
+    assert!(nobody.has("nobody has waited"));
+}
+
+#[test]
+fn hundreds_of_waiters_are_scrolled_and_those_beyond_are_summed() {
+    let crowd = |keys: &str| {
+        let snapshot = fixtures::blamed_crowd(fixtures::many_threads(400, 5), 300, 80);
+        play_on(frame(snapshot, Play::Live), LIVE, typed(&format!("5{keys}")))
+    };
+    let top = crowd("");
+    assert!(top.has("of 201,") && top.has("of 62,"), "200 and 60 by themselves, the scheduler's, and the others'");
+    let bottom = crowd("G");
+    let (_, all) = find(&bottom, "  all   ");
+    assert!(bottom.screen[usize::from(all) - 1].starts_with("  others "));
+    let right = crowd(&"l".repeat(70));
+    assert!(right.screen[usize::from(find(&right, "waiter ").1)].trim_end().ends_with("others"));
+    // The largest pair of so many is named on the first screen.
+    assert!(top.screen.iter().any(|line| line.starts_with("- ThreadPoo") || line.starts_with("- MainThread behind")));
+}
+
+fn found(keys: &str) -> Played {
+    play_on(frame(fixtures::in_convoys(fixtures::one_victim()), Play::Live), LIVE, typed(&format!("6{keys}")))
+}
+
+#[test]
+fn findings_say_why_what_to_do_and_what_it_means() {
+    let first = found("");
+    assert!(first.has("convoy") && first.has("problem") && first.has("The GIL is"), "{:#?}", first.screen);
+    assert!(first.has("What to do") && first.has("Evidence") && first.has("lines 1-"));
+    assert_eq!(first.selected.len(), 1);
+    let answer = found("g");
+    assert!(answer.has("The answer") && !answer.has("What to do"));
+    assert_ne!(found("g").selected, found("j").selected);
+    // The text scrolls by itself, to its end and no further.
+    let down = KeyCode::PageDown;
+    let pages = |down_by: usize, up_by: usize| {
+        let mut cues = typed("6");
+        cues.extend((0..down_by).map(|_| key(down)).chain((0..up_by).map(|_| key(KeyCode::PageUp))));
+        play_on(frame(fixtures::in_convoys(fixtures::one_victim()), Play::Live), LIVE, cues)
+    };
+    assert_eq!(pages(1, 0).selected, first.selected);
+    assert!(!pages(1, 0).has("lines 1-") && pages(1, 1).has("lines 1-"));
+    assert!(pages(20, 0).has("What helps: move the computing"), "{:#?}", pages(20, 0).screen);
+    assert!(!pages(20, 1).has("cost the threads that compute some of their time. Pinning"));
+    assert_eq!(pages(20, 20).screen, first.screen, "it was not scrolled further than its end");
+    // From there to where it shows.
+    assert!(found("\n").has("victim") && found("\n").has("switch interval was"));
+    assert!(found("j\u{1b}\u{1b}").has("GIL by core"));
+    let nothing = play_on(frame(fixtures::no_data(), Play::Live), LIVE, typed("6jG\n"));
+    assert!(nothing.has("nothing observed yet"));
+}
+
+#[test]
+fn convoys_are_told_one_by_one_and_visited() {
+    let with = |keys: &str, session| {
+        let snapshot = fixtures::in_convoys(fixtures::typical());
+        play_on(frame(snapshot, Play::Live), session, typed(&format!("3{keys}")))
+    };
+    let shown = with("", LIVE);
+    for text in ["http-1", "b report-builder", "160", "810 ms", "x5.3", "5.00 ms", "5.06 ms", "11.0 s", "90.0 %"] {
+        assert!(shown.has(text), "no {text} in {:#?}", shown.screen);
+    }
+    assert!(with("j", LIVE).has("70.0 %"), "the one before");
+    let second_ends = fixtures::START + gilscope::time::Ns::from_millis(12_000 - 4_200);
+    assert_eq!(with("j\n", LIVE).asked, [Command::SeekTo(second_ends)]);
+    assert_eq!(with("j\n", FORGETFUL).asked, []);
+    let none = |snapshot| play_on(frame(snapshot, Play::Live), LIVE, typed("3j\n"));
+    assert!(none(fixtures::typical()).has("none was found"));
+    assert!(none(fixtures::convoys_not_found(fixtures::typical())).has("too few looks"));
+    assert_eq!(none(fixtures::typical()).asked, []);
+}
+
+#[test]
+fn histograms_of_one_thread_stand_beside_those_of_another() {
+    let with = |keys: &str| play_on(frame(fixtures::typical(), Play::Live), LIVE, typed(&format!("2{keys}")));
+    let all = with("");
+    assert!(all.has("Waits of all threads") && all.has("Holds of all threads") && all.has("p50"));
+    assert!(with("j").has("Waits of http-2") && !with("j").has("compared"));
+    let both = with("jcj");
+    assert!(both.has("Waits of http-1") && both.has("compared with http-2") && both.has("="));
+    assert!(!with("jcc").has("compared") && !with("jcj\u{1b}").has("compared"));
+    assert!(with("jcj\u{1b}").has("Waits of http-1") && with("jcj\u{1b}\u{1b}").has("Waits of all"));
+    assert!(with("G").has("Waits of") && with("G").has("none seen whole yet"));
+}
+
+#[test]
+fn the_mouse_chooses_views_rows_and_cells() {
+    let play = |keys: &str, cues: Vec<Cue>| {
+        let snapshot = fixtures::blamed(fixtures::in_convoys(fixtures::signals_to_a_busy_main()));
+        let cues = typed(keys).into_iter().chain(cues).collect();
+        play_on(frame(snapshot, Play::Live), LIVE, cues)
+    };
+    let plain = play("", vec![]);
+    assert!(play("", vec![click(find(&plain, "Blame"))]).has("http-2 behind report-builder"));
+    for (title, text) in [
+        ("Findings", "What to do"),
+        ("Convoys", "810 ms"),
+        ("Interrupts", "Where the time went"),
+        ("Histograms", "sum"),
+    ] {
+        assert!(play("", vec![click(find(&plain, title))]).has(text), "{title}");
+    }
+    // A row, and the head of a column to sort by; again: the other way round.
+    let row = find(&plain, "report-builder   ");
+    let chosen = play("", vec![click(row)]);
+    assert!(chosen.selected == [usize::from(row.1)] && chosen.screen[usize::from(row.1)].contains("report-builder"));
+    let hold = find(&plain, "hold  native");
+    assert!(play("", vec![click(hold)]).has("by hold v") && play("", vec![click(hold), click(hold)]).has("by hold ^"));
+    // A cell; again: what is behind it.
+    let matrix = play("5", vec![]);
+    let (_, y) = find(&matrix, "c http-1      ");
+    let x = (matrix.screen[usize::from(y)].rfind(" %").unwrap()) as u16;
+    let cell = play("5", vec![click((x, y))]);
+    assert!(cell.has("http-1 behind http-2"), "{:#?}", cell.screen);
+    assert!(play("5", vec![click((x, y)), click((x, y))]).has("no Python function"));
+    let open = play("5\n", vec![]);
+    let parse = find(&open, "parse_rows");
+    assert!(play("5\n", vec![click(parse)]).has("in _json.cpython-311.so"));
+    assert!(play("5\n", vec![click(parse), click(parse)]).has("/srv/app/report.py:52"));
+    let convoy = play("3", vec![]);
+    let older = find(&convoy, "6.80 s");
+    assert!(play("3", vec![click(older)]).has("70.0 %"));
+    let signals = play("4", vec![]);
+    assert!(play("4", vec![click(find(&signals, "SIGINT  "))]).has("Measured SIGINT"));
+    let list = play("2", vec![]);
+    assert!(play("2", vec![click(find(&list, "http-1"))]).has("Waits of http-1"));
+    assert!(play("", vec![click(find(&plain, "slow-interrupt"))]).has("What to do"));
+    // Nothing is there, and nothing happens.
+    assert_eq!(play("", vec![click((99, 29)), click((500, 500))]).screen, plain.screen);
+}
+
+#[test]
+fn the_wheel_moves_and_does_not_run_away() {
+    let play = |keys: &str, cues: Vec<Cue>| {
+        let snapshot = fixtures::in_convoys(fixtures::one_victim());
+        play_on(frame(snapshot, Play::Live), LIVE, typed(keys).into_iter().chain(cues).collect())
+    };
+    use MouseEventKind::{ScrollDown, ScrollLeft, ScrollUp};
+    let middle = (50, 12);
+    assert_eq!(play("", wheel(ScrollDown, middle, 2)).selected, play("jj", vec![]).selected);
+    assert_eq!(play("jj", wheel(ScrollUp, middle, 1)).selected, play("j", vec![]).selected);
+    // A touchpad's burst is one turn.
+    let burst = (0..40).map(|_| mouse(ScrollDown, middle)).collect();
+    assert_eq!(play("", burst).selected, play("j", vec![]).selected);
+    // Over the text it scrolls the text, over the list it chooses.
+    let text = play("6", wheel(ScrollDown, (40, 25), 3));
+    assert!(text.has("lines 4-") && text.selected == play("6", vec![]).selected);
+    let list = (30, find(&play("6", vec![]), "The GIL is").1);
+    assert!(play("6", wheel(ScrollUp, list, 1)).has("The answer"));
+    assert!(play("?", wheel(ScrollDown, middle, 3)).has("Help 4-"));
+    assert!(play("?", vec![click(middle)]).has("GIL by core"));
+    let blamed = |cues| play_on(frame(fixtures::blamed(fixtures::typical()), Play::Live), LIVE, cues);
+    let left: Vec<Cue> = typed("5").into_iter().chain(wheel(ScrollLeft, middle, 1)).collect();
+    assert!(blamed(left).has("http-2, GIL free"));
+}
+
+#[test]
+fn the_chosen_cell_is_one_reversed_cell() {
+    let matrix = blamed("j");
+    let (_, y) = find(&matrix, "c http-1      ");
+    let reversed: Vec<(u16, u16)> = matrix.reversed.clone();
+    assert!(!reversed.is_empty() && reversed.iter().all(|(x, _)| *x > 0), "{reversed:?}");
+    let text: String = reversed
+        .iter()
+        .filter(|(_, line)| *line == y)
+        .map(|(x, _)| &matrix.screen[usize::from(y)][usize::from(*x)..=usize::from(*x)])
+        .collect();
+    assert_eq!(text.trim(), "#  25.4 %");
+    assert_eq!(matrix.outcome.unwrap(), Leaving::Quit);
+}
+
+/// Whatever is pressed in whatever view, with much to show or nothing, it goes on until it is left.
+#[test]
+fn every_key_in_every_view_leads_somewhere() {
+    use gilscope::dashboard::action::{BINDINGS, Control};
+    use gilscope::dashboard::console::Heard;
+    use gilscope::dashboard::views::View;
+    use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
+    let presses: Vec<KeyEvent> = BINDINGS
+        .iter()
+        .flat_map(|binding| binding.keys)
+        .filter(|press| !matches!(press.to_string().as_str(), "q" | "Q" | "^C"))
+        .map(|press| {
+            let held = if press.control == Control::Held { KeyModifiers::CONTROL } else { KeyModifiers::NONE };
+            KeyEvent::new(press.code, held)
+        })
+        .collect();
+    assert!(presses.len() > 60);
+    let scenes = [
+        || fixtures::in_convoys(fixtures::blamed(fixtures::signals_to_a_busy_main())),
+        || fixtures::convoys_beyond_reason(fixtures::blamed_beyond_reason(fixtures::hostile_names())),
+        fixtures::no_data,
+    ];
+    for (scene, view) in scenes.into_iter().flat_map(|scene| View::ALL.map(|view| (scene, view))) {
+        let first = view.keys().first().unwrap().code;
+        // Each key by itself in this view, and again after itself.
+        let cues = presses.iter().flat_map(|press| {
+            [key(first), Cue::Hear(Heard::Key(*press)), Cue::Hear(Heard::Key(*press)), key(KeyCode::Esc)]
+        });
+        let played = play_on(frame(scene(), Play::Live), LIVE, cues.collect());
+        assert_eq!(played.outcome.unwrap(), Leaving::Quit, "{view:?}");
+    }
+}
+
+/// Keys that come faster than the screen is drawn are each worth a row.
+#[test]
+fn keys_before_the_next_drawing_count_one_by_one() {
+    use gilscope::dashboard::state::State;
+    use gilscope::dashboard::view::ViewModel;
+    use gilscope::dashboard::views::View;
+    use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
+    let frame = frame(fixtures::in_convoys(fixtures::blamed(fixtures::signals_to_a_busy_main())), Play::Live);
+    let press = |state: &mut State, keys: &[KeyCode]| {
+        let rows = ViewModel::of(&frame, state, LIVE).rows();
+        for code in keys {
+            let _nothing = state.press(&KeyEvent::new(*code, KeyModifiers::NONE), &rows, &frame, LIVE);
+        }
+    };
+    for view in View::ALL {
+        let mut at_once = State { view, ..State::default() };
+        let mut one_by_one = at_once.clone();
+        let keys = [KeyCode::Home, KeyCode::Char('j'), KeyCode::Char('j'), KeyCode::Char('k')];
+        press(&mut at_once, &keys);
+        keys.iter().for_each(|key| press(&mut one_by_one, &[*key]));
+        assert_eq!(at_once.finding, one_by_one.finding);
+        assert_eq!(at_once.blame, one_by_one.blame);
+        assert_eq!((at_once.convoy, at_once.signal), (one_by_one.convoy, one_by_one.signal));
+        assert_eq!((at_once.histograms, at_once.selected), (one_by_one.histograms, one_by_one.selected));
+        assert_ne!(at_once, State { view, ..State::default() }, "{view:?} has no rows");
+    }
+}
