@@ -11,6 +11,8 @@ use crate::units;
 
 /// Width of a function's name, and of its file's.
 const FUNCTION: (usize, usize) = (32, 24);
+/// Width of native code's name.
+const NATIVE: usize = 44;
 /// Pairs shown one by one.
 const PAIRS: usize = 6;
 /// Functions of a pair shown one by one.
@@ -62,35 +64,36 @@ pub(super) fn rows(process: &ProcessFigures, label: usize) -> Vec<Row> {
     rows
 }
 
-/// What the holder of a pair executed, by its innermost Python function.
+/// What the holder of a pair executed, by its innermost Python function and the native code that this was in.
 fn functions(pair: &BlamePair) -> Vec<String> {
-    let mut by_function: BTreeMap<(&str, &str), (Ns, u32, Basis)> = BTreeMap::new();
+    let mut by_function: BTreeMap<(&str, &str, Option<&str>), (Ns, u32, Basis)> = BTreeMap::new();
     let mut unsampled = Ns::ZERO;
     for share in &pair.shares {
         if share.basis == Basis::Unsampled {
             unsampled += share.time;
             continue;
         }
-        let name = share.stack.first().map_or(("", ""), |frame| (frame.file.as_str(), frame.function.as_str()));
+        let (file, function) =
+            share.stack.first().map_or(("", ""), |frame| (frame.file.as_str(), frame.function.as_str()));
+        let name = (file, function, share.native.as_deref());
         let sum = by_function.entry(name).or_insert((Ns::ZERO, 0, share.basis));
         (sum.0, sum.1) = (sum.0 + share.time, sum.1.saturating_add(share.samples));
     }
     let mut by_time: Vec<_> = by_function.into_iter().collect();
     by_time.sort_by_key(|(name, (time, ..))| (std::cmp::Reverse(*time), *name));
     let percent = |time: Ns| time.share_of(pair.time).filter(|share| *share >= LEAST).map(units::percent);
-    let mut parts: Vec<String> = by_time
-        .iter()
-        .take(FUNCTIONS)
-        .filter_map(|((file, function), (time, samples, basis))| {
-            let name = function_name(file, function);
-            Some(match basis {
-                Basis::LongHold => format!("seen in {name}"),
-                Basis::Random | Basis::Unsampled => {
-                    format!("{} {name} (n={})", percent(*time)?, units::count(u64::from(*samples)))
-                }
-            })
-        })
-        .collect();
+    let mut parts: Vec<String> = Vec::new();
+    for ((file, function, native), (time, samples, basis)) in by_time.iter().take(FUNCTIONS) {
+        let name = function_name(file, function);
+        match (basis, percent(*time)) {
+            (Basis::LongHold, _) => parts.push(format!("seen in {name}")),
+            (Basis::Random | Basis::Unsampled, Some(share)) => {
+                parts.push(format!("{share} {name} (n={})", units::count(u64::from(*samples))));
+            }
+            (Basis::Random | Basis::Unsampled, None) => continue,
+        }
+        parts.extend(native.map(|native| format!("in {}", paint::foreign(native, NATIVE))));
+    }
     parts.extend(percent(unsampled).map(|share| format!("{share} unsampled")));
     if let Some(first) = parts.first_mut() {
         first.insert_str(0, "  ");

@@ -12,6 +12,7 @@ mod findings;
 mod fixtures;
 mod handoffs;
 mod interrupts;
+mod joined;
 mod layering;
 mod model;
 mod natives;

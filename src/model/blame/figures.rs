@@ -23,12 +23,14 @@ pub fn figures<'a>(
         let (samples, rejected) = gil.blame().samples();
         figures.samples += samples;
         figures.rejected += rejected;
+        let natives = gil.natives();
         for ((waiter, party), (time, shares)) in gil.blame().pairs(gil.last_tick(), gil.waiting(threads)) {
             let waiter = waiter.filter(|waiter| threads.contains_key(waiter));
             match party {
                 Party::Thread(holder) if threads.contains_key(&holder) && waiter.is_some() => {
                     let shares = shares.map_or_else(|| Shares::default().divide(time), |shares| shares.divide(time));
-                    let shares = shares.iter().map(|part| share(part, defined)).collect();
+                    let native = |part: &Part| natives.get(&(holder, part.stack?)).cloned();
+                    let shares = shares.iter().map(|part| share(part, native(part), defined)).collect();
                     figures.pairs.push(BlamePair { waiter, holder: Blamed::Thread(holder), time, shares });
                 }
                 Party::Thread(holder) if !threads.contains_key(&holder) => {
@@ -47,18 +49,18 @@ pub fn figures<'a>(
             Party::Others => Blamed::Others,
         },
         time,
-        shares: Shares::default().divide(time).iter().map(|part| share(part, defined)).collect(),
+        shares: Shares::default().divide(time).iter().map(|part| share(part, None, defined)).collect(),
     }));
     figures.pairs.sort_by_key(|pair| (std::cmp::Reverse(pair.time), pair.waiter));
     figures
 }
 
-fn share(part: &Part, defined: &Defined) -> BlameShare {
+fn share(part: &Part, native: Option<Arc<str>>, defined: &Defined) -> BlameShare {
     BlameShare {
         time: part.time,
         samples: part.samples,
         basis: part.basis,
         stack: part.stack.and_then(|stack| defined.get(stack).cloned()).unwrap_or_else(|| Arc::new([])),
-        native: None,
+        native,
     }
 }

@@ -57,6 +57,7 @@ pub struct BlameShare {
     pub basis: Basis,
     /// The frames, the innermost first; empty: not known, or no Python.
     pub stack: Arc<[Arc<Frame>]>,
-    /// The shared object and symbol it was in, as `lib.so:symbol`; `None`: not known, or in the interpreter itself.
+    /// The shared object and symbol it was in, as `lib.so:symbol`, as the target has them: seen in long holds between two
+    /// samples of this very stack. `None`: not known, or in the interpreter itself.
     pub native: Option<Arc<str>>,
 }
