@@ -260,6 +260,11 @@ impl GilAccount {
         }
     }
 
+    /// What a thread that waited executed.
+    pub fn waiter_sampled(&mut self, thread: ThreadKey, stack: Option<StackKey>, stands_for: Ns) {
+        self.blame.waiter_sampled(thread, stack, stands_for);
+    }
+
     /// These threads are no longer kept one by one.
     pub fn forget(&mut self, threads: &BTreeSet<ThreadKey>) {
         self.blame.forget(threads);
@@ -490,6 +495,7 @@ impl GilAccount {
             }
             if end.waiters > 0 {
                 bin.contended += half;
+                end.holder().into_iter().for_each(|holder| self.blame.contended(holder, half));
                 bin.lost += Ns(half.0.saturating_mul(u64::from(end.waiters)));
             }
         }

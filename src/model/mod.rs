@@ -376,6 +376,12 @@ impl Model {
                     gil.stack_sampled(*instant, *thread, *stack, *cause);
                 }
             }
+            What::WaiterSampled { gil, thread, stack, stands_for, .. } => {
+                let is_known = self.threads.contains_key(thread);
+                if let Some(gil) = self.gils.get_mut(gil).filter(|_| is_known) {
+                    gil.waiter_sampled(*thread, *stack, *stands_for);
+                }
+            }
             What::StacksMissing { process, why } => {
                 if let Some(account) = self.processes.get_mut(process) {
                     account.stacks_missing = Some(*why);

@@ -24,4 +24,5 @@ mod sampling;
 mod session;
 mod simulator;
 mod switches;
+mod waiters;
 mod workloads;

@@ -40,3 +40,4 @@ mod truth;
 mod truth_uprobes;
 mod truth_workloads;
 mod unwatched;
+mod waiters;
