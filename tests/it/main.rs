@@ -10,6 +10,7 @@ mod doctor;
 mod exact;
 mod findings;
 mod fixtures;
+mod flame;
 mod handoffs;
 mod interrupts;
 mod joined;

@@ -25,6 +25,7 @@ mod doctor;
 mod exact;
 mod fallback;
 mod findings;
+mod flame;
 mod fused;
 mod interrupts;
 mod natives;
