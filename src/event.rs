@@ -434,6 +434,19 @@ pub enum What {
         /// Why it was looked at.
         cause: SampleCause,
     },
+    /// What a thread that waits for a GIL executed (see [`stacks`]): where it wants it back.
+    WaiterSampled {
+        /// Which GIL.
+        gil: GilKey,
+        /// Who waited at that instant.
+        thread: ThreadKey,
+        /// The instant: a little before this event's own time.
+        instant: MonoNs,
+        /// What it executed; `None`: it was not found out, since it did not sleep on, or its frames could not be read.
+        stack: Option<StackKey>,
+        /// The waiting that it stands for: the inverse of its chance to be drawn.
+        stands_for: Ns,
+    },
     /// From here on no stacks of the process are told.
     StacksMissing {
         /// Which process.

@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod error;
 pub mod event;
 pub mod findings;
+pub mod flame;
 pub mod instruments;
 pub mod interrupt;
 pub mod launch;

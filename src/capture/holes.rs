@@ -20,6 +20,7 @@ pub(super) fn is_observation(what: &What) -> bool {
                 | What::SignalStepsEnd { .. }
                 | What::NativeSampled { .. }
                 | What::StackSampled { .. }
+                | What::WaiterSampled { .. }
         )
         || what.signal_step().is_some()
 }

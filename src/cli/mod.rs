@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod dump;
 mod feed;
+mod flame;
 mod interrupt;
 mod observe;
 mod progress;
@@ -95,6 +96,17 @@ EXAMPLES:
 The file is whole at any time: should gilscope be killed, at most the last second is missing. The program
 started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on.")]
     Record(RecordArgs),
+    /// Draw where the time went, of a process or a recording: which code made others wait for the GIL, or held it
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope flame run.gscope -o flame.svg             who made whom wait: open it in a browser
+  gilscope flame -p 4242 -d 30 -o flame.svg          thirty seconds of a running process
+  gilscope flame -p 4242 --of waits -o flame.svg     where the waiters want the GIL back
+  gilscope flame -p 4242 --of holds -o flame.svg     what the GIL was held for
+  gilscope flame run.gscope -f collapsed             one line a stack, in nanoseconds, for other tools
+
+The widths add up: what was not sampled is (unsampled), and where a waiter had no core, (scheduler) is to blame.")]
+    Flame(FlameArgs),
     /// Write out all that is in a recording, line by line, as JSON
     Dump(DumpArgs),
     /// Say what works here and for a process, what each missing piece costs, and what to type to get it
@@ -205,6 +217,52 @@ pub struct RecordArgs {
     /// The program to start and record, with its arguments
     #[arg(last = true, value_name = "CMD", num_args = 1..)]
     pub program: Vec<OsString>,
+}
+
+/// `gilscope flame`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("drawn").required(true).args(["pid", "recording"]))]
+pub struct FlameArgs {
+    /// The recording to draw
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks"])]
+    pub recording: Option<PathBuf>,
+    /// The process to observe
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
+    pub pid: Option<Pid>,
+    /// How long, in seconds of the wall clock [default: 10]
+    #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
+    pub duration: Option<Ns>,
+    /// Which times to draw
+    #[arg(long, value_name = "WHAT", default_value = "blame")]
+    pub of: OfArg,
+    /// The format
+    #[arg(short, long, value_name = "FORMAT", default_value = "svg")]
+    pub format: FlameFormat,
+    #[command(flatten)]
+    common: Common,
+    /// Where to write it [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Which times a flame graph shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OfArg {
+    /// The time that others waited, by what the holder executed
+    Blame,
+    /// The time that threads waited, by where they want the GIL back
+    Waits,
+    /// The time that the GIL was held, by what the holder executed: sampled while somebody waited
+    Holds,
+}
+
+/// A flame graph's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FlameFormat {
+    /// To look at in a browser
+    Svg,
+    /// One line a stack: frames with `;` between them, a blank, nanoseconds
+    Collapsed,
 }
 
 /// `gilscope dump`
@@ -443,6 +501,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Replay(args)), _) => replay::run(&args),
         (Some(Command::Report(args)), _) => report::run(&args),
         (Some(Command::Record(args)), _) => record::run(&args),
+        (Some(Command::Flame(args)), _) => flame::run(&args),
         (Some(Command::Dump(args)), _) => dump::run(&args),
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
         (Some(Command::Interrupt(args)), _) => interrupt::run(&args),

@@ -17,7 +17,7 @@ use crate::report::{Color, TextOptions, text, write_json};
 use crate::time::Ns;
 
 /// How long a running process is observed unless told otherwise.
-const DEFAULT_DURATION: Ns = Ns(10_000_000_000);
+pub const DEFAULT_DURATION: Ns = Ns(10_000_000_000);
 
 /// Runs the command; its exit status, or the started program's.
 ///

@@ -5,7 +5,7 @@
 //!
 //! **Samples.** [`What::StackSampled`](super::What::StackSampled) says what the holder of a GIL executed at an instant.
 //! Those [at random](SampleCause::Random) are for shares: each stands for the time between two of them. The others only
-//! name what a thread does.
+//! name what a thread does. [`What::WaiterSampled`](super::What::WaiterSampled) is the same of a thread that waits.
 
 use serde::{Deserialize, Serialize};
 

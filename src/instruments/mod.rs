@@ -33,6 +33,6 @@ pub use natives::{NativeLooks, Natives};
 pub use purse::Purse;
 pub use sampler::{Punctuality, Sampler, Verdict};
 pub use signals::{Arrivals, Beside, Trips};
-pub use stacks::{Definitions, Stacks};
+pub use stacks::{Definitions, Drawn, Stacks, draw};
 pub use switches::{Moves, Switches};
 pub use watchpoints::{Process, Watchpoints, Words};

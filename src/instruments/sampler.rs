@@ -82,6 +82,15 @@ pub struct Sampler {
     signals: SignalLooks,
     /// Probes of GILs that have come into view, for another instrument.
     probes: Vec<(GilKey, GilProbe)>,
+    /// The thread states that there are, and whether another instrument has been told of them.
+    states: (Vec<ThreadState>, Told),
+}
+
+/// Whether others know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Yes,
+    NotYet,
 }
 
 /// Why to look at who is there before it is due.
@@ -118,6 +127,7 @@ impl Sampler {
             cause: Cause::None,
             signals: SignalLooks::new(process),
             probes: Vec::new(),
+            states: (Vec::new(), Told::Yes),
         };
         sampler.look_who_is_there(keys, at, events)?;
         sampler.sweep_totals(at, usize::MAX, events);
@@ -212,6 +222,11 @@ impl Sampler {
         std::mem::take(&mut self.probes)
     }
 
+    /// All thread states, if others have come into view since this was asked last.
+    pub fn new_thread_states(&mut self) -> Option<Vec<ThreadState>> {
+        (std::mem::replace(&mut self.states.1, Told::Yes) == Told::NotYet).then(|| self.states.0.clone())
+    }
+
     /// The thread of a thread state, if it is known.
     pub fn thread_of(&self, state: StateKey) -> Option<ThreadKey> {
         self.roster.find_state(state)
@@ -301,6 +316,9 @@ impl Sampler {
             }
         }
         self.roster.scan(&self.target, &states, keys, at, events);
+        if !self.states.0.iter().eq(states.iter().map(|(_, state)| state)) {
+            self.states = (states.iter().map(|(_, state)| *state).collect(), Told::NotYet);
+        }
         self.meet_main(&found, &states, events);
         // Which GIL a native thread takes when it calls in is not known before, unless there is but one.
         let only = self.watches.len() == 1;

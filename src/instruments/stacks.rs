@@ -1,4 +1,4 @@
-//! What the holder of a GIL executes, looked at now and then while somebody waits for it.
+//! What the holder of a GIL executes, and now and then a thread that waits for it, looked at while somebody waits.
 //!
 //! A thread of its own draws random instants. At each it reads the GIL's words; if the GIL is held and somebody waits, it
 //! has py-spy walk the holder's frames and reads the words again. The target is not stopped, so a walk takes place while
@@ -9,9 +9,13 @@
 //! meanwhile: CPython's count of handoffs tells. Whoever let go of it during the walk is where it let go. Were such walks
 //! thrown away, a hold of 1 ms would lose a tenth of its samples to walks of 100 us, one of 50 ms hardly any. What cannot
 //! be believed is told as a sample without a stack: it stands for its time all the same.
+//!
+//! At some of the instants one of those that wait is walked instead: who it is, is drawn by lot. It sleeps, and has slept
+//! without a break if the kernel has not given it a core since; then its frames are those that it waits in.
 
 mod interned;
 mod pace;
+mod waiters;
 mod walker;
 
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
@@ -25,9 +29,11 @@ use crate::instruments::roster::StateKey;
 use crate::instruments::sampler::Sampler;
 use crate::instruments::stacks::interned::Interned;
 use crate::instruments::stacks::pace::Pace;
+use crate::instruments::stacks::waiters::Waiters;
+pub use crate::instruments::stacks::waiters::{Drawn, draw};
 use crate::instruments::stacks::walker::{Walk, Walker};
 use crate::instruments::watch::holder_state;
-use crate::target::{GilProbe, GilReading, Memory};
+use crate::target::{GilProbe, GilReading, Memory, ThreadState};
 use crate::time::{MonoNs, Ns};
 
 /// Samples that may wait to be told.
@@ -43,11 +49,14 @@ const ATTEMPTS: u32 = 3;
 /// Reads of a GIL that may fail in a row before it is taken to be gone.
 const FAILURES: u32 = 20;
 
+/// Of so many instants one is for those that wait.
+const FOR_WAITERS: u64 = 4;
+
 /// Tells what holders execute. The thread behind it ends by itself when this value is dropped.
 #[derive(Debug)]
 pub struct Stacks {
     process: ProcessKey,
-    sites: Sender<(GilKey, GilProbe)>,
+    told: Sender<News>,
     found: Receiver<Found>,
     over: bool,
 }
@@ -56,10 +65,18 @@ pub struct Stacks {
 #[derive(Debug, Default)]
 pub struct Definitions(Interned);
 
+/// What the thread is told.
+#[derive(Debug)]
+enum News {
+    Gil(Box<(GilKey, GilProbe)>),
+    Threads(Vec<ThreadState>),
+}
+
 /// What the thread has found.
 #[derive(Debug)]
 enum Found {
     Sample(Sample),
+    Waiter(Waiter),
     Missing(StacksMissing),
 }
 
@@ -72,28 +89,40 @@ struct Sample {
     cause: SampleCause,
 }
 
+#[derive(Debug)]
+struct Waiter {
+    gil: GilKey,
+    state: StateKey,
+    instant: MonoNs,
+    frames: Option<Vec<Frame>>,
+    stands_for: Ns,
+}
+
 impl Stacks {
     /// Begins to look into a process; `None` if there can be no thread for it.
     pub fn begin(pid: Pid, process: ProcessKey) -> Option<Stacks> {
-        let (sites, asked) = channel();
+        let (told, news) = channel();
         let (tell, found) = sync_channel(QUEUE);
         let look = move || {
             if let Ok(memory) = Memory::open(pid) {
+                let seed = clock::now().0;
                 Looker {
                     pid,
                     memory,
                     sites: Vec::new(),
+                    waiters: Waiters::new(pid, seed ^ 1),
+                    random: fastrand::Rng::with_seed(seed ^ 2),
                     walker: None,
                     attempts: 0,
-                    pace: Pace::new(clock::now().0),
-                    asked,
+                    pace: Pace::new(seed),
+                    news,
                     tell,
                 }
                 .look();
             }
         };
         thread::Builder::new().name("gilscope-stacks".to_owned()).spawn(look).ok()?;
-        Some(Stacks { process, sites, found, over: false })
+        Some(Stacks { process, told, found, over: false })
     }
 
     /// Tells what was found since. What was before `floor` has been told already.
@@ -106,7 +135,10 @@ impl Stacks {
         merge: &mut Merge,
     ) {
         for site in sampler.new_probes() {
-            let _over = self.sites.send(site);
+            let _over = self.told.send(News::Gil(Box::new(site)));
+        }
+        if let Some(threads) = sampler.new_thread_states() {
+            let _over = self.told.send(News::Threads(threads));
         }
         while !self.over {
             let found = match self.found.try_recv() {
@@ -118,6 +150,13 @@ impl Stacks {
                 Found::Missing(why) => {
                     self.over = true;
                     merge.push(clock::now(), What::StacksMissing { process: self.process, why });
+                }
+                Found::Waiter(waiter) => {
+                    let Some(thread) = sampler.thread_of(waiter.state) else { continue };
+                    let (gil, instant, stands_for) = (waiter.gil, waiter.instant, waiter.stands_for);
+                    let at = instant.max(floor);
+                    let stack = waiter.frames.and_then(|frames| defined.0.stack(frames, at, keys, merge));
+                    merge.push(at, What::WaiterSampled { gil, thread, instant, stack, stands_for });
                 }
                 Found::Sample(sample) => {
                     let Some(thread) = sampler.thread_of(sample.holder) else { continue };
@@ -154,10 +193,12 @@ struct Looker {
     pid: Pid,
     memory: Memory,
     sites: Vec<Site>,
+    waiters: Waiters,
+    random: fastrand::Rng,
     walker: Option<Walker>,
     attempts: u32,
     pace: Pace,
-    asked: Receiver<(GilKey, GilProbe)>,
+    news: Receiver<News>,
     tell: SyncSender<Found>,
 }
 
@@ -179,8 +220,14 @@ impl Looker {
             if clock::now().since(due) > TOLERANCE {
                 continue;
             }
+            // Each kind's instants are again at random, so much rarer.
+            let for_waiters = self.random.u64(..FOR_WAITERS) == 0;
             for index in 0..self.sites.len() {
-                if self.look_at(index, every) == Goes::Over {
+                let goes = match for_waiters {
+                    true => self.look_at_a_waiter(index, Ns(every.0 * FOR_WAITERS)),
+                    false => self.look_at(index, Ns(every.0 * FOR_WAITERS / (FOR_WAITERS - 1))),
+                };
+                if goes == Goes::Over {
                     return;
                 }
             }
@@ -192,8 +239,12 @@ impl Looker {
     fn sleep_until(&mut self, due: MonoNs) -> Goes {
         loop {
             loop {
-                match self.asked.try_recv() {
-                    Ok((gil, probe)) => self.sites.push(Site { gil, probe, failures: 0, hold: None }),
+                match self.news.try_recv() {
+                    Ok(News::Gil(site)) => {
+                        let (gil, probe) = *site;
+                        self.sites.push(Site { gil, probe, failures: 0, hold: None });
+                    }
+                    Ok(News::Threads(threads)) => self.waiters.set(&threads),
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Goes::Over,
                 }
@@ -231,21 +282,7 @@ impl Looker {
         };
         hold.named |= is_long;
         site.hold = Some(hold);
-        if self.walker.is_none() {
-            // It reads the program's symbols, which takes long: this instant is over by then.
-            return match Walker::new(self.pid) {
-                Ok(walker) => {
-                    self.walker = Some(walker);
-                    self.pace.forget(clock::now(), clock::thread_cpu());
-                    Goes::On
-                }
-                Err(why) => {
-                    self.attempts += 1;
-                    if self.attempts < ATTEMPTS { Goes::On } else { self.say(Found::Missing(why)) }
-                }
-            };
-        }
-        let Some(walker) = &mut self.walker else { return Goes::On };
+        let Some(walker) = &mut self.walker else { return self.get_to_know() };
         let (probe, memory) = (&mut site.probe, &self.memory);
         let mut walk = walker.walk(probe, holder.pthread);
         let mut is_of_hold = is_of(&before, probe.read(memory).ok());
@@ -260,6 +297,47 @@ impl Looker {
         };
         let gil = site.gil;
         self.say(Found::Sample(Sample { gil, holder: key, instant, frames, cause }))
+    }
+
+    /// It reads the program's symbols, which takes long: the instant is over by then.
+    fn get_to_know(&mut self) -> Goes {
+        match Walker::new(self.pid) {
+            Ok(walker) => {
+                self.walker = Some(walker);
+                self.pace.forget(clock::now(), clock::thread_cpu());
+                Goes::On
+            }
+            Err(why) => {
+                self.attempts += 1;
+                if self.attempts < ATTEMPTS { Goes::On } else { self.say(Found::Missing(why)) }
+            }
+        }
+    }
+
+    /// At an instant for one that waits.
+    fn look_at_a_waiter(&mut self, index: usize, every: Ns) -> Goes {
+        let site = &mut self.sites[index];
+        let instant = clock::now();
+        let Ok(reading) = site.probe.read(&self.memory) else {
+            site.failures += 1;
+            return Goes::On;
+        };
+        site.failures = 0;
+        if reading.waiters == Some(0) {
+            return Goes::On;
+        }
+        let Some(walker) = &mut self.walker else { return self.get_to_know() };
+        let Some(drawn) = self.waiters.draw(&site.probe, reading.waiters) else { return Goes::On };
+        let Some(state) = self.waiters.state(&drawn) else { return Goes::On };
+        let link = site.probe.link_to(&self.memory, state.address).ok().flatten();
+        let walk = link.map(|link| walker.walk_from(&site.probe, link, state.pthread));
+        let frames = match walk {
+            Some(Walk::Frames(frames)) if self.waiters.sleeps_on(&drawn) => Some(frames),
+            Some(Walk::Frames(_) | Walk::Torn | Walk::Never) | None => None,
+        };
+        let (gil, stands_for) = (site.gil, drawn.stands_for(every));
+        let state = StateKey { address: state.address, unique_id: state.unique_id };
+        self.say(Found::Waiter(Waiter { gil, state, instant, frames, stands_for }))
     }
 
     fn say(&self, found: Found) -> Goes {

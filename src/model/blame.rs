@@ -68,6 +68,10 @@ struct Sample {
 pub struct Blame {
     holds: Holds,
     pairs: BTreeMap<Key, Pair>,
+    /// Who held it while somebody waited.
+    holders: BTreeMap<ThreadKey, Pair>,
+    /// Where those who waited want it back.
+    waiters: BTreeMap<ThreadKey, Shares>,
     /// Waits that are over, in a step whose holds are not logged yet.
     fresh: Vec<Waited>,
     recent: VecDeque<Waited>,
@@ -76,12 +80,24 @@ pub struct Blame {
     divided: BTreeMap<ThreadKey, MonoNs>,
     accepted: u64,
     rejected: u64,
+    /// Samples of waiters with a stack, and those without.
+    of_waiters: (u64, u64),
 }
 
 impl Blame {
     /// Somebody, or nobody, held the GIL.
     pub fn held(&mut self, from: MonoNs, until: MonoNs, by: Party) {
         self.holds.push(from, until, by);
+    }
+
+    /// A thread held the GIL for so long while somebody waited.
+    pub fn contended(&mut self, holder: ThreadKey, time: Ns) {
+        self.holders.entry(holder).or_default().time += time;
+    }
+
+    /// Who held the GIL while somebody waited, and how long.
+    pub fn holders(&self) -> impl Iterator<Item = (ThreadKey, Ns, &Shares)> {
+        self.holders.iter().map(|(holder, pair)| (*holder, pair.time, &pair.shares))
     }
 
     /// A wait is over that ended within the step that is being gathered.
@@ -101,6 +117,22 @@ impl Blame {
             self.samples.pop_front();
         }
         self.samples.push_back(Sample { instant, holder, stack, cause });
+    }
+
+    /// What a thread that waited executed. The sample stands for so much of its waiting.
+    pub fn waiter_sampled(&mut self, thread: ThreadKey, stack: Option<StackKey>, stands_for: Ns) {
+        *(if stack.is_some() { &mut self.of_waiters.0 } else { &mut self.of_waiters.1 }) += 1;
+        self.waiters.entry(thread).or_default().add(stack, SampleCause::Random { every: stands_for });
+    }
+
+    /// Where a thread that waited wants the GIL back.
+    pub fn waiter(&self, thread: ThreadKey) -> Option<&Shares> {
+        self.waiters.get(&thread)
+    }
+
+    /// Samples of waiters with a stack, and those without.
+    pub fn samples_of_waiters(&self) -> (u64, u64) {
+        self.of_waiters
     }
 
     /// Samples with a stack, and those without.
@@ -136,6 +168,8 @@ impl Blame {
 
     /// These threads are no longer kept one by one.
     pub fn forget(&mut self, threads: &BTreeSet<ThreadKey>) {
+        self.holders.retain(|holder, _| !threads.contains(holder));
+        self.waiters.retain(|waiter, _| !threads.contains(waiter));
         let concerns = |(waiter, party): &Key| {
             waiter.is_some_and(|waiter| threads.contains(&waiter))
                 || matches!(party, Party::Thread(holder) if threads.contains(holder))
@@ -224,6 +258,11 @@ impl Blame {
             .chain(waiting.filter(|(_, since)| *since <= sample.instant).map(|(thread, _)| thread))
             .filter(|thread| *thread != sample.holder)
             .collect();
+        if !waiters.is_empty()
+            && let Some(held) = self.holders.get_mut(&sample.holder)
+        {
+            held.shares.add(sample.stack, sample.cause);
+        }
         for waiter in waiters {
             self.pairs.entry((Some(waiter), holder)).or_default().shares.add(sample.stack, sample.cause);
         }

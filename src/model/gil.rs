@@ -13,6 +13,7 @@ pub mod exact;
 mod figures;
 mod follow;
 mod handoffs;
+mod joined;
 mod long;
 mod named;
 pub mod perturbed;
@@ -28,13 +29,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::event::{
-    GilKey, GilSample, Hold, NativeInfo, NativeKey, Placement, ProcessKey, Refusal, Relation, SeenHolder, ThreadKey,
+    GilKey, GilSample, Hold, NativeInfo, NativeKey, Placement, ProcessKey, Refusal, Relation, SampleCause, SeenHolder,
+    StackKey, ThreadKey,
 };
 use crate::model::blame::{Blame, Waiting};
 use crate::model::gil::convoys::{Convoys, Instrument, Setting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
-use crate::model::gil::long::LongHolds;
+use crate::model::gil::long::{Executed, LongHolds};
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
 use crate::model::gil::tenure::Tenures;
@@ -246,9 +248,31 @@ impl GilAccount {
         &self.blame
     }
 
-    /// The same, for what is told of it.
-    pub fn blame_mut(&mut self) -> &mut Blame {
-        &mut self.blame
+    /// What its holder executed at an instant.
+    pub fn stack_sampled(&mut self, instant: MonoNs, thread: ThreadKey, stack: Option<StackKey>, cause: SampleCause) {
+        self.blame.sampled(instant, thread, stack, cause);
+        let weight = match cause {
+            SampleCause::Random { every } => every,
+            SampleCause::LongHold => Ns::ZERO,
+        };
+        if let Some(stack) = stack {
+            self.long.executed(Executed { instant, thread, stack, weight });
+        }
+    }
+
+    /// What a thread that waited executed.
+    pub fn waiter_sampled(&mut self, thread: ThreadKey, stack: Option<StackKey>, stands_for: Ns) {
+        self.blame.waiter_sampled(thread, stack, stands_for);
+    }
+
+    /// These threads are no longer kept one by one.
+    pub fn forget(&mut self, threads: &BTreeSet<ThreadKey>) {
+        self.blame.forget(threads);
+    }
+
+    /// The native code that was seen beside stacks of its holders, as `lib.so:symbol`.
+    pub fn natives(&self) -> BTreeMap<(ThreadKey, StackKey), Arc<str>> {
+        self.long.natives()
     }
 
     /// Who waits, and since when.
@@ -471,6 +495,7 @@ impl GilAccount {
             }
             if end.waiters > 0 {
                 bin.contended += half;
+                end.holder().into_iter().for_each(|holder| self.blame.contended(holder, half));
                 bin.lost += Ns(half.0.saturating_mul(u64::from(end.waiters)));
             }
         }

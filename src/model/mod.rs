@@ -373,7 +373,13 @@ impl Model {
             What::StackFound { stack, frames } => Arc::make_mut(&mut self.defined).stack(*stack, frames),
             What::StackSampled { gil, thread, instant, stack, cause } => {
                 if let Some(gil) = self.gils.get_mut(gil) {
-                    gil.blame_mut().sampled(*instant, *thread, *stack, *cause);
+                    gil.stack_sampled(*instant, *thread, *stack, *cause);
+                }
+            }
+            What::WaiterSampled { gil, thread, stack, stands_for, .. } => {
+                let is_known = self.threads.contains_key(thread);
+                if let Some(gil) = self.gils.get_mut(gil).filter(|_| is_known) {
+                    gil.waiter_sampled(*thread, *stack, *stands_for);
                 }
             }
             What::StacksMissing { process, why } => {
@@ -457,7 +463,7 @@ impl Model {
         by_weight.truncate(by_weight.len().saturating_sub(ENDED_THREADS_KEPT));
         let folded: BTreeSet<ThreadKey> = by_weight.iter().map(|(_, key)| *key).collect();
         for gil in self.gils.values_mut().filter(|gil| gil.process() == process) {
-            gil.blame_mut().forget(&folded);
+            gil.forget(&folded);
         }
         for (_, key) in by_weight {
             if let Some(thread) = self.threads.remove(&key) {

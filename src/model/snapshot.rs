@@ -18,7 +18,7 @@ use crate::event::{
 };
 use crate::time::{MonoNs, Ns};
 
-pub use blame::{Basis, BlameFigures, BlamePair, BlameShare, Blamed};
+pub use blame::{Basis, BlameFigures, BlameHolder, BlamePair, BlameShare, BlameWaiter, Blamed};
 pub use convoys::{Convoy, ConvoyCulprit, Overdue};
 pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,

@@ -94,6 +94,7 @@ pub const fn class(what: &What) -> Class {
         | What::CostsKnown(_)
         | What::Spent(_)
         | What::StackSampled { .. }
+        | What::WaiterSampled { .. }
         | What::StacksMissing { .. } => Class::Instrument,
         What::WindowBegins { .. }
         | What::WindowEnds { .. }
@@ -189,5 +190,6 @@ kinds! {
     44 => StacksMissing { process: process, why: why };
     45 => NativeFound { native: native, info: info };
     46 => NativeSampled { gil: gil, thread: thread, native: native, instant: instant, how: how };
+    47 => WaiterSampled { gil: gil, thread: thread, instant: instant, stack: stack, stands_for: stands_for };
     compact { GilSample, Relation, Usage }
 }

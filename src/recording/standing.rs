@@ -110,7 +110,11 @@ impl Standing {
             // It was of one instant.
             What::NativeSampled { .. } => {}
             // Nothing is in force after the end, and a fork or a mark leaves nothing in force.
-            What::CaptureEnded | What::Forked { .. } | What::Marked { .. } | What::StackSampled { .. } => {}
+            What::CaptureEnded
+            | What::Forked { .. }
+            | What::Marked { .. }
+            | What::StackSampled { .. }
+            | What::WaiterSampled { .. } => {}
             What::FrameFound { .. } | What::StackFound { .. } | What::StacksMissing { .. } => {
                 self.stacks.observe(Stamped { order, event: event.clone() });
             }

@@ -31,6 +31,7 @@ pub(super) struct Process {
     pub convoys: Option<Vec<Convoy>>,
     pub interrupts: Option<Interrupts>,
     pub blame: Option<Vec<Blame>>,
+    pub waiter_stacks: Option<Vec<WaiterStack>>,
     pub findings: Vec<Finding>,
 }
 
@@ -44,6 +45,15 @@ pub(super) struct Blame {
     pub basis: &'static str,
     pub stack: Vec<String>,
     pub native: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct WaiterStack {
+    pub waiter: u32,
+    pub ns: u64,
+    pub samples: u32,
+    pub basis: &'static str,
+    pub stack: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +140,8 @@ pub(super) struct Capture {
     pub perturbation: Option<Perturbation>,
     pub stack_samples: u64,
     pub stacks_rejected: u64,
+    pub waiter_samples: u64,
+    pub waiters_rejected: u64,
 }
 
 #[derive(Serialize)]

@@ -105,6 +105,7 @@ fn one_process(snapshot: &Snapshot, process: &ProcessFigures, allowed: Allowed) 
         convoys: process.convoys.as_ref().map(|convoys| convoys.iter().map(|one| convoy(process, one)).collect()),
         interrupts: process.interrupts.as_deref().map(interrupts),
         blame: observed.then(|| blame(&process.blame)),
+        waiter_stacks: observed.then(|| waiter_stacks(&process.blame)),
         findings: found.list.iter().map(|one| finding(process, one)).collect(),
     }
 }
@@ -236,6 +237,8 @@ fn capture(snapshot: &Snapshot, process: &ProcessFigures) -> document::Capture {
         }),
         stack_samples: blame.samples,
         stacks_rejected: blame.rejected,
+        waiter_samples: blame.waiter_samples,
+        waiters_rejected: blame.waiters_rejected,
     }
 }
 
@@ -417,15 +420,32 @@ fn blame(blame: &BlameFigures) -> Vec<document::Blame> {
             },
             ns: share.time.0,
             samples: share.samples,
-            basis: match share.basis {
-                Basis::Random => "random",
-                Basis::LongHold => "long_hold",
-                Basis::Unsampled => "unsampled",
-            },
+            basis: basis(share.basis),
             stack: stack(share),
             native: share.native.as_deref().map(|native| bounded(native, MAX_DETAIL)),
         })
         .collect()
+}
+
+fn waiter_stacks(blame: &BlameFigures) -> Vec<document::WaiterStack> {
+    let shares = blame.waiters.iter().flat_map(|waiter| waiter.shares.iter().map(move |share| (waiter, share)));
+    shares
+        .map(|(waiter, share)| document::WaiterStack {
+            waiter: waiter.thread.0,
+            ns: share.time.0,
+            samples: share.samples,
+            basis: basis(share.basis),
+            stack: stack(share),
+        })
+        .collect()
+}
+
+fn basis(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Random => "random",
+        Basis::LongHold => "long_hold",
+        Basis::Unsampled => "unsampled",
+    }
 }
 
 /// The frames, the outermost first; a stack without any Python is one frame that says so.

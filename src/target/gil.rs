@@ -213,6 +213,27 @@ impl GilProbe {
         self.runtime.layout.interpreter.threads_head
     }
 
+    /// A word that holds a thread state's address: the link to it in the list of thread states of its interpreter. `None`: it
+    /// is in no list, or no longer there.
+    ///
+    /// # Errors
+    /// As [`Memory::read`].
+    pub fn link_to(&self, memory: &Memory, thread_state: Address) -> Result<Option<Address>, ReadError> {
+        let mut bytes = [0u8; 24];
+        memory.read(thread_state, &mut bytes)?;
+        let [before, interpreter] = [ThreadLayout::PREV, ThreadLayout::INTERPRETER].map(|offset| word(&bytes, offset));
+        let link = match before {
+            0 => Address(interpreter.wrapping_add(self.threads_head_offset())),
+            before => Address(before.wrapping_add(ThreadLayout::NEXT)),
+        };
+        Ok((memory.read_ptr(link)? == thread_state).then_some(link))
+    }
+
+    /// How far into a GIL's struct its `last_holder` lies.
+    pub fn last_holder_offset(&self) -> u64 {
+        self.runtime.layout.gil.last_holder
+    }
+
     /// Where its `locked` lies.
     pub fn locked(&self) -> Address {
         Address(self.gil.0.wrapping_add(self.runtime.layout.gil.locked))

@@ -111,14 +111,14 @@ fn a_free_gil_is_nobodys_fault() {
 }
 
 /// Ticks every millisecond of a process with so many threads.
-struct Teller {
-    events: Vec<Event>,
-    at: MonoNs,
+pub struct Teller {
+    pub events: Vec<Event>,
+    pub at: MonoNs,
     waits: Vec<u32>,
 }
 
 impl Teller {
-    fn new(threads: u32) -> Teller {
+    pub fn new(threads: u32) -> Teller {
         let at = MonoNs(ORIGIN);
         let mut told = Teller { events: Vec::new(), at, waits: Vec::new() };
         told.tell(What::CaptureStarted(Box::new(info(Ns::MILLISECOND))));
@@ -133,7 +133,7 @@ impl Teller {
         told
     }
 
-    fn born(&mut self, thread: u32) {
+    pub fn born(&mut self, thread: u32) {
         let info = ThreadInfo {
             process: ProcessKey(0),
             tid: Some(Tid(100 + thread)),
@@ -145,11 +145,11 @@ impl Teller {
         self.tell(What::ThreadJoined { thread: ThreadKey(thread), interpreter: InterpreterId(0) });
     }
 
-    fn tell(&mut self, what: What) {
+    pub fn tell(&mut self, what: What) {
         self.events.push(Event { at: self.at, what });
     }
 
-    fn tick(&mut self, hold: Hold, switch_number: u64, waiting: &[u32]) {
+    pub fn tick(&mut self, hold: Hold, switch_number: u64, waiting: &[u32]) {
         self.at = self.at + Ns::MILLISECOND;
         for thread in std::mem::replace(&mut self.waits, waiting.to_vec()) {
             if !waiting.contains(&thread) {
@@ -166,7 +166,7 @@ impl Teller {
         }));
     }
 
-    fn stacks(&mut self, functions: &[&str]) {
+    pub fn stacks(&mut self, functions: &[&str]) {
         for (n, function) in functions.iter().enumerate() {
             let (frame, stack) = (FrameKey(n as u32), StackKey(n as u32));
             let info = Frame { file: "app.py".to_owned(), function: (*function).to_owned(), line: 7 };
@@ -175,7 +175,7 @@ impl Teller {
         }
     }
 
-    fn sample(&mut self, stack: Option<u32>, cause: SampleCause) {
+    pub fn sample(&mut self, stack: Option<u32>, cause: SampleCause) {
         let (thread, instant) = (ThreadKey(1), self.at);
         self.tell(What::StackSampled { gil: GilKey(0), thread, instant, stack: stack.map(StackKey), cause });
     }
@@ -185,7 +185,7 @@ fn relation(thread: u32, relation: Relation) -> What {
     What::Relation { thread: ThreadKey(thread), gil: GilKey(0), relation }
 }
 
-fn by(thread: u32) -> Hold {
+pub fn by(thread: u32) -> Hold {
     Hold::By { thread: ThreadKey(thread), placement: None }
 }
 

@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("words", &["event", "model", "time", "units"]),
     ("session", &["event", "model", "recording", "time"]),
     ("findings", &["event", "model", "time", "units"]),
+    ("flame", &["event", "model", "time", "units"]),
     ("report", &["event", "findings", "model", "text", "time", "units", "words"]),
     ("doctor", &["event", "instruments", "report", "target", "time", "units"]),
     ("dashboard", &["event", "findings", "model", "session", "text", "time", "units", "words"]),
@@ -35,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "error",
             "event",
             "findings",
+            "flame",
             "instruments",
             "interrupt",
             "launch",
@@ -85,7 +87,7 @@ const WINDOWS: &[&str] = &[
 ];
 
 /// Modules that see nothing but what they are given.
-const WINDOWLESS: &[&str] = &["event", "findings", "model", "report", "time", "units", "words"];
+const WINDOWLESS: &[&str] = &["event", "findings", "flame", "model", "report", "time", "units", "words"];
 
 /// What speaks to the user.
 const MOUTHS: &[&str] = &["println!", "print!(", "io::stdout()", "io::stderr()", "process::exit"];

@@ -16,7 +16,7 @@ const READS_THE_STRUCT: u64 = 12;
 /// Walks that may come to nothing, one after the other, before there will never be any.
 const FAILURES: u32 = 200;
 
-/// Walks the frames of holders.
+/// Walks the frames of one thread at a time.
 pub(super) struct Walker {
     spy: py_spy::PythonSpy,
     failures: u32,
@@ -53,11 +53,17 @@ impl Walker {
 
     /// Walks the frames of the thread that holds a GIL, which is taken to be `expected`.
     pub(super) fn walk(&mut self, probe: &GilProbe, expected: Address) -> Walk {
-        let holder = probe.last_holder();
+        self.walk_from(probe, probe.last_holder(), expected)
+    }
+
+    /// Walks the frames of the thread whose thread state's address is in this word. py-spy takes the word for a GIL's
+    /// `last_holder`. Behind a link in the list of thread states there is an address, as well, which it takes for `locked`.
+    pub(super) fn walk_from(&mut self, probe: &GilProbe, link: Address, expected: Address) -> Walk {
         let addresses = &mut self.spy.addresses;
-        addresses.interpreter_address = holder.0.wrapping_sub(probe.threads_head_offset()) as usize;
+        addresses.interpreter_address = link.0.wrapping_sub(probe.threads_head_offset()) as usize;
         let reads_the_struct = self.spy.version.minor >= READS_THE_STRUCT;
-        addresses.threadstate_address = if reads_the_struct { probe.gil().0 } else { holder.0 } as usize;
+        let in_the_struct = link.0.wrapping_sub(probe.last_holder_offset());
+        addresses.threadstate_address = if reads_the_struct { in_the_struct } else { link.0 } as usize;
         let traces = self.spy.get_stack_traces().unwrap_or_default();
         match traces.into_iter().find(|trace| Address(trace.thread_id) == expected) {
             Some(trace) => {

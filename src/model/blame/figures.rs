@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Defined, Part, Party, Shares};
-use crate::event::StacksMissing;
+use crate::event::{StacksMissing, ThreadKey};
 use crate::model::gil::{GilAccount, Threads};
-use crate::model::snapshot::{BlameFigures, BlamePair, BlameShare, Blamed};
+use crate::model::snapshot::{BlameFigures, BlameHolder, BlamePair, BlameShare, BlameWaiter, Blamed};
 use crate::time::Ns;
 
 /// Who made whom wait, over all `gils`.
@@ -23,12 +23,25 @@ pub fn figures<'a>(
         let (samples, rejected) = gil.blame().samples();
         figures.samples += samples;
         figures.rejected += rejected;
+        let natives = gil.natives();
+        for (holder, time, shares) in gil.blame().holders().filter(|(holder, ..)| threads.contains_key(holder)) {
+            let native = |part: &Part| natives.get(&(holder, part.stack?)).cloned();
+            let shares = shares.divide(time);
+            let shares = shares.iter().map(|part| share(part, native(part), defined)).collect();
+            figures.holders.push(BlameHolder { thread: holder, time, shares });
+        }
+        let (samples, rejected) = gil.blame().samples_of_waiters();
+        figures.waiter_samples += samples;
+        figures.waiters_rejected += rejected;
+        let mut waited: BTreeMap<ThreadKey, Ns> = BTreeMap::new();
         for ((waiter, party), (time, shares)) in gil.blame().pairs(gil.last_tick(), gil.waiting(threads)) {
             let waiter = waiter.filter(|waiter| threads.contains_key(waiter));
+            waiter.into_iter().for_each(|waiter| *waited.entry(waiter).or_default() += time);
             match party {
                 Party::Thread(holder) if threads.contains_key(&holder) && waiter.is_some() => {
                     let shares = shares.map_or_else(|| Shares::default().divide(time), |shares| shares.divide(time));
-                    let shares = shares.iter().map(|part| share(part, defined)).collect();
+                    let native = |part: &Part| natives.get(&(holder, part.stack?)).cloned();
+                    let shares = shares.iter().map(|part| share(part, native(part), defined)).collect();
                     figures.pairs.push(BlamePair { waiter, holder: Blamed::Thread(holder), time, shares });
                 }
                 Party::Thread(holder) if !threads.contains_key(&holder) => {
@@ -37,7 +50,14 @@ pub fn figures<'a>(
                 party => *merged.entry((waiter, party)).or_default() += time,
             }
         }
+        for (thread, time) in waited {
+            let shares =
+                gil.blame().waiter(thread).map_or_else(|| Shares::default().divide(time), |it| it.divide(time));
+            let shares = shares.iter().map(|part| share(part, None, defined)).collect();
+            figures.waiters.push(BlameWaiter { thread, time, shares });
+        }
     }
+    figures.waiters.sort_by_key(|waiter| (std::cmp::Reverse(waiter.time), waiter.thread));
     figures.pairs.extend(merged.into_iter().map(|((waiter, party), time)| BlamePair {
         waiter,
         holder: match party {
@@ -47,18 +67,19 @@ pub fn figures<'a>(
             Party::Others => Blamed::Others,
         },
         time,
-        shares: Shares::default().divide(time).iter().map(|part| share(part, defined)).collect(),
+        shares: Shares::default().divide(time).iter().map(|part| share(part, None, defined)).collect(),
     }));
+    figures.holders.sort_by_key(|holder| (std::cmp::Reverse(holder.time), holder.thread));
     figures.pairs.sort_by_key(|pair| (std::cmp::Reverse(pair.time), pair.waiter));
     figures
 }
 
-fn share(part: &Part, defined: &Defined) -> BlameShare {
+fn share(part: &Part, native: Option<Arc<str>>, defined: &Defined) -> BlameShare {
     BlameShare {
         time: part.time,
         samples: part.samples,
         basis: part.basis,
         stack: part.stack.and_then(|stack| defined.get(stack).cloned()).unwrap_or_else(|| Arc::new([])),
-        native: None,
+        native,
     }
 }

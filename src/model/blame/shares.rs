@@ -104,11 +104,13 @@ impl Shares {
                 None => Part { stack: None, time, samples, basis: Basis::Unsampled },
             }];
         }
-        let part = |share: &Share| Part {
-            stack: share.stack,
-            time: time.scaled(share.weight, weight),
-            samples: share.samples,
-            basis: if share.stack.is_some() { Basis::Random } else { Basis::Unsampled },
+        // Weights beyond all measure, of a damaged recording, have a sum that is too small.
+        let mut left = time;
+        let part = |share: &Share| {
+            let time = time.scaled(share.weight, weight).min(left);
+            left = left.saturating_sub(time);
+            let basis = if share.stack.is_some() { Basis::Random } else { Basis::Unsampled };
+            Part { stack: share.stack, time, samples: share.samples, basis }
         };
         let mut parts: Vec<Part> = self.random.iter().map(part).collect();
         parts.sort_by_key(|part| std::cmp::Reverse((part.time, part.stack)));

@@ -7,7 +7,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::event::{CodePlace, Hold, LONG_HOLD, NativeInfo, NativeKey, NativeKind, SeenHolder, ThreadKey};
+use crate::event::{CodePlace, Hold, LONG_HOLD, NativeInfo, NativeKey, NativeKind, SeenHolder, StackKey, ThreadKey};
+use crate::model::gil::joined::{Joined, Scenes};
 use crate::model::gil::tick::Tick;
 use crate::model::snapshot::{LongHold, Release};
 use crate::time::{MonoNs, Ns};
@@ -24,6 +25,8 @@ const SHOWN: usize = 64;
 const EDGES: Ns = Ns::from_millis(10);
 /// How late a sample's instant may be for the last tick of its hold.
 const SLACK: Ns = Ns::from_millis(2);
+/// Samples of stacks that wait for the tick behind them.
+const SAMPLES: usize = 4_096;
 
 /// The long holds of one GIL.
 #[derive(Debug, Clone, Default)]
@@ -33,6 +36,17 @@ pub struct LongHolds {
     rows: BTreeMap<(ThreadKey, Option<NativeKey>), Row>,
     by_place: BTreeMap<(NativeKind, CodePlace), NativeKey>,
     places: BTreeMap<NativeKey, Ways>,
+    executed: VecDeque<Executed>,
+    joined: Joined,
+}
+
+/// What a holder executed at an instant, and the time that the sample stands for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Executed {
+    pub(super) instant: MonoNs,
+    pub(super) thread: ThreadKey,
+    pub(super) stack: StackKey,
+    pub(super) weight: Ns,
 }
 
 #[derive(Debug, Clone)]
@@ -46,6 +60,7 @@ struct Held {
     /// The longest time that others did, after the first switch interval of it.
     kept: Ns,
     seen: BTreeMap<NativeKey, Seen>,
+    scenes: Scenes,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,7 +132,12 @@ impl LongHolds {
                 && held.switch_number == tick.sample.switch_number
                 && at.since(held.until) <= bridged
         };
-        if !self.current.as_ref().is_some_and(goes_on) {
+        let goes_on = self.current.as_ref().is_some_and(goes_on);
+        if let Some(held) = self.current.as_mut().filter(|_| goes_on) {
+            held.until = at;
+        }
+        self.place_stacks(at);
+        if !goes_on {
             self.end();
             let from = if at.since(since) <= bridged { since.midpoint(at) } else { at };
             let switch_number = tick.sample.switch_number;
@@ -129,10 +149,10 @@ impl LongHolds {
                 waited: None,
                 kept: Ns::ZERO,
                 seen: BTreeMap::new(),
+                scenes: Scenes::default(),
             });
         }
         let Some(held) = &mut self.current else { return };
-        held.until = at;
         held.waited = (tick.waiters > 0).then(|| held.waited.unwrap_or(at));
         if let Some(waited) = held.waited {
             held.kept = held.kept.max(at.since(waited).saturating_sub(switch_interval));
@@ -146,6 +166,7 @@ impl LongHolds {
             && let Some(oldest) = self.recent.pop_front()
         {
             let thread = oldest.thread;
+            self.joined.add(thread, &oldest.scenes);
             for (native, row) in oldest.rows(None) {
                 let full = self.rows.len() >= ROWS && !self.rows.contains_key(&(thread, native));
                 // One that has no room of its own has it with what was not looked at, as far as there is any.
@@ -156,6 +177,39 @@ impl LongHolds {
             }
         }
         self.recent.push_back(held);
+    }
+
+    /// The holder executed that.
+    pub(super) fn executed(&mut self, executed: Executed) {
+        if self.executed.len() < SAMPLES {
+            self.executed.push_back(executed);
+        }
+    }
+
+    /// The samples up to this tick belong to the holds that they fell into.
+    fn place_stacks(&mut self, at: MonoNs) {
+        while let Some(sample) = self.executed.front().copied().filter(|sample| sample.instant <= at) {
+            self.executed.pop_front();
+            self.joined.executed(sample.thread, sample.stack, sample.weight);
+            let is_it = |held: &&mut Held| {
+                held.thread == sample.thread && held.from <= sample.instant && sample.instant <= held.until
+            };
+            if let Some(held) = self.current.iter_mut().chain(self.recent.iter_mut().rev()).find(is_it) {
+                held.scenes.executed(sample.instant, sample.stack, sample.weight);
+            }
+        }
+    }
+
+    /// The native code that stacks of threads stand for, where that is known.
+    pub(super) fn natives(&self) -> BTreeMap<(ThreadKey, StackKey), Arc<str>> {
+        let mut fresh = Joined::default();
+        let current = self.current.iter().filter(|held| held.length() >= LONG_HOLD);
+        self.recent.iter().chain(current).for_each(|held| fresh.add(held.thread, &held.scenes));
+        let name = |native| {
+            let way = self.places.get(&native)?.way().filter(|way| way.kind != NativeKind::Interpreter)?;
+            Some(Arc::from(way.place.to_string()))
+        };
+        self.joined.natives(&fresh).filter_map(|(key, native)| Some((key, name(native)?))).collect()
     }
 
     /// The holder was seen in that code.
@@ -179,6 +233,7 @@ impl LongHolds {
             seen.samples += 1;
             seen.asleep += u64::from(how == SeenHolder::Asleep);
         }
+        held.scenes.was_in(instant, place);
     }
 
     /// Those with the most time first.

@@ -12,6 +12,15 @@ pub use crate::model::blame::Basis;
 pub struct BlameFigures {
     /// The pairs, those with the most time first. Those of one waiter add up to the time that it has lost.
     pub pairs: Vec<BlamePair>,
+    /// The holders, those who held it longest while somebody waited first; threads that are no longer kept are missing.
+    pub holders: Vec<BlameHolder>,
+    /// Those who waited, by where they want the GIL back, those with the most time first. A thread that waits for several
+    /// GILs is here once for each.
+    pub waiters: Vec<BlameWaiter>,
+    /// Samples of what a waiter executed.
+    pub waiter_samples: u64,
+    /// Samples of waiters of which that was not found out.
+    pub waiters_rejected: u64,
     /// Samples of what a holder executed.
     pub samples: u64,
     /// Samples of which that was not found out.
@@ -30,6 +39,28 @@ pub struct BlamePair {
     /// How long.
     pub time: Ns,
     /// What the holder executed: adds up to that time, the longest first.
+    pub shares: Vec<BlameShare>,
+}
+
+/// The time that a thread waited.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlameWaiter {
+    /// Who waited.
+    pub thread: ThreadKey,
+    /// How long: the sum of its pairs.
+    pub time: Ns,
+    /// Where it wants the GIL back: adds up to that time, the longest first. Without native code.
+    pub shares: Vec<BlameShare>,
+}
+
+/// The time that a thread held the GIL while others waited, however many.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlameHolder {
+    /// Who held it.
+    pub thread: ThreadKey,
+    /// How long; known to half a tick, as holds are.
+    pub time: Ns,
+    /// What it executed: adds up to that time, the longest first.
     pub shares: Vec<BlameShare>,
 }
 
@@ -57,6 +88,7 @@ pub struct BlameShare {
     pub basis: Basis,
     /// The frames, the innermost first; empty: not known, or no Python.
     pub stack: Arc<[Arc<Frame>]>,
-    /// The shared object and symbol it was in, as `lib.so:symbol`; `None`: not known, or in the interpreter itself.
+    /// The shared object and symbol it was in, as `lib.so:symbol`, as the target has them: seen in long holds between two
+    /// samples of this very stack. `None`: not known, or in the interpreter itself.
     pub native: Option<Arc<str>>,
 }

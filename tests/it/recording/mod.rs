@@ -15,4 +15,4 @@ mod roundtrip;
 mod signals;
 mod stacks;
 mod stream;
-mod tools;
+pub mod tools;

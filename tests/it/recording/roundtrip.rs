@@ -159,6 +159,15 @@ fn stacks() -> impl Strategy<Value = What> {
             stack,
             cause
         }),
+        (gil(), thread(), number(), proptest::option::of(stack_key()), ns()).prop_map(
+            |(gil, thread, instant, stack, stands_for)| What::WaiterSampled {
+                gil,
+                thread,
+                instant: MonoNs(instant),
+                stack,
+                stands_for
+            }
+        ),
         (process(), why).prop_map(|(process, why)| What::StacksMissing { process, why }),
     ]
 }

@@ -57,6 +57,34 @@ fn format_1_4_is_read_as_it_was_written() {
     assert_eq!((reader.count(Class::Definition), reader.count(Class::Instrument)), (5, 6));
 }
 
+fn waiter(at: u64, stack: Option<u32>, stands_for: u64) -> What {
+    let instant = MonoNs(9_000_000_000 + at * 1_000_000);
+    let stack = stack.map(StackKey);
+    What::WaiterSampled { gil: GIL, thread: ThreadKey(4), instant, stack, stands_for: Ns(stands_for) }
+}
+
+fn of_waiters() -> Vec<Event> {
+    timed([
+        frame(0, "/srv/app.py", "Worker.reply", 12),
+        stack(0, &[0]),
+        waiter(2, Some(0), 32_000_000),
+        waiter(3, None, u64::MAX),
+        waiter(4, Some(7), 0),
+    ])
+}
+
+/// `v1.5-waiters.gscope`: these very events, as the first gilscope with this format wrote them.
+#[test]
+fn format_1_5_is_read_as_it_was_written() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1.5-waiters.gscope");
+    let mut reader = Reader::open(&golden).unwrap();
+    assert_eq!(reader.minor(), 5);
+    assert_eq!(events(&mut reader), of_waiters());
+    assert_eq!(events(&mut Reader::from_bytes(recording(&of_waiters())).unwrap()), of_waiters());
+    assert_eq!(reader.warnings(), []);
+    assert_eq!((reader.count(Class::Definition), reader.count(Class::Instrument)), (2, 3));
+}
+
 #[test]
 fn definitions_are_restated_at_keyframes_and_samples_are_not() {
     let mut ways = vec![frame(0, "a.py", "f", 1), frame(1, "a.py", "g", 2), stack(0, &[0, 1])];
@@ -64,6 +92,7 @@ fn definitions_are_restated_at_keyframes_and_samples_are_not() {
     // A key that is told again keeps its meaning.
     ways.push(frame(0, "b.py", "other", 9));
     ways.extend((0..20_000).map(|n| sampled(n, None, SampleCause::LongHold)));
+    ways.push(waiter(1, Some(0), 1));
     let all = timed(ways);
     let mut reader = Reader::from_bytes(recording(&all)).unwrap();
     let keyframes = reader.keyframes().len();
