@@ -10,7 +10,8 @@
 //! signals fall into what the program does by the share of the time.
 //!
 //! `start` is how far the beginning that was told lies from the stamp that it stands for: with signal tracepoints the
-//! sender's, else that after the C handler. `end` is the same for the Python handler's. A range is 95 % confidence. A
+//! sender's, else that after the C handler. `by looks` are those that a look saw wait in the kernel, and whose beginning lies as
+//! near to the sender's stamp as was told. `end` is the same for the Python handler's. A range is 95 % confidence. A
 //! prediction holds if what was measured lies in its range, or within 20 % or 1 ms of it; where it is one at most for more
 //! than a tenth of the time, also if that is less. It assumes that the main thread takes the signal, and is not compared
 //! where another does.
@@ -230,6 +231,8 @@ fn fold(events: &[Event]) -> (Vec<NewestInterrupt>, Arc<InterruptFigures>) {
 struct Row {
     sent: usize,
     found: usize,
+    /// Of those, seen to wait in the kernel by a look: right to the resolution that is told.
+    sampled: usize,
     phantoms: usize,
     mostly: String,
     start: Errors,
@@ -295,7 +298,7 @@ impl Row {
         let (found, figures) = fold(events);
         let from_sent = events.iter().any(|event| matches!(event.what, What::SignalGenerated { .. }));
         let mut left: Vec<NewestInterrupt> = found;
-        let (mut start, mut end) = (Vec::new(), Vec::new());
+        let (mut start, mut end, mut sampled) = (Vec::new(), Vec::new(), 0);
         for one in stamps {
             // Its end lies between its being sent and the next one's.
             let of = left.iter().position(|it| it.at.0 >= one.sent && it.at.0 <= one.handled + 5_000_000);
@@ -304,7 +307,11 @@ impl Row {
                 continue;
             };
             let began = it.at.0 - it.delay.0;
-            start.push(began.abs_diff(if from_sent { one.sent } else { one.tripped }));
+            let of_stamp = began.abs_diff(if from_sent { one.sent } else { one.tripped });
+            match began.abs_diff(one.sent) <= it.resolution.0 && of_stamp > NEAR {
+                true => sampled += 1,
+                false => start.push(of_stamp),
+            }
             let off = it.at.0.abs_diff(one.handled);
             if off > FAR {
                 eprintln!("far: sent {} handled {} us, told {}", one.sent, off / 1_000, it.at.0);
@@ -344,7 +351,8 @@ impl Row {
             .collect();
         Row {
             sent: stamps.len(),
-            found: start.len(),
+            found: end.len(),
+            sampled,
             phantoms: left.len(),
             mostly: mostly.join(", "),
             start: Errors(start),
@@ -364,12 +372,13 @@ impl Row {
         });
         let [before, after] = holds;
         format!(
-            "{} | {} | {} | {} | {} | {} | {p50} | {p90} | {before}, {after} | {}",
+            "{} | {} | {} | {} | {}; {} by looks | {} | {p50} | {p90} | {before}, {after} | {}",
             self.sent,
             self.found,
             self.phantoms,
             self.mostly,
             self.start.text(),
+            self.sampled,
             self.end.text(),
             self.not_predictable.map_or("-".to_owned(), |share| format!("{:.1} %", share * 100.0)),
         )

@@ -86,22 +86,17 @@ impl Prose {
     }
 }
 
-/// Without backquotes, and without the stars around a word.
+/// Without backquotes, and without the stars around words.
 fn unmarked(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for word in text.split(' ') {
-        if !out.is_empty() {
-            out.push(' ');
-        }
-        let open = word.strip_prefix('*').filter(|rest| !rest.is_empty()).unwrap_or(word);
-        let end = open.trim_end_matches(['.', ',', ':', ';', ')']);
-        match (end.strip_suffix('*'), open.get(end.len()..)) {
-            (Some(inner), Some(rest)) => out.extend([inner, rest]),
-            _ => out.push_str(open),
-        }
-    }
-    out.retain(|c| c != '`');
-    out
+    let all: Vec<char> = text.chars().filter(|c| *c != '`').collect();
+    let is_mark = |at: usize| {
+        let before = at.checked_sub(1).and_then(|before| all.get(before)).copied().unwrap_or(' ');
+        let after = all.get(at + 1).copied().unwrap_or(' ');
+        let opens = !before.is_alphanumeric() && !after.is_whitespace();
+        let closes = !before.is_whitespace() && !after.is_alphanumeric();
+        opens || closes
+    };
+    all.iter().enumerate().filter(|(at, c)| **c != '*' || !is_mark(*at)).map(|(_, c)| *c).collect()
 }
 
 #[cfg(test)]
@@ -110,7 +105,10 @@ mod tests {
 
     #[test]
     fn marks_of_markdown_go_and_words_stay() {
-        assert_eq!(unmarked("is *asleep*: `held` (*busy*) for 3 * 4"), "is asleep: held (*busy*) for 3 * 4");
+        assert_eq!(
+            unmarked("is *asleep*: `held` (*so busy*) for 3 * 4 or 2*3"),
+            "is asleep: held (so busy) for 3 * 4 or 2*3"
+        );
     }
 
     #[test]
