@@ -6,16 +6,15 @@ use crate::event::{
     Address, Delivery, Flag, Generation, Handlers, Lookup, PendingKind, PendingSignals, Signal, SignalSet, SignalStep,
     SignalsInfo, ThreadKey, WaitingSignals,
 };
+use crate::model::interrupts::sites::{Site, Sites, Told, Write};
 use crate::model::intervals::Edge;
 use crate::model::snapshot::{PendingInterrupt, Stage};
 use crate::time::{MonoNs, Ns};
 
 /// Writes between two looks that are remembered, and deliveries that wait to be added up.
 const KEPT: usize = 128;
-/// Places that write the pending word, of each kind.
-const SITES: usize = 16;
 /// Writes between two looks from which it is learned what they do.
-const UNLEARNED: usize = 4;
+const BETWEEN: usize = 32;
 /// So long after a signal was sent or delivered, CPython has noted it, unless something is in the way.
 const NOTED: Ns = Ns(1_000_000);
 /// A look so long after a step comes after it: it takes a while, and so does the write that it sees.
@@ -114,25 +113,6 @@ struct Trip {
     cleared: Option<MonoNs>,
 }
 
-/// A write by an instruction that is not known yet, while not every write is told.
-#[derive(Debug, Clone, Copy)]
-struct Unlearned {
-    at: MonoNs,
-    by: ThreadKey,
-    ip: Address,
-}
-
-/// What the instruction that writes the pending word does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Site {
-    /// The C handler notes a signal.
-    Trips,
-    /// The main thread is about to call the handlers.
-    Clears,
-    /// A handler has raised: others may still be waiting.
-    SetsAgain,
-}
-
 /// All signals of a process on their way.
 #[derive(Debug, Clone)]
 pub struct Flights {
@@ -145,8 +125,10 @@ pub struct Flights {
     word: Flag,
     /// The newest write of which it is not known what it did.
     unclear: Option<MonoNs>,
-    sites: Vec<(Address, Site)>,
-    unlearned: Vec<Unlearned>,
+    sites: Sites,
+    /// The writes since the newest look, and whether they wait for the next, which may tell what they do.
+    between: Vec<Write>,
+    waiting_since: Option<usize>,
     trips: Vec<Trip>,
     flights: BTreeMap<Option<Signal>, Flight>,
     /// The newest looks.
@@ -166,8 +148,9 @@ impl Default for Flights {
             seen: Flag::Unknown,
             word: Flag::Unknown,
             unclear: None,
-            sites: Vec::new(),
-            unlearned: Vec::new(),
+            sites: Sites::default(),
+            between: Vec::new(),
+            waiting_since: None,
             trips: Vec::new(),
             flights: BTreeMap::new(),
             looked: None,
@@ -184,7 +167,7 @@ impl Flights {
         self.main = info.main;
         let kind = info.pending.found();
         if kind != self.kind {
-            self.sites.clear();
+            self.sites.forget();
         }
         self.kind = kind;
         self.handlers = info.handlers.found();
@@ -223,7 +206,7 @@ impl Flights {
         if step == SignalStep::Written {
             self.word = Flag::Unknown;
             self.trips.clear();
-            self.unlearned.clear();
+            (self.between, self.waiting_since) = (Vec::new(), None);
         }
     }
 
@@ -311,14 +294,33 @@ impl Flights {
         if matches!(self.kind, None | Some(PendingKind::CallsToDo)) {
             return;
         }
-        let known = self.sites.iter().find(|(known, _)| *known == ip).map(|(_, site)| *site);
-        if known.is_none() && !self.is_told(SignalStep::Written) {
-            if self.unlearned.len() < UNLEARNED {
-                self.unlearned.push(Unlearned { at, by: thread, ip });
+        let write = Write { at, by: thread, ip };
+        let known = self.sites.of(ip);
+        if self.between.len() < BETWEEN {
+            if known.is_none() {
+                self.waiting_since.get_or_insert(self.between.len());
             }
-            return;
+            self.between.push(write);
+            if self.waiting_since.is_some() {
+                return;
+            }
         }
-        match known.or_else(|| self.learn(thread, ip)) {
+        self.take(write, known);
+    }
+
+    /// The looks before and after tell what unknown instructions did; what waited for that is taken in.
+    fn learn(&mut self, after: Flag) {
+        let writes = std::mem::take(&mut self.between);
+        let told = if self.is_told(SignalStep::Written) { Told::Every } else { Told::Some };
+        self.sites.learn(self.main, self.seen, after, &writes, told);
+        let from = self.waiting_since.take().unwrap_or(writes.len());
+        for write in writes.into_iter().skip(from) {
+            self.take(write, self.sites.of(write.ip));
+        }
+    }
+
+    fn take(&mut self, Write { at, by: thread, .. }: Write, site: Option<Site>) {
+        match site {
             Some(Site::Trips) => {
                 self.word = Flag::Set;
                 let mut here = self
@@ -346,45 +348,6 @@ impl Flights {
             }
             Some(Site::SetsAgain) => self.word = Flag::Set,
             None => (self.word, self.unclear) = (Flag::Unknown, Some(at)),
-        }
-    }
-
-    /// What an instruction does: the first one that sets a clear word is the C handler's, and what the main thread
-    /// writes to a set one from elsewhere clears it.
-    fn learn(&mut self, thread: ThreadKey, ip: Address) -> Option<Site> {
-        let is_main = self.main == Some(thread);
-        let knows_trips = self.sites.iter().any(|(_, site)| *site == Site::Trips);
-        let site = match self.word {
-            Flag::Clear if knows_trips && is_main => Site::SetsAgain,
-            Flag::Clear => Site::Trips,
-            Flag::Set if is_main => Site::Clears,
-            Flag::Set => Site::Trips,
-            Flag::Unknown if is_main => return None,
-            Flag::Unknown => Site::Trips,
-        };
-        if self.sites.len() < SITES {
-            self.sites.push((ip, site));
-        }
-        Some(site)
-    }
-
-    /// What instructions do, by the word before and after the main thread's only writes: what others wrote was perhaps not
-    /// told.
-    fn learn_between(&mut self, after: Flag) {
-        let writes = std::mem::take(&mut self.unlearned);
-        if writes.iter().any(|write| self.main != Some(write.by)) {
-            return;
-        }
-        let sites: &[Site] = match (self.seen, after, writes.as_slice()) {
-            (Flag::Clear, Flag::Clear, [trip, clear]) if trip.ip != clear.ip => &[Site::Trips, Site::Clears],
-            (Flag::Clear, Flag::Set, [_]) => &[Site::Trips],
-            (Flag::Set, Flag::Clear, [_]) => &[Site::Clears],
-            _ => return,
-        };
-        self.sites.extend(writes.iter().map(|write| write.ip).zip(sites.iter().copied()));
-        self.sites.truncate(SITES);
-        for write in writes {
-            self.written(write.at, write.by, write.ip);
         }
     }
 
@@ -418,7 +381,7 @@ impl Flights {
     /// A look at CPython's memory.
     pub fn pending(&mut self, at: MonoNs, pending: PendingSignals, gap: Option<Ns>) {
         let since = gap.map(|gap| at - gap);
-        self.learn_between(if gap.is_some() { pending.flag } else { Flag::Unknown });
+        self.learn(if gap.is_some() { pending.flag } else { Flag::Unknown });
         let present: Vec<Option<Signal>> = match (pending.tripped, pending.flag) {
             (Some(tripped), _) => tripped.iter().map(Some).collect(),
             (None, Flag::Clear) => Vec::new(),
