@@ -213,7 +213,7 @@ fn a_user_looks_around_and_leaves() {
     terminal.until_shown("REC");
     terminal.press("q");
     assert_eq!(terminal.ended(), 0);
-    assert!(terminal.text().contains("recorded to gilscope-"), "{}", terminal.text());
+    terminal.until_shown("recorded to gilscope-");
     let name = recorded_in(directory.path());
     let mut replay = Terminal::open(directory.path(), &["replay", &name]);
     replay.until("the replay", |screen| screen.contains("REPLAY") && screen.contains("io-echo"));
@@ -238,7 +238,7 @@ fn a_user_goes_through_the_views() {
     look_through_the_views(&mut terminal);
     assert_eq!(terminal.mouse(), MouseProtocolMode::PressRelease);
     terminal.click("Histograms", 2);
-    terminal.until("durations", |screen| screen.contains("Waits of all threads") && screen.contains("p50"));
+    terminal.until("durations", |screen| screen.contains("Waits of all threads") && screen.contains("b io-echo"));
     terminal.click("b io-echo", 3);
     terminal.until_shown("Waits of io-echo");
     terminal.press("cj");
@@ -275,7 +275,8 @@ fn look_through_the_views(terminal: &mut Terminal) {
     terminal.until("the finding", |screen| screen.contains("What to do") && screen.contains("convoy"));
     terminal.press("\u{1b}[6~\u{1b}[6~\u{1b}[6~");
     terminal.until_shown("Pinning the process to one");
-    terminal.press("\r");
+    // Enter goes where the finding is shown; on a busy machine another one may be the first by then.
+    terminal.press("3");
     terminal.until("the convoys", |screen| screen.contains("victim") && screen.contains("b io-echo"));
     terminal.press("j1");
     terminal.until_shown("Waits of all threads");
