@@ -13,7 +13,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use gilscope::workloads::{self, CannotRun, Interpreter, Judged, LaidOut, Need, Workload};
+use gilscope::workloads::{self, CannotRun, Interpreter, LaidOut, Need, Workload};
 use serde_json::Value;
 
 use crate::command::{Desk, PATIENCE, oldest_and_newest, run_to, valid};
@@ -199,23 +199,6 @@ impl Seen {
         })
     }
 
-    /// What is wrong with the findings, for a workload that is there for one of them.
-    fn misjudged(&self, judged: Judged) -> Option<String> {
-        let found: Vec<&str> =
-            self.0["findings"].as_array()?.iter().filter_map(|finding| finding["id"].as_str()).collect();
-        // Of what could not be watched, nothing has to be found.
-        let blind = found.contains(&"low-coverage");
-        let told = match judged {
-            Judged::Is(finding) => blind || found.contains(&finding),
-            Judged::IsNot(finding) => !found.contains(&finding),
-            // That others take the holder's core away may be true of any program here.
-            Judged::Harmless => {
-                found.iter().all(|finding| ["not-the-gil", "low-coverage", "holder-preempted"].contains(finding))
-            }
-        };
-        (!told).then(|| format!("{judged:?}, and found are {found:?}"))
-    }
-
     /// The mean of a time from a signal to its handler: all of it, or what of it the main thread waited for the GIL.
     fn alarm_ms(&self, part: impl Fn(&Value) -> &Value) -> Option<f64> {
         let measured = self.0["interrupts"]["measured"].as_array()?;
@@ -268,10 +251,9 @@ fn check(case: &Case, python: &Python, wrong: &mut Vec<String>) -> bool {
         thread::sleep(Duration::from_secs(2));
         seen = observe(case, python).expect("it could run before");
     }
-    let judged = workloads::named(name).expect("a workload").judged;
     let figures = ranges.iter().map(|(figure, low, high)| (figure, low, high, seen.figure(figure)));
     let mut line = format!("{name} on {python}:");
-    let mut outside: Vec<String> = seen.misjudged(judged).into_iter().collect();
+    let mut outside = Vec::new();
     let queued = seen.figure("held_preempted").is_none_or(|share| share > 0.25);
     for (figure, low, high, value) in figures {
         let high = if *figure == INTERVAL.0 && queued { &INTERVAL_QUEUED } else { high };
