@@ -219,6 +219,11 @@ impl Watch {
             && self.stands.values().all(|stand| *stand == Stand::Cond)
     }
 
+    /// Handoffs since the last tick.
+    fn handoffs(&self, reading: &GilReading) -> u64 {
+        self.last.map_or(u64::MAX, |last| reading.switch_number.wrapping_sub(last.reading.switch_number))
+    }
+
     /// Finds out who waits, asking only those whose standing may have changed.
     fn identify(
         &mut self,
@@ -230,8 +235,7 @@ impl Watch {
         roster: &mut Roster,
     ) -> (Stands, Found) {
         let nodes = self.listed_waiters(memory);
-        let handoffs =
-            self.last.map_or(u64::MAX, |last| reading.switch_number.wrapping_sub(last.reading.switch_number));
+        let handoffs = self.handoffs(reading);
         let before = self.last.and_then(|last| last.holder);
         let mut stands = Stands::new();
         let mut running: Vec<ThreadKey> = Vec::new();
@@ -294,11 +298,15 @@ impl Watch {
         roster: &mut Roster,
     ) -> Found {
         let count = |stands: &Stands| stands.values().filter(|stand| stand.is_counted()).count();
+        let nobody_else_left = self.handoffs(reading) <= u64::from(holder.is_some());
         let wanted = reading.waiters.map_or(usize::MAX, |waiters| waiters as usize);
         if count(stands) > wanted {
-            for (thread, _) in std::mem::take(stands) {
-                if let Asked::Stands(stand) = self.stand_of(thread, nodes, roster) {
-                    stands.insert(thread, stand);
+            for (thread, known) in std::mem::take(stands) {
+                match self.stand_of(thread, nodes, roster) {
+                    Asked::Stands(stand) => drop(stands.insert(thread, stand)),
+                    // The only one that can have left is the holder. This one's time-out is over, or it was woken since.
+                    Asked::Runs if nobody_else_left => drop(stands.insert(thread, known)),
+                    Asked::Runs | Asked::Elsewhere => {}
                 }
             }
         }
@@ -372,10 +380,8 @@ impl Watch {
         at: MonoNs,
         events: &mut Vec<Event>,
     ) {
-        let hidden = self.last.map_or(0, |last| {
-            let handoffs = reading.switch_number.wrapping_sub(last.reading.switch_number);
-            handoffs.saturating_sub(u64::from(reading.lock == Lock::Held))
-        });
+        let hidden =
+            self.last.map_or(0, |_| self.handoffs(reading).saturating_sub(u64::from(reading.lock == Lock::Held)));
         for thread in self.stands.keys().filter(|thread| !stands.contains_key(thread)) {
             events
                 .push(Event { at, what: What::Relation { thread: *thread, gil: self.gil, relation: Relation::Apart } });
