@@ -342,6 +342,11 @@ impl GilAccount {
         self.last.map_or(self.found, |last| last.at)
     }
 
+    /// How long whoever waits for it waits before asking for it.
+    pub fn switch_interval(&self) -> Ns {
+        self.switch_interval
+    }
+
     /// The switch interval was changed.
     pub fn set_switch_interval(&mut self, switch_interval: Ns) {
         self.convoys.close();

@@ -9,6 +9,7 @@
 //! CPython's table no longer has the signal. What only looks have told lies between two of them and is taken to lie in the
 //! middle; such a delay is known to half the sum of both gaps, and below that not at all.
 
+mod called;
 mod course;
 mod flights;
 mod predicted;
@@ -17,7 +18,8 @@ mod sites;
 use std::collections::BTreeMap;
 
 use crate::event::{InterpreterId, Progress, PythonVersion, Signal, Sleep, ThreadKey, What};
-use crate::model::gil::{GilAccount, Threads, Wait};
+use crate::model::gil::{GilAccount, Threads};
+use crate::model::interrupts::called::{Handlers, Seen};
 use crate::model::interrupts::course::{Course, Doing, Held, Look, Rest};
 use crate::model::interrupts::flights::{Company, Flight, Flights, Landed, When};
 use crate::model::interrupts::predicted::{Predicted, Waiter};
@@ -26,7 +28,7 @@ use crate::model::snapshot::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt, Segments,
     Source,
 };
-use crate::model::thread::{After, Standing, ThreadAccount};
+use crate::model::thread::After;
 use crate::time::{MonoNs, Ns};
 
 /// From clearing the pending word to the start of the handler, measured: below it, no delay is known.
@@ -37,13 +39,6 @@ const TIMELY: u64 = 4;
 const CULPRITS: usize = 256;
 /// Of those, shown.
 const CULPRITS_SHOWN: usize = 8;
-/// Whoever lets go of the GIL at its handler's first instruction leaves its core so soon after clearing the pending word: 9
-/// to 50 us were seen, and 65 on a busy machine.
-const LETS_GO: Ns = Ns(80_000);
-/// Who waits for the GIL falls asleep again sooner than this after waking up (measured: 3 to 25 us).
-const LASTING: Ns = Ns(40_000);
-/// Handlers that were called, and of which it is not known yet whether they began: most.
-const CALLED: usize = 64;
 /// So long does no delay last without a cause: from there on a fault of CPython is looked for.
 const LONG: Ns = Ns(50_000_000);
 
@@ -57,73 +52,7 @@ pub struct Interrupts {
     progress: Option<(Progress, Sleep)>,
     measured: BTreeMap<(Option<Signal>, ArrivalKind), Measured>,
     newest: Option<NewestInterrupt>,
-    /// Signals whose handler was called, and may not have begun.
-    called: Vec<Called>,
-}
-
-/// A signal whose handler the main thread has called.
-#[derive(Debug, Clone)]
-struct Called {
-    landed: Landed,
-    /// It was seen to be without the GIL since, having executed next to nothing.
-    let_go: bool,
-}
-
-/// When the main thread begins the handler that it has called.
-#[derive(Debug, Clone, Copy)]
-enum Begins {
-    AtOnce,
-    /// When it has the GIL again.
-    At(MonoNs),
-    NotYet,
-}
-
-/// Where a request for the GIL is pending, CPython lets go of it at the handler's first instruction (`RESUME`, up to 3.10 the
-/// begin of each frame): the main thread leaves its core and waits for the GIL once more.
-fn begins(
-    called: &mut Called,
-    ticked: Ticked<'_>,
-    (key, main): (ThreadKey, &ThreadAccount),
-    sleep: Sleep,
-    over: &[Wait],
-) -> Begins {
-    let (landed, now) = (&called.landed, ticked.at);
-    let since = landed.handled.at;
-    if landed.handled.slack > Ns::ZERO || !main.runs.covers(since) {
-        return Begins::AtOnce;
-    }
-    if now < since + LETS_GO {
-        return Begins::NotYet;
-    }
-    if main.runs.departures(since, now).next().is_none_or(|(left, _)| left > since + LETS_GO) {
-        return Begins::AtOnce;
-    }
-    let standing = main.standing(ticked.gil.key()).map(|stand| stand.standing);
-    let held = Held::from(ticked.gil.holder());
-    // Who was put off its core for another reason has gone on meanwhile.
-    let at_once = |until: MonoNs| main.runs.on_core(since, until).is_some_and(|ran| ran <= LETS_GO + LETS_GO);
-    // Woken by who took it, and queued for a core, it does not wait yet.
-    let is_queued = sleep == Sleep::Awake && matches!(held, Held::By(thread) if thread != key);
-    let is_without = standing.map_or(is_queued, wants);
-    called.let_go |= is_without && at_once(now);
-    // Not the wait after which it has called the handler.
-    let later = over.iter().filter(|wait| wait.until > since && (wait.from >= since || wait.until > since + LETS_GO));
-    let again = match later.map(|wait| (wait.from, wait.until)).min() {
-        None if called.let_go && !standing.is_some_and(wants) => {
-            main.runs.first_lasting(since, LASTING, now).map(|from| (from, from))
-        }
-        wait => wait,
-    };
-    match again {
-        Some((from, until)) if called.let_go || at_once(from) => Begins::At(until),
-        None if called.let_go && is_without => Begins::NotYet,
-        Some(_) | None => Begins::AtOnce,
-    }
-}
-
-/// Whether a thread that stands so is about to take the GIL.
-fn wants(standing: Standing) -> bool {
-    matches!(standing, Standing::Waiting | Standing::HandingOver)
+    called: Handlers,
 }
 
 /// The delays of one signal.
@@ -232,7 +161,7 @@ impl Interrupts {
             at,
             doing: course::doing(standing, progress, sleep, rest),
             held: ticked.gil.holder().into(),
-            asked: stand.filter(|stand| wants(stand.standing)).map(|stand| stand.open.start),
+            asked: stand.filter(|stand| stand.standing.wants()).map(|stand| stand.open.start),
         };
         let mut mine = Vec::new();
         for wait in ticked.gil.waits_over() {
@@ -249,18 +178,14 @@ impl Interrupts {
         for stretch in self.course.tick(look, &mine, gap) {
             self.predicted.push(&stretch);
         }
-        let new = self.flights.take_landed(at).into_iter().map(|landed| Called { landed, let_go: false });
-        for mut called in std::mem::take(&mut self.called).into_iter().chain(new).collect::<Vec<_>>() {
-            match begins(&mut called, ticked, (main, account), sleep, &mine) {
-                Begins::NotYet if self.called.len() < CALLED => self.called.push(called),
-                Begins::NotYet | Begins::AtOnce => self.add(called.landed, ticked.interval, context),
-                Begins::At(begun) => {
-                    let Called { mut landed, .. } = called;
-                    landed.flight.cleared = Some(begun);
-                    landed.handled = When::exactly(begun);
-                    self.add(landed, ticked.interval, context);
-                }
+        let landed = self.flights.take_landed(at);
+        let seen = Seen { at, gil: ticked.gil, threads: context.threads, main: (main, account), sleep, waits: &mine };
+        for (mut landed, begun) in self.called.tick(landed, seen) {
+            if let Some(begun) = begun {
+                landed.flight.cleared = Some(begun);
+                landed.handled = When::exactly(begun);
             }
+            self.add(landed, ticked.interval, context);
         }
     }
 
@@ -303,8 +228,9 @@ impl Interrupts {
         let Landed { signal, mut flight, handled } = landed;
         let timely = Ns(interval.0.saturating_mul(TIMELY)).max(CALLING);
         let end = handled.middle();
+        let resolution = |arrival: When| Ns((arrival.slack + handled.slack).0 / 2).max(CALLING);
         let known = |arrival: When| {
-            let resolution = Ns((arrival.slack + handled.slack).0 / 2).max(CALLING);
+            let resolution = resolution(arrival);
             resolution <= timely || resolution.0 <= end.since(arrival.middle()).0 / 4
         };
         // Seen to wait in the kernel by a look long after the one before: when CPython noted it is known better.
@@ -315,8 +241,7 @@ impl Interrupts {
         let kind = if flight.generated.is_some() { ArrivalKind::Generate } else { ArrivalKind::Trip };
         let start = arrival.middle();
         let delay = end.since(start);
-        let slack = arrival.slack + handled.slack;
-        let resolution = Ns(slack.0 / 2).max(CALLING);
+        let resolution = resolution(arrival);
         let noted =
             flight.tripped.map(|t| t.middle()).or(flight.delivered).unwrap_or(start).clamp(start, end.max(start));
         let looked = flight.cleared.unwrap_or(end).clamp(noted, end.max(noted));
@@ -331,7 +256,7 @@ impl Interrupts {
         }
         measured.lengths.add(delay);
         measured.resolution = measured.resolution.max(resolution.min(timely));
-        if slack > Ns::ZERO {
+        if arrival.slack + handled.slack > Ns::ZERO {
             measured.source = Source::Sampled;
         }
         let more = |sum: &mut Option<Ns>, part: Ns| *sum = Some(sum.unwrap_or(Ns::ZERO) + part);

@@ -448,11 +448,21 @@ impl Runs {
             .last()
     }
 
+    /// Whether it woke up between two instants; `None`: its switches were not told, or are forgotten.
+    pub fn woke_between(&self, after: MonoNs, until: MonoNs) -> Option<bool> {
+        self.remembers(after).then(|| self.spells(until).any(|spell| spell.from > after && spell.from <= until))
+    }
+
+    /// Whether all its runs since an instant are known.
+    fn remembers(&self, since: MonoNs) -> bool {
+        let told = self.covers(since) && self.current != Current::Unknown;
+        let oldest = self.recent.front().map(|run| run.from);
+        told && (self.recent.len() < REMEMBERED || oldest.is_none_or(|oldest| oldest <= since))
+    }
+
     /// Time on a core between two instants; `None`: its switches were not told, or are forgotten.
     pub fn on_core(&self, from: MonoNs, to: MonoNs) -> Option<Ns> {
-        let told = self.told.is_some_and(|told| told <= from) && self.current != Current::Unknown;
-        let oldest = self.recent.front().map(|run| run.from);
-        if !told || oldest.is_some_and(|oldest| oldest > from && self.recent.len() >= REMEMBERED) {
+        if !self.remembers(from) {
             return None;
         }
         let part = |run_from: MonoNs, run_to: MonoNs| run_to.min(to).since(run_from.max(from));

@@ -46,6 +46,13 @@ pub enum Standing {
     Unseen,
 }
 
+impl Standing {
+    /// Whether it is about to take it.
+    pub fn wants(self) -> bool {
+        matches!(self, Standing::Waiting | Standing::HandingOver)
+    }
+}
+
 /// A standing that goes on: nothing is summed up until it ends, so that a thread costs nothing while it waits.
 #[derive(Debug, Clone, Copy)]
 pub struct Stand {

@@ -214,6 +214,8 @@ fn cells() -> Vec<(&'static str, Vec<Script>)> {
     let bytecode = [Step::Bytecode(Ns::SECOND)];
     let in_c = [Step::Bytecode(Ns::from_millis(20)), Step::HoldInC(Ns::from_millis(60))];
     let native = [Step::Bytecode(Ns::from_millis(2)), Step::Native(Ns::from_millis(30))];
+    // It lets go soon after its handler has begun, not before that.
+    let naps = [Step::Bytecode(Ns(40_000)), Step::Sleep(Ns(200_000))];
     let rival_in_c = Script::new(&[Step::HoldInC(Ns::from_millis(40)), Step::Bytecode(Ns::from_millis(10))]);
     vec![
         ("bytecode alone", hogs(&bytecode, 0)),
@@ -224,6 +226,7 @@ fn cells() -> Vec<(&'static str, Vec<Script>)> {
         ("in C beside 2", hogs(&in_c, 2)),
         ("native alone", hogs(&native, 0)),
         ("native beside 2", hogs(&native, 2)),
+        ("naps beside 2", hogs(&naps, 2)),
         ("beside a rival in C", vec![Script::new(&bytecode), rival_in_c]),
     ]
 }
