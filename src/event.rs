@@ -33,7 +33,7 @@ pub use signals::{
     DefaultAction, Delivery, Flag, Generation, Handler, Handlers, Lookup, PendingKind, PendingSignals, Progress,
     Signal, SignalSet, SignalStep, SignalsInfo, Sleep, StepsEnd, WaitingSignals,
 };
-pub use stacks::{Frame, FrameKey, MAX_FRAMES, SampleCause, StackKey, StacksMissing};
+pub use stacks::{Frame, FrameKey, MAX_FRAMES, SampleCause, StackKey, StacksMissing, file_name};
 pub use text::cut;
 
 use crate::time::{MonoNs, Ns};

@@ -1,11 +1,8 @@
 //! `gilscope flame`: observe, or read a recording, and draw where the time went.
 
-use std::io::IsTerminal;
-
-use crate::capture::Stop;
-use crate::cli::observe::{attach, observe, stop_on_signals};
+use crate::cli::observe::observe_running;
 use crate::cli::recorded;
-use crate::cli::report::{DEFAULT_DURATION, Destination};
+use crate::cli::report::Destination;
 use crate::cli::{FlameArgs, FlameFormat, OfArg};
 use crate::error::{Failure, Status};
 use crate::flame::{Flame, Of};
@@ -32,14 +29,7 @@ pub fn run(args: &FlameArgs) -> Result<u8, Failure> {
             replayed.failure.map_or(Ok(Status::Ok as u8), Err)
         }
         (Some(pid), _) => {
-            let stop = Stop::default();
-            stop_on_signals(&stop)?;
-            let target = attach(pid)?;
-            let duration = args.duration.unwrap_or(DEFAULT_DURATION);
-            if std::io::stderr().is_terminal() {
-                args.common.say(&format!("observing pid {} for {duration}; Ctrl-C ends it early", pid.0));
-            }
-            let model = observe(target, &args.common, Some(duration), stop, |_| Ok(()))?;
+            let model = observe_running(pid, args.duration, &args.common)?;
             write(&model.snapshot(), args, output)?;
             Ok(Status::Ok as u8)
         }

@@ -1,5 +1,6 @@
 //! Observing: a target, a capture, a model; what `report` and `demo` share.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread;
@@ -18,6 +19,8 @@ use crate::signals::heeded;
 use crate::target::{AttachError, Kind, Target, descriptors};
 use crate::time::Ns;
 
+/// How long a running process is observed unless told otherwise.
+const DEFAULT_DURATION: Ns = Ns(10_000_000_000);
 /// How long an interpreter that is still starting up is waited for.
 pub const PATIENCE: Ns = Ns(5_000_000_000);
 /// How long a program that was just started is looked at without a pause, in one attempt to attach.
@@ -225,6 +228,21 @@ pub enum Told<'a> {
     Events(Vec<Event>),
     /// Another second has passed; what is known by now.
     Second(&'a Model),
+}
+
+/// Observes a running process for a while, until it ends, or until Ctrl-C.
+///
+/// # Errors
+/// If it cannot be observed, with what to type next.
+pub fn observe_running(pid: Pid, duration: Option<Ns>, common: &Common) -> Result<Model, Failure> {
+    let stop = Stop::default();
+    stop_on_signals(&stop)?;
+    let target = attach(pid)?;
+    let duration = duration.unwrap_or(DEFAULT_DURATION);
+    if std::io::stderr().is_terminal() {
+        common.say(&format!("observing pid {} for {duration}; Ctrl-C ends it early", pid.0));
+    }
+    observe(target, common, Some(duration), stop, |_| Ok(()))
 }
 
 /// Observes `target` until the time is up, it ends, or a stop is asked for; `tell` hears of it meanwhile.

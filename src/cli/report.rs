@@ -7,17 +7,13 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::capture::Stop;
-use crate::cli::observe::{attach, attach_started, observe, stop_on_signals};
+use crate::cli::observe::{attach_started, observe, observe_running};
 use crate::cli::recorded;
 use crate::cli::{Common, Format, ReportArgs, When, complain, print};
 use crate::error::{Failure, Status};
 use crate::launch::{LaunchError, Launched};
 use crate::model::snapshot::Snapshot;
 use crate::report::{Color, TextOptions, text, write_json};
-use crate::time::Ns;
-
-/// How long a running process is observed unless told otherwise.
-pub const DEFAULT_DURATION: Ns = Ns(10_000_000_000);
 
 /// Runs the command; its exit status, or the started program's.
 ///
@@ -37,14 +33,7 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
             replayed.failure.map_or(Ok(Status::Ok as u8), Err)
         }
         (Some(pid), _) => {
-            let stop = Stop::default();
-            stop_on_signals(&stop)?;
-            let target = attach(pid)?;
-            let duration = args.duration.unwrap_or(DEFAULT_DURATION);
-            if std::io::stderr().is_terminal() {
-                args.common.say(&format!("observing pid {} for {duration}; Ctrl-C ends it early", pid.0));
-            }
-            let model = observe(target, &args.common, Some(duration), stop, |_| Ok(()))?;
+            let model = observe_running(pid, args.duration, &args.common)?;
             write(&model.snapshot(), args.format, &args.common, output)?;
             Ok(Status::Ok as u8)
         }

@@ -1,6 +1,5 @@
 //! The thread table's rows: which there are, and in what order.
 
-use crate::event::ThreadKey;
 use crate::model::snapshot::{Length, ProcessFigures, StateTimes, ThreadFigures, ThreadState};
 use crate::session::Recent;
 use crate::time::Ns;
@@ -197,11 +196,6 @@ fn contains(thread: &ThreadFigures, wanted: &str) -> bool {
     thread.name.to_lowercase().contains(wanted)
         || thread.tid.is_some_and(|tid| tid.0.to_string().contains(wanted))
         || crate::dashboard::theme::word(thread.now).contains(wanted)
-}
-
-/// The place of a thread among those of its process.
-pub fn place(process: &ProcessFigures, thread: ThreadKey) -> Option<usize> {
-    process.threads.binary_search_by_key(&thread, |t| t.key).ok()
 }
 
 /// Letters that stand for threads. `z` stands for a holder that sleeps.

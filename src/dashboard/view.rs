@@ -8,7 +8,7 @@ use crate::dashboard::blame::Matrix;
 use crate::dashboard::convoys::{ConvoyKey, Convoys};
 use crate::dashboard::found::{FindingView, Found};
 use crate::dashboard::histograms::Histograms;
-use crate::dashboard::rows::{Row, Sort, place, rows};
+use crate::dashboard::rows::{Row, Sort, rows};
 use crate::dashboard::signals::Signals;
 use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
 use crate::dashboard::views::View;
@@ -271,10 +271,7 @@ impl<'a> ViewModel<'a> {
             Window::Whole => None,
         };
         let rows = process.map_or_else(Vec::new, |process| rows(process, recent, &state.filter, state.sort));
-        let thread = state
-            .selected
-            .filter(|_| state.whose == Whose::Selected)
-            .and_then(|key| process?.threads.iter().find(|thread| thread.key == key));
+        let thread = state.selected.filter(|_| state.whose == Whose::Selected).and_then(|key| process?.thread(key));
         let durations = match thread {
             Some(thread) => Durations {
                 whose: Some(Foreign::new(&thread.name)),
@@ -509,6 +506,6 @@ fn transport(frame: &Frame, session: Capabilities) -> Transport {
 impl LanesView<'_> {
     /// The place of a thread among those of the process.
     pub fn place(&self, thread: ThreadKey) -> Option<usize> {
-        place(self.process?, thread)
+        self.process?.place(thread)
     }
 }

@@ -91,6 +91,6 @@ impl<'a> Case<'a> {
 
     /// A thread of the process, by its key.
     pub(super) fn thread(&self, key: ThreadKey) -> Option<&'a ThreadFigures> {
-        self.process.threads.iter().find(|thread| thread.key == key)
+        self.process.thread(key)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{NativeKind, ThreadKey};
+use crate::event::{NativeKind, ThreadKey, file_name};
 use crate::findings::figures;
 use crate::findings::thresholds::{NAMED, NAMING_SAMPLES};
 use crate::findings::words::percent;
@@ -62,8 +62,7 @@ fn function(process: &ProcessFigures, culprit: ThreadKey) -> Option<Most> {
     }
     let ((file, function), (time, samples)) = functions.into_iter().max_by_key(|(_, (time, _))| *time)?;
     let share = time.share_of(all).filter(|share| *share >= NAMED && samples >= NAMING_SAMPLES)?;
-    let file = file.rsplit('/').next().unwrap_or(file);
-    Some(Most { code: format!("{file}:{function}"), share })
+    Some(Most { code: format!("{}:{function}", file_name(file)), share })
 }
 
 /// The native code, but for the interpreter's own, which holds the GIL whenever Python runs.

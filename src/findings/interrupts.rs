@@ -38,7 +38,7 @@ fn starved(process: &ProcessFigures) -> Option<Finding> {
             let starves = worst.unasked > worst.asked && (share >= NOT_RELEASED || worst.longest >= STALL);
             (starves || fault).then_some((shared.gil.key, worst.holder, share, worst.longest))
         })?;
-    let who = |key: ThreadKey| process.threads.iter().find(|thread| thread.key == key);
+    let who = |key: ThreadKey| process.thread(key);
     let message = format!(
         "{} kept the GIL from other interpreters for up to {longest}, {} of the time in all: nobody asked it to let go. CPython \
          {} sends the request to the waiter's interpreter, and a holder in another one that shares the GIL never sees it.",

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use inferno::flamegraph::{self, Options};
 
-use crate::event::{Frame, ThreadKey};
+use crate::event::{Frame, ThreadKey, file_name};
 use crate::flame::names::frame;
 use crate::model::snapshot::{Basis, BlamePair, BlameShare, Blamed, ProcessFigures, Snapshot};
 use crate::time::Ns;
@@ -161,7 +161,7 @@ fn stack(thread: String, share: &BlameShare) -> Vec<String> {
 }
 
 fn python_frame(it: &Arc<Frame>) -> String {
-    let file = it.file.rsplit('/').next().unwrap_or_default();
+    let file = file_name(&it.file);
     match it.line {
         0 => frame(&format!("{} ({file})", it.function)),
         line => frame(&format!("{} ({file}:{line})", it.function)),
@@ -170,7 +170,7 @@ fn python_frame(it: &Arc<Frame>) -> String {
 
 /// By its number too: names need not differ.
 fn thread_frame(process: &ProcessFigures, thread: ThreadKey) -> String {
-    let known = process.threads.iter().find(|it| it.key == thread);
+    let known = process.thread(thread);
     let name = known.map(|it| it.name.as_str()).filter(|name| !name.is_empty()).unwrap_or("thread");
     match known.and_then(|it| it.tid) {
         Some(tid) => frame(&format!("{name} (tid {})", tid.0)),

@@ -179,6 +179,15 @@ struct Site {
     hold: Option<LongHold>,
 }
 
+impl Site {
+    /// What the GIL is like now; `None`, which is counted, if that cannot be read.
+    fn read(&mut self, memory: &Memory) -> Option<GilReading> {
+        let read = self.probe.read(memory).ok();
+        self.failures = if read.is_some() { 0 } else { self.failures + 1 };
+        read
+    }
+}
+
 /// A hold as far as it was seen at one look after the other.
 #[derive(Debug, Clone, Copy)]
 struct LongHold {
@@ -260,11 +269,7 @@ impl Looker {
     fn look_at(&mut self, index: usize, every: Ns) -> Goes {
         let site = &mut self.sites[index];
         let instant = clock::now();
-        let Ok(before) = site.probe.read(&self.memory) else {
-            site.failures += 1;
-            return Goes::On;
-        };
-        site.failures = 0;
+        let Some(before) = site.read(&self.memory) else { return Goes::On };
         let Some((holder, key)) = before.holder.zip(holder_state(&before)) else {
             site.hold = None;
             return Goes::On;
@@ -318,11 +323,7 @@ impl Looker {
     fn look_at_a_waiter(&mut self, index: usize, every: Ns) -> Goes {
         let site = &mut self.sites[index];
         let instant = clock::now();
-        let Ok(reading) = site.probe.read(&self.memory) else {
-            site.failures += 1;
-            return Goes::On;
-        };
-        site.failures = 0;
+        let Some(reading) = site.read(&self.memory) else { return Goes::On };
         if reading.waiters == Some(0) {
             return Goes::On;
         }

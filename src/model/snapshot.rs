@@ -67,6 +67,18 @@ pub struct ProcessFigures {
     pub convoys: Option<Vec<Convoy>>,
 }
 
+impl ProcessFigures {
+    /// A thread of it, unless that has ended and is not kept one by one.
+    pub fn thread(&self, key: ThreadKey) -> Option<&ThreadFigures> {
+        self.threads.get(self.place(key)?)
+    }
+
+    /// The place of a thread among them: they have their keys in order of appearance.
+    pub fn place(&self, key: ThreadKey) -> Option<usize> {
+        self.threads.binary_search_by_key(&key, |thread| thread.key).ok()
+    }
+}
+
 /// How well a process was observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureFigures {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::StacksMissing;
+use crate::event::{StacksMissing, file_name};
 use crate::model::snapshot::{Basis, BlameFigures, BlamePair, BlameShare, BlameWaiter, Blamed, ProcessFigures};
 use crate::report::names::thread_name;
 use crate::report::paint;
@@ -133,8 +133,7 @@ fn function_name(file: &str, function: &str) -> String {
     if function.is_empty() && file.is_empty() {
         return "no Python function".to_owned();
     }
-    let file = file.rsplit('/').next().unwrap_or(file);
-    format!("{} in {}", paint::foreign(function, FUNCTION.0), paint::foreign(file, FUNCTION.1))
+    format!("{} in {}", paint::foreign(function, FUNCTION.0), paint::foreign(file_name(file), FUNCTION.1))
 }
 
 fn stacks(blame: &BlameFigures) -> Vec<String> {

@@ -9,7 +9,7 @@ pub(super) const NAME: usize = 24;
 
 /// A thread's name, or its number where it has none; safe to print.
 pub(super) fn thread_name(process: &ProcessFigures, thread: ThreadKey) -> String {
-    match process.threads.iter().find(|t| t.key == thread) {
+    match process.thread(thread) {
         Some(thread) if !thread.name.is_empty() => paint::foreign(&thread.name, NAME),
         _ => format!("thread {}", thread.0),
     }

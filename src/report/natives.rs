@@ -29,7 +29,7 @@ pub(super) fn rows(process: &ProcessFigures, gil: &GilFigures) -> Vec<(&'static 
 
 fn row(process: &ProcessFigures, hold: &LongHold) -> Option<Vec<String>> {
     let native = hold.native.as_deref()?;
-    let thread = process.threads.iter().find(|thread| thread.key == hold.thread);
+    let thread = process.thread(hold.thread);
     let thread =
         thread.map_or_else(|| "a thread that has ended".to_owned(), |thread| paint::foreign(&thread.name, NAME));
     let mut parts = vec![format!("{} in {}", hold.held, name(native))];

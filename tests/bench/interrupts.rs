@@ -62,10 +62,10 @@ const CELLS: [&str; 12] = [
     "other-thread 1",
 ];
 
-/// Sends, and says when: `SENDER PID STAMPS COUNT APART`.
+/// Sends, and says when: `SENDER PID STAMPS COUNT APART MOST_SIGNALS`.
 const SENDER: &str = r"
 import os, random, signal, struct, sys, time
-pid, path, count, apart = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+pid, path, count, apart, most = int(sys.argv[1]), sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), int(sys.argv[5])
 file = os.open(path, os.O_RDONLY)
 def word(index):
     return struct.unpack('Q', os.pread(file, 8, index * 8))[0]
@@ -82,7 +82,7 @@ for number in range(count):
             break
         time.sleep(0.0003)
     # By the handler's stamp: the sender may have been kept from its core meanwhile.
-    delays.append((word(2 + 2 * 8192 + before) - sent[-1]) / 1e9)
+    delays.append((word(2 + 2 * most + before) - sent[-1]) / 1e9)
     usual = sorted(delays)[min(len(delays) - 1, int(len(delays) * 0.99))]
     time.sleep(usual * apart + random.expovariate(1 / max(0.02, usual / 2)))
 print('ready', *sent)
@@ -176,7 +176,7 @@ fn record(python: &Python, cell: &str, options: &Options) -> Option<(Vec<Stamped
         sleep(BEFORE);
         let (count, apart) = (options.signals.to_string(), options.apart.to_string());
         let mut command = python.command();
-        command.args(["-c", SENDER, &pid]).arg(&stamps).args([&count, &apart]);
+        command.args(["-c", SENDER, &pid]).arg(&stamps).args([&count, &apart, &MOST_SIGNALS.to_string()]);
         let words = Child::spawn(&mut command).ready(PATIENCE * 60);
         sleep(Duration::from_millis(200));
         target.say_no_more();

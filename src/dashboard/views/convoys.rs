@@ -7,10 +7,11 @@ use ratatui::style::Style;
 use crate::dashboard::convoys::Convoys;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
-use crate::dashboard::widgets::{Line, centred, line_of, take_top, titled, who};
+use crate::dashboard::widgets::table::{self, Column, Side};
+use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, take_top, titled, who};
 use crate::event::ThreadKey;
 use crate::model::snapshot::{Convoy, ConvoyCulprit, Length};
-use crate::text::{cut, left, right};
+use crate::text::{left, right};
 use crate::time::{MonoNs, Ns};
 use crate::units;
 use crate::words;
@@ -70,21 +71,14 @@ pub fn page(view: &ViewModel<'_>, area: Rect) -> usize {
 
 /// The rows on the screen, each with its number.
 pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
-    let (table, _) = places(&view.convoys, area);
-    let room = usize::from(table.height.saturating_sub(2));
-    let first = first_row(&view.convoys, room);
-    let rows = (first..view.convoys.rows.len()).take(room);
-    rows.map(|number| (line_of(table, 2 + number - first), number)).collect()
-}
-
-fn first_row(convoys: &Convoys<'_>, room: usize) -> usize {
-    convoys.cursor.saturating_sub(room / 2).min(convoys.rows.len().saturating_sub(room))
+    let convoys = &view.convoys;
+    rows_shown(places(convoys, area).0, 2, convoys.cursor, convoys.rows.len()).collect()
 }
 
 /// Draws it.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let convoys = &view.convoys;
-    let (table, below) = places(convoys, area);
+    let (top, below) = places(convoys, area);
     let count = match convoys.rows.len() {
         0 => Vec::new(),
         number => {
@@ -97,7 +91,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         }
     };
     let aside = [("each wait about a switch interval, after letting go of its own will".to_owned(), Tone::Faint)];
-    let inner = titled(table, buffer, theme, "Convoys", &[&count[..], &aside[..]].concat());
+    let inner = titled(top, buffer, theme, "Convoys", &[&count[..], &aside[..]].concat());
     if convoys.rows.is_empty() {
         let why = match (convoys.process, convoys.were_looked_for()) {
             (None, _) => "nothing observed yet",
@@ -108,16 +102,10 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         return;
     }
     let cells = layout(inner.width);
-    let mut header = Line::new();
-    for (cell, title, columns) in &cells {
-        header.push(aligned(*cell, title, *columns), theme.style(Tone::Label));
-    }
-    header.draw(line_of(inner, 0), buffer);
-    let room = usize::from(inner.height.saturating_sub(1));
-    let first = first_row(convoys, room);
-    for (number, convoy) in convoys.rows.iter().enumerate().skip(first).take(room) {
-        let place = line_of(inner, 1 + number - first);
-        row(convoys, convoy, &cells, theme, place, buffer);
+    table::header(&cells, side, theme, line_of(inner, 0), buffer);
+    for (place, number) in rows_shown(inner, 1, convoys.cursor, convoys.rows.len()) {
+        let Some(convoy) = convoys.rows.get(number) else { break };
+        table::line(&cells, side, |column| says(convoys, convoy, column, theme), theme, place, buffer);
         if convoys.cursor == number && convoys.selected.is_some() {
             buffer.set_style(place.intersection(buffer.area), theme.style(Tone::Selected));
         }
@@ -128,14 +116,9 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
 }
 
 /// The columns that fit, with their widths; what is left goes to names, and then to the strip.
-fn layout(width: u16) -> Vec<(Cell, &'static str, usize)> {
-    let mut cells: Vec<(Cell, &str, usize)> = CELLS
-        .iter()
-        .filter(|(.., from)| width >= *from)
-        .map(|(cell, title, columns, _)| (*cell, *title, *columns))
-        .collect();
-    let used: usize = cells.iter().map(|(_, _, columns)| columns + 1).sum();
-    let mut spare = usize::from(width).saturating_sub(used + 1);
+fn layout(width: u16) -> Vec<Column<Cell>> {
+    let (mut cells, spare) = table::fitting(&CELLS, width);
+    let mut spare = spare.saturating_sub(1);
     for (cell, _, columns) in &mut cells {
         match cell {
             Cell::Victim | Cell::Behind => {
@@ -150,39 +133,27 @@ fn layout(width: u16) -> Vec<(Cell, &'static str, usize)> {
     cells
 }
 
-fn aligned(cell: Cell, text: &str, columns: usize) -> String {
-    let text = cut(text, columns);
+fn side(cell: Cell) -> Side {
     match cell {
-        Cell::Victim | Cell::Behind | Cell::Strip => format!(" {}", left(&text, columns)),
-        _ => format!(" {}", right(&text, columns)),
+        Cell::Victim | Cell::Behind | Cell::Strip => Side::Left,
+        _ => Side::Right,
     }
 }
 
-fn row(
-    convoys: &Convoys<'_>,
-    convoy: &Convoy,
-    cells: &[(Cell, &str, usize)],
-    theme: Theme,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
-    let mut line = Line::new();
-    for (cell, _, columns) in cells {
-        let (text, tone) = match cell {
-            Cell::When => (convoy.start.since(beginning(convoys)).to_string(), Tone::Plain),
-            Cell::Lasted => (convoy.end.since(convoy.start).to_string(), Tone::Plain),
-            Cell::Victim => (named(convoys, convoy.victim, *columns), Tone::Strong),
-            Cell::Behind => (culprits(convoys, &convoy.culprits, *columns), Tone::Plain),
-            Cell::Waits => (units::count(convoy.waits), Tone::Plain),
-            Cell::Each => (mean(convoy).map_or("-".to_owned(), |mean| mean.to_string()), Tone::Plain),
-            Cell::Lost => (convoy.lost.to_string(), Tone::Warn),
-            Cell::Slowdown => (slower(convoy.slowdown), Tone::Strong),
-            Cell::Interval => (convoy.switch_interval.to_string(), Tone::Faint),
-            Cell::Strip => (strip(convoys, convoy, *columns, theme), Tone::Faint),
-        };
-        line.push(aligned(*cell, &text, *columns), theme.style(tone));
+fn says(convoys: &Convoys<'_>, convoy: &Convoy, column: Column<Cell>, theme: Theme) -> (String, Tone) {
+    let (cell, _, columns) = column;
+    match cell {
+        Cell::When => (convoy.start.since(beginning(convoys)).to_string(), Tone::Plain),
+        Cell::Lasted => (convoy.end.since(convoy.start).to_string(), Tone::Plain),
+        Cell::Victim => (named(convoys, convoy.victim, columns), Tone::Strong),
+        Cell::Behind => (culprits(convoys, &convoy.culprits, columns), Tone::Plain),
+        Cell::Waits => (units::count(convoy.waits), Tone::Plain),
+        Cell::Each => (mean(convoy).map_or("-".to_owned(), |mean| mean.to_string()), Tone::Plain),
+        Cell::Lost => (convoy.lost.to_string(), Tone::Warn),
+        Cell::Slowdown => (slower(convoy.slowdown), Tone::Strong),
+        Cell::Interval => (convoy.switch_interval.to_string(), Tone::Faint),
+        Cell::Strip => (strip(convoys, convoy, columns, theme), Tone::Faint),
     }
-    line.draw(area, buffer);
 }
 
 /// When the capture began: recordings count from there.

@@ -8,7 +8,7 @@ use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{Foreign, ViewModel};
 use crate::dashboard::views::View;
 use crate::dashboard::widgets::prose::Prose;
-use crate::dashboard::widgets::{Line, centred, line_of, take_top, titled, who};
+use crate::dashboard::widgets::{Line, centred, rows_shown, take_top, titled, who};
 use crate::findings::{Answer, Figure, Finding, Name, Severity, explain, figures};
 use crate::model::snapshot::ProcessFigures;
 use crate::text::{cut, left};
@@ -52,14 +52,7 @@ pub fn shows(name: Name) -> Option<View> {
 /// The rows on the screen, each with its number; and the text.
 pub fn spots(view: &ViewModel<'_>, area: Rect) -> (Vec<(Rect, usize)>, Rect) {
     let (list, text) = places(&view.found, area);
-    let room = usize::from(list.height.saturating_sub(1));
-    let first = first_row(&view.found, room);
-    let rows = (first..view.found.keys().len()).take(room);
-    (rows.map(|number| (line_of(list, 1 + number - first), number)).collect(), text)
-}
-
-fn first_row(found: &Found<'_>, room: usize) -> usize {
-    found.cursor.saturating_sub(room / 2).min(found.keys().len().saturating_sub(room))
+    (rows_shown(list, 1, view.found.cursor, view.found.keys().len()).collect(), text)
 }
 
 /// Draws it.
@@ -76,10 +69,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         number => format!("{number}, what matters most first"),
     };
     let inner = titled(list, buffer, theme, "Findings", &[(count, Tone::Faint)]);
-    let room = usize::from(inner.height);
-    let first = first_row(found, room);
-    for number in (first..=findings.list.len()).take(room) {
-        let place = line_of(inner, number - first);
+    for (place, number) in rows_shown(inner, 0, found.cursor, found.keys().len()) {
         match number.checked_sub(1).and_then(|place| findings.list.get(place)) {
             None => answer(findings.verdict.answer, theme, place, buffer),
             Some(finding) => row(found.process, finding, theme, place, buffer),
@@ -192,7 +182,7 @@ fn value(process: Option<&ProcessFigures>, figure: Figure) -> String {
         Figure::Count(count) => units::count(count),
         Figure::Thread(key) => {
             let (letter, name, _) = who::thread(process, key, COLUMNS);
-            let found = process.and_then(|process| process.threads.iter().find(|thread| thread.key == key));
+            let found = process.and_then(|process| process.thread(key));
             let tid = found.and_then(|thread| thread.tid).map_or(String::new(), |tid| format!(", tid {}", tid.0));
             format!("{letter} {name}{tid}")
         }

@@ -9,7 +9,7 @@ use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::widgets::buckets::{Bucket, buckets, fitted, marks, shares};
 use crate::dashboard::widgets::durations::summary;
-use crate::dashboard::widgets::{Line, centred, line_of, take_top, titled, who};
+use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, take_top, titled, who};
 use crate::model::snapshot::{Distribution, ThreadState};
 use crate::text::{left, right};
 use crate::units;
@@ -41,14 +41,7 @@ pub fn page(area: Rect) -> usize {
 /// The rows on the screen, each with its number.
 pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
     let Some(of) = &view.histograms else { return Vec::new() };
-    let (list, ..) = places(area);
-    let room = page(area);
-    let first = first_row(of, room);
-    (first..of.rows.len()).take(room).map(|number| (line_of(list, 1 + number - first), number)).collect()
-}
-
-fn first_row(of: &Histograms<'_>, room: usize) -> usize {
-    of.cursor.saturating_sub(room / 2).min(of.rows.len().saturating_sub(room))
+    rows_shown(places(area).0, 1, of.cursor, of.rows.len()).collect()
 }
 
 /// Draws it.
@@ -70,10 +63,8 @@ fn threads(of: &Histograms<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
         centred(inner, buffer, "none yet", theme.style(Tone::Faint));
         return;
     }
-    let room = usize::from(inner.height);
-    let first = first_row(of, room);
-    for (number, row) in of.rows.iter().enumerate().skip(first).take(room) {
-        let place = line_of(inner, number - first);
+    for (place, number) in rows_shown(inner, 0, of.cursor, of.rows.len()) {
+        let Some(row) = of.rows.get(number) else { break };
         let time = row.thread.map_or(row.waits.total, |thread| thread.lost).to_string();
         let columns = usize::from(inner.width).saturating_sub(time.len() + 5);
         let (letter, name, tone) = named(of, row, columns);

@@ -7,9 +7,10 @@ use ratatui::style::Style;
 use crate::dashboard::signals::Signals;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
-use crate::dashboard::widgets::{Line, centred, delays, line_of, segments, take_top, titled, wrapped};
+use crate::dashboard::widgets::table::{self, Column, Side};
+use crate::dashboard::widgets::{Line, centred, delays, line_of, rows_shown, segments, take_top, titled, wrapped};
 use crate::model::snapshot::{Distribution, Length, MeasuredInterrupts, PendingInterrupt, PredictedInterrupt};
-use crate::text::{cut, left, right};
+use crate::text::left;
 use crate::units;
 use crate::words;
 
@@ -42,7 +43,7 @@ const CELLS: [(Cell, &str, usize, u16); 8] = [
     (Cell::P90, "p90", 8, 50),
     (Cell::P99, "p99", 8, 30),
     (Cell::Max, "max", 8, 40),
-    (Cell::Mostly, "mostly", 0, 74),
+    (Cell::Mostly, " mostly", 0, 74),
 ];
 
 /// Where its panels are.
@@ -90,13 +91,12 @@ pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
     let signals = &view.signals;
     let table = places(signals, area).table;
     let (room, _) = shares(signals, table);
-    let first = first_row(signals, room);
-    let rows = (first..signals.measured().len()).take(room);
-    rows.map(|number| (line_of(table, 2 + number - first), number)).collect()
+    rows_shown(signal_rows(table, room, 2), 2, signals.cursor, signals.measured().len()).collect()
 }
 
-fn first_row(signals: &Signals<'_>, room: usize) -> usize {
-    signals.cursor.saturating_sub(room / 2).min(signals.measured().len().saturating_sub(room))
+/// What of the table is left for `room` signals, with the `above` lines before them.
+fn signal_rows(table: Rect, room: usize, above: u16) -> Rect {
+    Rect { height: table.height.min(lines(room).saturating_add(above)), ..table }
 }
 
 /// How many signals and how many pending ones there is room for. What goes on comes first.
@@ -117,7 +117,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         return;
     }
     let places = places(signals, area);
-    table(signals, theme, places.table, buffer);
+    signal_table(signals, theme, places.table, buffer);
     if places.delays.height >= LEAST {
         delays::draw(signals, theme, places.delays, buffer);
     }
@@ -134,7 +134,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     }
 }
 
-fn table(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
+fn signal_table(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut title = Vec::new();
     if let Some(newest) = signals.figures.and_then(|figures| figures.newest) {
         let known = newest.delay >= newest.resolution;
@@ -145,19 +145,14 @@ fn table(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     title.push(("from a signal to the start of its Python handler".to_owned(), Tone::Faint));
     let area = titled(area, buffer, theme, "Interrupts", &title);
     let cells = layout(area.width);
-    let mut header = Line::new();
-    for (cell, title, columns) in &cells {
-        header.push(aligned(*cell, title, *columns), theme.style(Tone::Label));
-    }
-    header.draw(line_of(area, 0), buffer);
+    table::header(&cells, side, theme, line_of(area, 0), buffer);
     let full = Rect { y: area.y.saturating_sub(1), height: area.height.saturating_add(1), ..area };
     let (room, waiting) = shares(signals, full);
     let measured = signals.measured();
-    let first = first_row(signals, room);
     let mut next = 1;
-    for (number, row) in measured.iter().enumerate().skip(first).take(room) {
-        let place = line_of(area, next);
-        draw_row(&cells, |cell| of_measured(row, cell), theme, place, buffer);
+    for (place, number) in rows_shown(signal_rows(area, room, 1), 1, signals.cursor, measured.len()) {
+        let Some(row) = measured.get(number) else { break };
+        table::line(&cells, side, |(cell, ..)| of_measured(row, cell), theme, place, buffer);
         if signals.selected.is_some() && signals.cursor == number {
             buffer.set_style(place.intersection(buffer.area), theme.style(Tone::Selected));
         }
@@ -170,7 +165,8 @@ fn table(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
         next += 1;
     }
     if let Some(predicted) = signals.predicted() {
-        draw_row(&cells, |cell| of_predicted(predicted, cell), theme, line_of(area, next), buffer);
+        let place = line_of(area, next);
+        table::line(&cells, side, |(cell, ..)| of_predicted(predicted, cell), theme, place, buffer);
         next += 1;
     }
     let pending = signals.pending();
@@ -181,41 +177,19 @@ fn table(signals: &Signals<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
 }
 
 /// The columns that fit, with their widths; the last takes what is left.
-fn layout(width: u16) -> Vec<(Cell, &'static str, usize)> {
-    let mut cells: Vec<(Cell, &str, usize)> = CELLS
-        .iter()
-        .filter(|(.., from)| width >= *from)
-        .map(|(cell, title, columns, _)| (*cell, *title, *columns))
-        .collect();
-    let used: usize = cells.iter().map(|(_, _, columns)| columns + 1).sum();
+fn layout(width: u16) -> Vec<Column<Cell>> {
+    let (mut cells, spare) = table::fitting(&CELLS, width);
     if let Some((Cell::Mostly, _, columns)) = cells.last_mut() {
-        *columns = usize::from(width).saturating_sub(used + 1);
+        *columns = spare;
     }
     cells
 }
 
-fn aligned(cell: Cell, text: &str, columns: usize) -> String {
-    let text = cut(text, columns);
+fn side(cell: Cell) -> Side {
     match cell {
-        Cell::Signal | Cell::From => format!(" {}", left(&text, columns)),
-        Cell::Mostly => format!("  {}", left(&text, columns)),
-        _ => format!(" {}", right(&text, columns)),
+        Cell::Signal | Cell::From | Cell::Mostly => Side::Left,
+        _ => Side::Right,
     }
-}
-
-fn draw_row(
-    cells: &[(Cell, &str, usize)],
-    of: impl Fn(Cell) -> (String, Tone),
-    theme: Theme,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
-    let mut line = Line::new();
-    for (cell, _, columns) in cells {
-        let (text, tone) = of(*cell);
-        line.push(aligned(*cell, &text, *columns), theme.style(tone));
-    }
-    line.draw(area, buffer);
 }
 
 fn quantile(delay: &Distribution, cell: Cell) -> String {
@@ -235,7 +209,8 @@ fn of_measured(row: &MeasuredInterrupts, cell: Cell) -> (String, Tone) {
         Cell::Count => (units::count(row.delay.count()), Tone::Plain),
         Cell::P50 | Cell::P90 | Cell::P99 | Cell::Max => (quantile(&row.delay, cell), Tone::Plain),
         Cell::Mostly => {
-            (row.segments.longest().map_or("-", |(segment, _)| words::segment(segment)).to_owned(), Tone::Plain)
+            let longest = row.segments.longest().map_or("-", |(segment, _)| words::segment(segment));
+            (format!(" {longest}"), Tone::Plain)
         }
     }
 }
@@ -250,7 +225,7 @@ fn of_predicted(predicted: &PredictedInterrupt, cell: Cell) -> (String, Tone) {
             let of = |name: &str, range| Some(format!("{name} {}", words::range(range?)));
             let ranges: Vec<String> =
                 [of("p50", predicted.p50_range), of("p90", predicted.p90_range)].into_iter().flatten().collect();
-            (ranges.join(", "), Tone::Faint)
+            (format!(" {}", ranges.join(", ")), Tone::Faint)
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod parts;
 pub mod prose;
 pub mod screen;
 pub mod segments;
+pub mod table;
 pub mod tabs;
 pub mod threads;
 pub mod transport;
@@ -93,6 +94,18 @@ pub fn line_of(area: Rect, number: usize) -> Rect {
         true => Rect { y: area.y.saturating_add(number), height: 1, ..area },
         false => Rect { height: 0, ..area },
     }
+}
+
+/// The first of `count` rows that `room` lines show: the cursor's stays about in the middle.
+pub fn first_shown(cursor: usize, count: usize, room: usize) -> usize {
+    cursor.saturating_sub(room / 2).min(count.saturating_sub(room))
+}
+
+/// The rows that are shown below the first `above` lines of `area`, each with its line and its number.
+pub fn rows_shown(area: Rect, above: u16, cursor: usize, count: usize) -> impl Iterator<Item = (Rect, usize)> {
+    let room = usize::from(area.height.saturating_sub(above));
+    let first = first_shown(cursor, count, room);
+    (first..count).take(room).map(move |number| (line_of(area, usize::from(above) + number - first), number))
 }
 
 /// Cuts up to `height` lines off the top of `rest`.

@@ -7,8 +7,8 @@ use ratatui::style::Style;
 use crate::dashboard::blame::{Behind, Matrix, Part};
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::Foreign;
-use crate::dashboard::widgets::{Line, line_of, matrix, titled, wrapped};
-use crate::event::Frame;
+use crate::dashboard::widgets::{Line, first_shown, line_of, matrix, rows_shown, titled, wrapped};
+use crate::event::{Frame, file_name};
 use crate::model::snapshot::Basis;
 use crate::text::{left, right};
 use crate::units;
@@ -69,9 +69,9 @@ pub fn draw(of: &Matrix<'_>, parts: &[Part<'_>], cursor: Option<usize>, theme: T
     let columns = Columns::of(area.width, parts);
     header(&columns, theme, line_of(area, 0), buffer);
     let room = page(area);
-    let first = cursor.unwrap_or(0).saturating_sub(room / 2).min(parts.len().saturating_sub(room));
-    for (number, part) in parts.iter().enumerate().skip(first).take(room) {
-        let line = line_of(area, 1 + number - first);
+    let first = first_shown(cursor.unwrap_or(0), parts.len(), room);
+    for (line, number) in rows_shown(area, 1, cursor.unwrap_or(0), parts.len()) {
+        let Some(part) = parts.get(number) else { break };
         row(part, &columns, theme, line, buffer);
         if cursor == Some(number) {
             buffer.set_style(line.intersection(buffer.area), theme.style(Tone::Selected));
@@ -96,9 +96,7 @@ pub fn page(area: Rect) -> usize {
 
 /// The rows on the screen, each with its number.
 pub fn spots(parts: usize, cursor: usize, area: Rect) -> Vec<(Rect, usize)> {
-    let room = page(area);
-    let first = cursor.saturating_sub(room / 2).min(parts.saturating_sub(room));
-    (first..parts).take(room).map(|number| (line_of(area, 1 + number - first), number)).collect()
+    rows_shown(area, 1, cursor, parts).collect()
 }
 
 /// How wide what is.
@@ -181,8 +179,7 @@ fn function(frame: &Frame, width: usize) -> String {
 
 /// The last part of a file's path, and the line.
 fn place(frame: &Frame, width: usize) -> String {
-    let file = frame.file.rsplit('/').next().unwrap_or(&frame.file);
-    at_line(file, frame.line, width)
+    at_line(file_name(&frame.file), frame.line, width)
 }
 
 fn at_line(file: &str, line: u32, width: usize) -> String {

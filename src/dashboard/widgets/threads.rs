@@ -9,7 +9,7 @@ use crate::dashboard::rows::{Column, Order, Row, tag};
 use crate::dashboard::state::Focus;
 use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
 use crate::dashboard::view::{Foreign, Threads, ViewModel};
-use crate::dashboard::widgets::{Line, centred, line_of, titled};
+use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, titled};
 use crate::event::Role;
 use crate::model::snapshot::{Length, StateTimes, ThreadState};
 use crate::text::{left, right};
@@ -68,11 +68,8 @@ pub fn page(area: Rect) -> usize {
 /// What can be pointed at in it: its rows, and the heads of columns.
 pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, Spot)> {
     let table = &view.threads;
-    let room = page(area);
-    let first = first_row(table, room);
-    let rows = (first..table.rows.len()).take(room);
-    let mut spots: Vec<(Rect, Spot)> =
-        rows.map(|number| (line_of(area, 2 + number - first), Spot::Row(number))).collect();
+    let rows = rows_shown(area, 2, cursor(table), table.rows.len());
+    let mut spots: Vec<(Rect, Spot)> = rows.map(|(line, number)| (line, Spot::Row(number))).collect();
     let head = line_of(area, 1);
     let mut x = head.x;
     for (cell, columns) in layout(area.width) {
@@ -91,7 +88,6 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     let area = titled(area, buffer, theme, "Threads", &remarks(view, theme));
     let cells = layout(area.width);
     header(table, &cells, theme, line_of(area, 0), buffer);
-    let room = usize::from(area.height.saturating_sub(1));
     if table.rows.is_empty() {
         let why = match (table.of, table.filter.is_empty()) {
             (0, _) => "no thread seen yet",
@@ -102,9 +98,8 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         centred(below, buffer, why, theme.style(Tone::Faint));
         return;
     }
-    let first = first_row(table, room);
-    for (number, row) in table.rows.iter().enumerate().skip(first).take(room) {
-        let line = line_of(area, 1 + number - first);
+    for (line, number) in rows_shown(area, 1, cursor(table), table.rows.len()) {
+        let Some(row) = table.rows.get(number) else { break };
         draw_row(row, &cells, theme, line, buffer);
         if table.selected == Some(row.thread.key) {
             // Over whatever the cells have, so that the row is one bar also where they have colours of their own.
@@ -113,13 +108,9 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     }
 }
 
-/// The table scrolls so that the cursor stays about in the middle.
-fn first_row(table: &Threads<'_>, room: usize) -> usize {
-    let last = table.rows.len().saturating_sub(room);
-    if table.selected.is_none() {
-        return 0;
-    }
-    table.cursor.saturating_sub(room / 2).min(last)
+/// Where the table has scrolled to; to its beginning, as long as nothing was selected.
+fn cursor(table: &Threads<'_>) -> usize {
+    if table.selected.is_some() { table.cursor } else { 0 }
 }
 
 fn remarks(view: &ViewModel<'_>, theme: Theme) -> Vec<(String, Tone)> {

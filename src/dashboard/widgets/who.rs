@@ -1,6 +1,6 @@
 //! How a thread is called, and what marks it, wherever it appears.
 
-use crate::dashboard::rows::{place, tag};
+use crate::dashboard::rows::tag;
 use crate::dashboard::theme::Tone;
 use crate::dashboard::view::Foreign;
 use crate::event::ThreadKey;
@@ -10,7 +10,7 @@ use crate::text::cut;
 /// Its letter, its name in at most `columns`, and how it is coloured.
 pub fn thread(process: Option<&ProcessFigures>, key: ThreadKey, columns: usize) -> (char, String, Tone) {
     let found = process.and_then(|process| {
-        let place = place(process, key)?;
+        let place = process.place(key)?;
         process.threads.get(place).map(|thread| (&*thread.name, place))
     });
     match found {

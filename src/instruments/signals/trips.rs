@@ -267,9 +267,8 @@ impl Trips {
         self.owed = self.owed.saturating_sub(part.scaled(length, Ns::SECOND));
         self.pay_switches(now, self.rate(self.scope, switch_rate).unwrap_or(switch_rate), purse);
         let scope = self.affordable(now, switch_rate, purse);
-        let few = self.members.len() <= MOST_THREADS;
         let Some(scope) = scope else {
-            if !few && self.main.thread.is_none() {
+            if !self.are_few() && self.main.thread.is_none() {
                 return self.refuse(now, there.pid(), process, Refusal::TooManyThreads, told);
             }
             match self.state {
@@ -313,6 +312,11 @@ impl Trips {
         }
     }
 
+    /// Whether all threads may be armed.
+    fn are_few(&self) -> bool {
+        self.members.len() <= MOST_THREADS
+    }
+
     /// Who can be armed, as many as possible.
     fn affordable(&self, now: MonoNs, switch_rate: u64, purse: &mut Purse) -> Option<Scope> {
         let (left, costs) = (purse.left(now), purse.costs());
@@ -327,7 +331,7 @@ impl Trips {
             };
             (is_left && self.owed <= part && a_second <= part).then_some(scope)
         };
-        let few = self.members.len() <= MOST_THREADS;
+        let few = self.are_few();
         let all = match self.scope {
             Scope::All if few => within(Scope::All, part),
             Scope::Main(_) if few && now >= self.widen => within(Scope::All, Ns(part.0 / WIDENED)),
@@ -338,10 +342,16 @@ impl Trips {
 
     fn choose(&mut self, now: MonoNs, scope: Scope) {
         if scope != Scope::All && self.scope == Scope::All {
-            self.widen = now + self.retry;
-            self.retry = Ns(self.retry.0 * 2).min(RETRIES.1);
+            self.widen = now + self.next_retry();
         }
         self.scope = scope;
+    }
+
+    /// How long it is left alone this time: each time twice as long.
+    fn next_retry(&mut self) -> Ns {
+        let retry = self.retry;
+        self.retry = Ns(retry.0 * 2).min(RETRIES.1);
+        retry
     }
 
     /// In windows those are paid for already.
@@ -422,8 +432,7 @@ impl Trips {
     fn rest(&mut self, now: MonoNs) {
         match self.scope {
             Scope::All => {
-                self.state = State::Off(now + self.retry);
-                self.retry = Ns(self.retry.0 * 2).min(RETRIES.1);
+                self.state = State::Off(now + self.next_retry());
             }
             // One thread is soon armed.
             Scope::Main(_) => self.state = State::Off(now + RETRIES.0),

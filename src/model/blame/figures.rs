@@ -24,10 +24,12 @@ pub fn figures<'a>(
         figures.samples += samples;
         figures.rejected += rejected;
         let natives = gil.natives();
-        for (holder, time, shares) in gil.blame().holders().filter(|(holder, ..)| threads.contains_key(holder)) {
+        let held = |holder: ThreadKey, parts: Vec<Part>| {
             let native = |part: &Part| natives.get(&(holder, part.stack?)).cloned();
-            let shares = shares.divide(time);
-            let shares = shares.iter().map(|part| share(part, native(part), defined)).collect();
+            parts.iter().map(|part| share(part, native(part), defined)).collect()
+        };
+        for (holder, time, shares) in gil.blame().holders().filter(|(holder, ..)| threads.contains_key(holder)) {
+            let shares = held(holder, shares.divide(time));
             figures.holders.push(BlameHolder { thread: holder, time, shares });
         }
         let (samples, rejected) = gil.blame().samples_of_waiters();
@@ -40,8 +42,7 @@ pub fn figures<'a>(
             match party {
                 Party::Thread(holder) if threads.contains_key(&holder) && waiter.is_some() => {
                     let shares = shares.map_or_else(|| Shares::default().divide(time), |shares| shares.divide(time));
-                    let native = |part: &Part| natives.get(&(holder, part.stack?)).cloned();
-                    let shares = shares.iter().map(|part| share(part, native(part), defined)).collect();
+                    let shares = held(holder, shares);
                     figures.pairs.push(BlamePair { waiter, holder: Blamed::Thread(holder), time, shares });
                 }
                 Party::Thread(holder) if !threads.contains_key(&holder) => {
