@@ -33,6 +33,8 @@ pub struct Runs {
     /// Since when its switches have been told; `None`: they are not.
     told: Option<MonoNs>,
     recent: VecDeque<Run>,
+    /// Since when all of them are there.
+    remembered: MonoNs,
     current: Current,
     /// Up to here it is known where it was.
     known: MonoNs,
@@ -160,7 +162,7 @@ impl Runs {
         if self.told.is_none() {
             self.forget();
             self.told = Some(at);
-            self.known = at;
+            (self.known, self.remembered) = (at, at);
         }
     }
 
@@ -176,6 +178,12 @@ impl Runs {
         self.entered = None;
     }
 
+    /// A record from before `at` is missing.
+    fn distrust(&mut self, at: MonoNs) {
+        self.recent.clear();
+        self.remembered = at;
+    }
+
     /// Since when its switches have been told; `None`: they are not.
     pub fn told_since(&self) -> Option<MonoNs> {
         self.told
@@ -188,7 +196,7 @@ impl Runs {
         }
         match self.current {
             // It never left: a record is missing.
-            Current::On(..) => self.recent.clear(),
+            Current::On(..) => self.distrust(at),
             Current::Off | Current::Unknown => {
                 self.totals.known += at.since(self.known);
                 if let Some(run) = self.recent.back().filter(|run| run.how == Departure::Preempted) {
@@ -208,7 +216,7 @@ impl Runs {
             // It was on a core when its switches began to be told.
             Current::Unknown => (since, None),
             Current::Off => {
-                self.recent.clear();
+                self.distrust(at);
                 self.known = at;
                 (at, None)
             }
@@ -223,8 +231,10 @@ impl Runs {
         self.totals.known += at.since(self.known);
         self.known = at;
         self.totals.ran(cpu, at.since(from));
-        if self.recent.len() >= REMEMBERED {
-            self.recent.pop_front();
+        if self.recent.len() >= REMEMBERED
+            && let Some(forgotten) = self.recent.pop_front()
+        {
+            self.remembered = forgotten.to;
         }
         self.recent.push_back(Run { from, to: at, how, cpu, slept });
         self.current = Current::Off;
@@ -455,14 +465,12 @@ impl Runs {
 
     /// Whether all its runs since an instant are known.
     fn remembers(&self, since: MonoNs) -> bool {
-        let told = self.covers(since) && self.current != Current::Unknown;
-        let oldest = self.recent.front().map(|run| run.from);
-        told && (self.recent.len() < REMEMBERED || oldest.is_none_or(|oldest| oldest <= since))
+        self.told.is_some() && self.remembered <= since
     }
 
     /// Time on a core between two instants; `None`: its switches were not told, or are forgotten.
     pub fn on_core(&self, from: MonoNs, to: MonoNs) -> Option<Ns> {
-        if !self.remembers(from) {
+        if !self.remembers(from) || self.current == Current::Unknown {
             return None;
         }
         let part = |run_from: MonoNs, run_to: MonoNs| run_to.min(to).since(run_from.max(from));
