@@ -413,7 +413,8 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, found: &Fou
             interval: capture.interval,
             reason: capture.interval_reason,
             coverage: capture.coverage,
-            late: (ticks > 0).then(|| late as f64 / ticks as f64),
+            // What came too late is no tick.
+            late: (ticks + late > 0).then(|| late as f64 / (ticks + late) as f64),
             failed: capture.health.failed_reads,
             dropped: capture.health.dropped_events,
             own_cpu: own_cpu.share_of(over).filter(|_| own_cpu > Ns::ZERO),

@@ -59,6 +59,7 @@ fn of_host(host: &Host) -> Vec<Check> {
         rings(host),
         descriptors(host),
         tracepoints(host),
+        stack_samples(host),
     ]
 }
 
@@ -194,6 +195,16 @@ fn tracepoints(host: &Host) -> Check {
         Err(refusal) => format!("refused: {refusal}; only --tracepoints always asks for them"),
     };
     check("tracepoints", "tracepoints", Outcome::Note, detail)
+}
+
+fn stack_samples(host: &Host) -> Check {
+    const ID: &str = "stack-samples";
+    const WHAT: &str = "stack samples";
+    match &host.stack_samples {
+        Ok(()) => check(ID, WHAT, Outcome::Works, "gilscope may have its own"),
+        Err(refusal) => refused(ID, WHAT, refusal)
+            .costs("native code that holds the GIL on a core has no name; --native always fails"),
+    }
 }
 
 fn of_process(process: &Process, host: &Host) -> Vec<Check> {

@@ -57,6 +57,8 @@ pub struct Host {
     pub descriptors: Option<u64>,
     /// Whether gilscope may have the kernel's tracepoint of its own waits on futexes.
     pub tracepoints: Result<(), Refusal>,
+    /// Whether gilscope's own registers and stack may be sampled.
+    pub stack_samples: Result<(), Refusal>,
 }
 
 /// A set of capabilities (capabilities(7)).

@@ -47,6 +47,7 @@ pub(super) fn examine(threads: Option<usize>) -> Host {
         perf_lock_kb: number("/proc/sys/kernel/perf_event_mlock_kb").and_then(|kb| u64::try_from(kb).ok()),
         descriptors: limit(&limits, "Max open files"),
         tracepoints: perf::try_futex_waits(OWN_THREAD).map(drop),
+        stack_samples: perf::try_user_samples(OWN_THREAD),
     }
 }
 

@@ -39,6 +39,7 @@ fn host() -> Host {
         perf_lock_kb: Some(516),
         descriptors: Some(1024),
         tracepoints: Err(refusal(Why::TracefsOfRoot)),
+        stack_samples: Ok(()),
     }
 }
 
@@ -142,12 +143,14 @@ fn stock_systems_are_told_what_to_type() {
         switch_records: Err(paranoid()),
         watchpoint: OwnWatchpoint::Refused(paranoid()),
         rings: Rings { tried: 3, had: 0, refusal: Some(paranoid()) },
+        stack_samples: Err(paranoid()),
         ..host()
     };
     let target = Process { switch_records: Err(paranoid()), watchpoints: Err(paranoid()), ..process() };
     let diagnosis = of(debian, Some(target));
     assert_can(&diagnosis, Some(Precision::Sampled), [Works, Missing, Missing]);
     assert!(words(&diagnosis).contains("kernel.perf_event_paranoid is 3"));
+    assert!(words(&diagnosis).contains("--native always fails"));
     let step = "sudo sysctl kernel.perf_event_paranoid=2";
     assert_eq!(words(&diagnosis).matches(step).count(), 1, "a step is said once:\n{}", page(&diagnosis));
     // Docker: the profile refuses perf_event_open(2).
