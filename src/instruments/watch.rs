@@ -185,7 +185,7 @@ impl Watch {
         };
         let hold = match (reading.lock, holder) {
             (Lock::Held, Some(thread)) => {
-                Hold::By { thread, placement: self.place(thread, &reading, roster, at, events) }
+                Hold::By { thread, placement: self.place(thread, &reading, memory, roster, at, events) }
             }
             (Lock::Held, None) => Hold::ByUnknown,
             (Lock::Free | Lock::NotCreated, _) => Hold::Free,
@@ -405,6 +405,7 @@ impl Watch {
         &mut self,
         thread: ThreadKey,
         reading: &GilReading,
+        memory: &Memory,
         roster: &mut Roster,
         at: MonoNs,
         events: &mut Vec<Event>,
@@ -428,7 +429,13 @@ impl Watch {
         match found {
             Ok((wants_core, cpu)) => {
                 self.core = timeslices.map(|timeslices| Core { of: thread, timeslices, cpu });
-                Some(if wants_core { Placement::OnOrQueued(cpu) } else { Placement::Asleep(cpu) })
+                // Where holds are short, it sleeps because it has let go meanwhile.
+                let is_over = |now: &GilReading| moved(reading, now);
+                match wants_core {
+                    true => Some(Placement::OnOrQueued(cpu)),
+                    false if self.probe.read(memory).as_ref().is_ok_and(is_over) => None,
+                    false => Some(Placement::Asleep(cpu)),
+                }
             }
             Err(TaskError::Gone) => None,
             Err(_) => {
