@@ -1,6 +1,6 @@
 """A signal four times a second, whose Python handler has to wait until the main thread has the GIL.
 
-In "busy" the main thread sleeps beside two that compute, so that every
+In "busy" the main thread sleeps beside twenty that compute, so that every
 handler stands in line behind them. In "calm" it sleeps alone.
 Runs until killed, or for the seconds given as first argument.
 """
@@ -31,7 +31,7 @@ def compute():
 def main():
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.25, 0.25)
-    names = ("cpu-1", "cpu-2") if VARIANT == "busy" else ()
+    names = ["cpu-%d" % i for i in range(1, 21)] if VARIANT == "busy" else []
     threads = [threading.Thread(name=name, target=compute, daemon=True) for name in names]
     for thread in threads:
         thread.start()

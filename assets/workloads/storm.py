@@ -2,8 +2,8 @@
 
 Each sleeps for an instant and computes for some 20 us: "many" has eight such
 threads, "one" a single one, which lets go as often and hands over to nobody.
-"apart" has two, each kept to a core of its own, and "together" the same two on
-one core.
+"apart" has two that compute for some 400 us, each kept to a core of its own,
+and "together" the same two on one core.
 Runs until killed, or for the seconds given as first argument.
 """
 
@@ -17,14 +17,14 @@ VARIANT = sys.argv[2] if len(sys.argv) > 2 else "many"
 END = time.monotonic() + SECONDS
 
 
-def let_go_and_take(core):
+def let_go_and_take(core, rounds):
     if core is not None:
         # Of the calling thread alone.
         os.sched_setaffinity(0, {core})
     while time.monotonic() < END:
         for _ in range(50):
             time.sleep(0.000001)
-            sum(range(500))
+            sum(range(rounds))
 
 
 def main():
@@ -35,8 +35,9 @@ def main():
         "apart": [cores[0], cores[-1]],
         "together": [cores[-1], cores[-1]],
     }[VARIANT]
+    rounds = 500 if VARIANT in ("many", "one") else 16000
     threads = [
-        threading.Thread(name="caller-%d" % i, target=let_go_and_take, args=(home,), daemon=True)
+        threading.Thread(name="caller-%d" % i, target=let_go_and_take, args=(home, rounds), daemon=True)
         for i, home in enumerate(homes, 1)
     ]
     for thread in threads:

@@ -264,7 +264,7 @@ const HOLDS: &[Workload] = &[
         "load 80 %, contention most of that, waits of 100 ms",
     )
     .variant("watched")
-    .has("gil-hog"),
+    .has("never-releases"),
     Workload::of("hog-alone", HOG, "The same, and nobody else wants the GIL.", "load 80 %, contention 0")
         .variant("alone")
         .looks_like("gil-hog"),
@@ -279,7 +279,7 @@ const HOLDS: &[Workload] = &[
     Workload::of(
         "blame-halves",
         BLAME,
-        "Two functions that hold it for 1 and for 50 ms, half of the time each.",
+        "Two functions that hold it for 1 and for 50 ms, half of the waiting each.",
         "hold_1ms 50 %, hold_50ms 50 %",
     )
     .variant("halves")
@@ -378,8 +378,8 @@ const OTHERS: &[Workload] = &[
     Workload::of(
         "alarms",
         ALARMS,
-        "A signal four times a second beside two CPU-bound threads: its Python handler stands in line.",
-        "interrupts p50 5 ms and more",
+        "A signal four times a second beside twenty CPU-bound threads: its Python handler stands in line.",
+        "interrupts p50 50 ms and more",
     )
     .variant("busy")
     .has("slow-interrupt"),
