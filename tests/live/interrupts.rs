@@ -68,10 +68,12 @@ fn observe(python: &Python, sleepers: usize, file: &Path, arguments: &[&str]) ->
     target.ready(PATIENCE);
     let (pid, count) = (target.pid().to_string(), SIGNALS.to_string());
     let mut sender = Child::spawn(python.command().args(["-c", SENDER, &pid, &count]));
-    let mut recorder = traced(&["record", "-q", "--force", "-d", "1.7", "-p", &pid, "-o"]);
+    // How often the main thread alone leaves its core is known after a second or two.
+    let (before, length) = if sleepers == 0 { (700, "1.7") } else { (3_000, "4.5") };
+    let mut recorder = traced(&["record", "-q", "--force", "-d", length, "-p", &pid, "-o"]);
     let mut recorder = Child::spawn(recorder.arg(file).args(arguments));
-    // Half a second without signals, in which nothing is to be told of any.
-    std::thread::sleep(Duration::from_millis(700));
+    // Half a second and more without signals, in which nothing is to be told of any.
+    std::thread::sleep(Duration::from_millis(before));
     sender.say("on\n");
     let stamps = |words: Vec<String>| words.iter().map(|word| word.parse().unwrap()).collect::<Vec<u64>>();
     let sent = stamps(sender.ready(PATIENCE));
