@@ -2,6 +2,7 @@
 
 use crate::capture::Stop;
 use crate::cli::observe::attach;
+use crate::cli::still::{Taken, still};
 use crate::cli::watch::{start_live, watch};
 use crate::cli::{AttachArgs, Common};
 use crate::dashboard::mouse::Mouse;
@@ -17,7 +18,13 @@ pub fn run(args: &AttachArgs) -> Result<u8, Failure> {
     let pid = args.pid.or(args.pid_option).ok_or_else(|| {
         Failure::new(Status::Usage, "no process was named").next("Type: gilscope attach PID, or gilscope -p PID")
     })?;
-    attached(pid, args.duration, &args.common, args.on_screen.mouse())
+    if !args.still.is_wanted() {
+        return attached(pid, args.duration, &args.common, args.on_screen.mouse());
+    }
+    let stop = Stop::default();
+    let session = start_live(attach(pid)?, &args.common, args.duration, &stop, None)?;
+    still(session, &args.common, &args.still, Taken::After(args.duration), &stop)?;
+    Ok(Status::Ok as u8)
 }
 
 /// Attaches to `pid` and shows it.

@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 
 use crate::capture::Stop;
 use crate::cli::observe::{Told, attach_started, observe, stop_on_signals};
+use crate::cli::still::{Taken, still};
 use crate::cli::watch::{start_live, watch};
 use crate::cli::{DemoArgs, Format, print, report};
 use crate::error::{Failure, Status};
@@ -73,7 +74,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let workload = workloads::named(&args.name)
         .ok_or_else(|| Failure::new(Status::Usage, format!("there is no workload `{}`", args.name)))?;
     let format = match args.format {
-        None if std::io::stdout().is_terminal() => return live(workload, args),
+        None if std::io::stdout().is_terminal() || args.still.is_wanted() => return live(workload, args),
         None => Format::Text,
         Some(format) => format,
     };
@@ -102,7 +103,10 @@ fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     let target = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let stop = Stop::default();
     let session = start_live(target, &args.common, args.duration, &stop, None)?;
-    watch(session, &args.common, args.on_screen.mouse(), &stop)?;
+    match args.still.is_wanted() {
+        true => still(session, &args.common, &args.still, Taken::After(args.duration), &stop)?,
+        false => watch(session, &args.common, args.on_screen.mouse(), &stop)?,
+    }
     Ok(Status::Ok as u8)
 }
 

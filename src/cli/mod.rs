@@ -14,6 +14,7 @@ mod record;
 mod recorded;
 mod replay;
 mod report;
+mod still;
 mod watch;
 
 use std::ffi::OsString;
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::dashboard::mouse::Mouse;
+use crate::dashboard::views::View;
 use crate::error::{Failure, Status};
 use crate::event::{Pid, Signal};
 use crate::findings::{Allowed, Name};
@@ -151,6 +153,8 @@ pub struct AttachArgs {
     common: Common,
     #[command(flatten)]
     on_screen: OnScreen,
+    #[command(flatten)]
+    still: Still,
 }
 
 /// `gilscope replay`
@@ -163,6 +167,11 @@ pub struct ReplayArgs {
     common: Common,
     #[command(flatten)]
     on_screen: OnScreen,
+    #[command(flatten)]
+    still: Still,
+    /// With --once or --snapshot: so many seconds after the recording's beginning [default: at its end]
+    #[arg(long, value_name = "SECS", value_parser = rate::parse_duration, requires = "still")]
+    pub at: Option<Ns>,
 }
 
 /// `gilscope report`
@@ -349,6 +358,8 @@ pub struct DemoArgs {
     common: Common,
     #[command(flatten)]
     on_screen: OnScreen,
+    #[command(flatten)]
+    still: Still,
 }
 
 /// What all observing commands share.
@@ -399,6 +410,31 @@ pub struct OnScreen {
 impl OnScreen {
     fn mouse(&self) -> Mouse {
         if self.no_mouse { Mouse::Left } else { Mouse::Heard }
+    }
+}
+
+/// One screen in place of the dashboard.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("still").args(["once", "snapshot"]).multiple(true))]
+pub struct Still {
+    /// Print one screen as text, and end: after -d (5 s unless given), or at the recording's end
+    #[arg(long)]
+    pub once: bool,
+    /// Write one screen as a picture, and end
+    #[arg(long, value_name = "FILE.svg")]
+    pub snapshot: Option<PathBuf>,
+    /// What it shows: overview, histograms, convoys, interrupts, blame or findings
+    #[arg(long, value_name = "VIEW", default_value = "overview", value_parser = parse_view, requires = "still")]
+    pub view: View,
+    /// How large it is, in columns and lines
+    #[arg(long, value_name = "WxH", default_value = "120x36", value_parser = parse_size, requires = "still")]
+    pub size: (u16, u16),
+}
+
+impl Still {
+    /// Whether one screen is wanted.
+    fn is_wanted(&self) -> bool {
+        self.once || self.snapshot.is_some()
     }
 }
 
@@ -474,6 +510,23 @@ fn parse_pid(text: &str) -> Result<Pid, String> {
         Ok(pid) if pid > 0 && i32::try_from(pid).is_ok() => Ok(Pid(pid)),
         _ => Err(format!("`{text}` is not a process id")),
     }
+}
+
+fn parse_view(text: &str) -> Result<View, String> {
+    let name = |view: View| view.title().to_lowercase();
+    View::ALL
+        .into_iter()
+        .find(|view| name(*view) == text.to_lowercase())
+        .ok_or_else(|| format!("`{text}` is not a view: there are {}", View::ALL.map(name).join(", ")))
+}
+
+/// The largest screen: beyond it a picture is of no use, and takes much memory.
+const MOST_CELLS: u32 = 250_000;
+
+fn parse_size(text: &str) -> Result<(u16, u16), String> {
+    let size = text.split_once(['x', 'X']).and_then(|(w, h)| Some((w.parse::<u16>().ok()?, h.parse::<u16>().ok()?)));
+    size.filter(|(w, h)| (1..=MOST_CELLS).contains(&(u32::from(*w) * u32::from(*h))))
+        .ok_or_else(|| format!("`{text}` is not a size such as 120x36, of at most {MOST_CELLS} cells"))
 }
 
 fn parse_signal(text: &str) -> Result<Signal, String> {

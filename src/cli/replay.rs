@@ -2,6 +2,7 @@
 
 use crate::capture::Stop;
 use crate::cli::ReplayArgs;
+use crate::cli::still::{Taken, still};
 use crate::cli::watch::watch;
 use crate::error::{Failure, Status};
 use crate::session::{Engine, Recorded, Session};
@@ -16,6 +17,10 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     let engine = Engine::replay(Box::new(recorded));
     let session = Session::start(engine)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start a thread to replay with: {error}")))?;
-    watch(session, &args.common, args.on_screen.mouse(), &Stop::default())?;
+    let stop = Stop::default();
+    match args.still.is_wanted() {
+        true => still(session, &args.common, &args.still, Taken::At(args.at), &stop)?,
+        false => watch(session, &args.common, args.on_screen.mouse(), &stop)?,
+    }
     Ok(Status::Ok as u8)
 }

@@ -18,6 +18,7 @@ pub mod convoys;
 pub mod found;
 pub mod histograms;
 pub mod mouse;
+pub mod picture;
 pub mod rows;
 mod run;
 pub mod signals;

@@ -34,6 +34,7 @@ mod progress;
 mod recorded;
 mod scale;
 mod signals;
+mod still;
 mod target;
 mod target_errors;
 mod tracepoints;

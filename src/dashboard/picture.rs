@@ -1,27 +1,16 @@
-//! The dashboard as an SVG picture, from a recording: what the README shows.
-//!
-//! `cargo run --example picture -- FILE [SECONDS [WIDTHxHEIGHT]] > assets/dashboard.svg`
-//!
-//! SECONDS: from the recording's beginning, to its end if not given. It is drawn by the dashboard's own code.
-#![expect(clippy::print_stdout, reason = "the picture goes to stdout")]
+//! A screen without a terminal: as text, or as a picture.
 
-use std::error::Error;
-use std::fmt::Write;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fmt::{self, Write};
 
-use gilscope::dashboard::state::State;
-use gilscope::dashboard::theme::{Depth, Symbols, Theme};
-use gilscope::dashboard::view::ViewModel;
-use gilscope::dashboard::widgets::screen;
-use gilscope::session::{Command, Engine, Frame, Recorded, Session, Watch};
-use gilscope::time::{MonoNs, Ns};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-const THEME: Theme = Theme { depth: Depth::Ansi16, symbols: Symbols::Unicode };
+use crate::dashboard::theme::Theme;
+use crate::dashboard::view::ViewModel;
+use crate::dashboard::widgets::screen;
+
 /// Width and height of a character cell, in the picture's units.
 const CELL: (f32, f32) = (8.4, 18.0);
 const MARGIN: f32 = 12.0;
@@ -33,42 +22,40 @@ const PALETTE: [&str; 16] = [
     "#c3e88d", "#ffe08a", "#9cc0ff", "#ddaaff", "#a6ecf2", "#ffffff",
 ];
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = std::env::args().skip(1);
-    let file = arguments.next().ok_or("name a recording")?;
-    let seconds: Option<f64> = arguments.next().map(|it| it.parse()).transpose()?;
-    let size = arguments.next().unwrap_or_else(|| "120x36".to_owned());
-    let (width, height) = size.split_once('x').ok_or("a size looks like 120x36")?;
-    let session = Session::start(Engine::replay(Box::new(Recorded::open(file.as_ref())?)))?;
-    session.send(Command::Pause);
-    let range = session.latest().status.range;
-    let at = seconds.map_or(range.to, |seconds| range.from + Ns((seconds * 1e9) as u64));
-    session.send(Command::SeekTo(at));
-    let frame = settled(&session, at)?;
-    let view = ViewModel::of(&frame, &State::default(), session.capabilities());
-    let mut buffer = Buffer::empty(Rect::new(0, 0, width.parse()?, height.parse()?));
-    screen::draw(&view, THEME, buffer.area, &mut buffer);
-    print!("{}", svg(&buffer)?);
-    Ok(())
+/// A screen of this size.
+pub fn draw(view: &ViewModel<'_>, theme: Theme, width: u16, height: u16) -> Buffer {
+    let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
+    screen::draw(view, theme, buffer.area, &mut buffer);
+    buffer
 }
 
-/// The frame at `at`, or at the instant before it that the session stops at.
-fn settled(session: &Session, at: MonoNs) -> Result<std::sync::Arc<Frame>, Box<dyn Error>> {
-    let begun = Instant::now();
-    let mut last = session.latest();
-    while begun.elapsed() < Duration::from_secs(30) {
-        thread::sleep(Duration::from_millis(300));
-        let frame = session.latest();
-        let there = frame.status.seeking.is_none() && at.since(frame.status.position) < Ns::SECOND;
-        if there && frame.number == last.number {
-            return Ok(frame);
+/// It as lines of text, without colours and without blanks at their ends.
+pub fn text(buffer: &Buffer) -> String {
+    let area = buffer.area;
+    let mut out = String::new();
+    for y in 0..area.height {
+        let (mut line, mut x) = (String::new(), 0);
+        while let Some(cell) = buffer.cell((x, y)).filter(|_| x < area.width) {
+            line.push_str(cell.symbol());
+            x += columns(cell);
         }
-        last = frame;
+        out.push_str(line.trim_end());
+        out.push('\n');
     }
-    Err("the session does not come to rest".into())
+    out
 }
 
-fn svg(buffer: &Buffer) -> Result<String, std::fmt::Error> {
+/// How many columns a cell's character takes.
+fn columns(cell: &Cell) -> u16 {
+    u16::try_from(cell.symbol().width().max(1)).unwrap_or(1)
+}
+
+/// It as an SVG, in the sixteen colours of a dark terminal. Every character has its own place, whatever the width of the
+/// viewer's font.
+///
+/// # Errors
+/// Never: a string takes what is written to it.
+pub fn svg(buffer: &Buffer) -> Result<String, fmt::Error> {
     let area = buffer.area;
     let (wide, high) = (f32::from(area.width) * CELL.0 + 2.0 * MARGIN, f32::from(area.height) * CELL.1 + 2.0 * MARGIN);
     let mut out = String::new();
@@ -92,13 +79,13 @@ fn svg(buffer: &Buffer) -> Result<String, std::fmt::Error> {
 }
 
 /// Draws the cells of one style from (x, y) on; how many those are.
-fn run(buffer: &Buffer, x: u16, y: u16, out: &mut String) -> Result<u16, std::fmt::Error> {
+fn run(buffer: &Buffer, x: u16, y: u16, out: &mut String) -> Result<u16, fmt::Error> {
     let Some(first) = buffer.cell((x, y)) else { return Ok(1) };
     let mut text = String::new();
     let mut length = 0;
     while let Some(cell) = buffer.cell((x + length, y)).filter(|cell| cell.style() == first.style()) {
         text.push_str(cell.symbol());
-        length += u16::try_from(cell.symbol().width().max(1)).unwrap_or(1);
+        length += columns(cell);
     }
     let (ink, paper) = colors(first);
     let (left, top) = (MARGIN + f32::from(x) * CELL.0, MARGIN + f32::from(y) * CELL.1);
@@ -116,8 +103,7 @@ fn run(buffer: &Buffer, x: u16, y: u16, out: &mut String) -> Result<u16, std::fm
     Ok(length.max(1))
 }
 
-/// Every character at its own place, whatever the width of the viewer's font.
-fn words(text: &str, left: f32, base: f32, out: &mut String) -> std::fmt::Result {
+fn words(text: &str, left: f32, base: f32, out: &mut String) -> fmt::Result {
     let mut column = 0;
     for word in text.split(' ') {
         let mut places = String::new();
@@ -127,7 +113,7 @@ fn words(text: &str, left: f32, base: f32, out: &mut String) -> std::fmt::Result
         }
         column += 1;
         if !word.is_empty() {
-            let word = word.replace('&', "&amp;").replace('<', "&lt;");
+            let word = word.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
             write!(out, r#"<tspan x="{}" y="{base:.1}">{word}</tspan>"#, places.trim_end())?;
         }
     }
@@ -164,4 +150,35 @@ fn named(color: Color) -> Option<&'static str> {
         _ => return None,
     };
     PALETTE.get(index).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::style::Style;
+
+    use super::*;
+
+    fn screen() -> Buffer {
+        let mut buffer = Buffer::empty(Rect::new(0, 0, 12, 2));
+        buffer.set_string(0, 0, "a <b> & 語x", Style::new().fg(Color::Red));
+        buffer.set_string(3, 1, "]]>", Style::new().add_modifier(Modifier::REVERSED));
+        buffer
+    }
+
+    #[test]
+    fn text_is_what_the_screen_says() {
+        assert_eq!(text(&screen()), "a <b> & 語x\n   ]]>\n");
+        assert_eq!(text(&Buffer::empty(Rect::new(0, 0, 0, 3))), "\n\n\n");
+    }
+
+    #[test]
+    fn a_picture_is_well_formed_whatever_it_says() {
+        let picture = svg(&screen()).unwrap();
+        assert!(picture.starts_with("<svg ") && picture.ends_with("</svg>\n"));
+        assert!(picture.contains("&lt;b&gt;") && picture.contains("&amp;") && picture.contains("]]&gt;"), "{picture}");
+        assert!(picture.contains(PALETTE[1]) && picture.contains(INK));
+        // A wide character takes two columns: what follows it is that much further right.
+        let place = |column: f32| format!("{:.1}", MARGIN + CELL.0 * column);
+        assert!(picture.contains(&format!("{} {}\"", place(8.0), place(10.0))), "{picture}");
+    }
 }
