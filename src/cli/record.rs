@@ -220,42 +220,5 @@ fn unwritable(path: &Path, error: &RecordingError) -> Failure {
 
 /// `gilscope-4242-20261121T093015Z.gscope`: the process, and the time in UTC.
 pub(super) fn default_name(pid: Pid, unix_ns: u64) -> PathBuf {
-    let seconds = unix_ns / 1_000_000_000;
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    PathBuf::from(format!("gilscope-{}-{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z.gscope", pid.0))
-}
-
-/// Year, month and day of the Gregorian calendar, of a number of days since 1970-01-01.
-/// After Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_default_name_tells_process_and_time() {
-        // As `date -u -d @... +%Y%m%dT%H%M%SZ` says.
-        for (seconds, time) in [
-            (0, "19700101T000000Z"),
-            (951_782_400, "20000229T000000Z"),
-            (1_795_260_615, "20261121T113015Z"),
-            (4_107_542_399, "21000228T235959Z"),
-            (4_107_542_400, "21000301T000000Z"),
-        ] {
-            let name = default_name(Pid(4242), seconds * 1_000_000_000 + 999_999_999);
-            assert_eq!(name, PathBuf::from(format!("gilscope-4242-{time}.gscope")));
-        }
-    }
+    PathBuf::from(format!("gilscope-{}-{}.gscope", pid.0, units::stamp(unix_ns)))
 }

@@ -18,6 +18,8 @@ pub enum Action {
     Suspend,
     /// Draw everything afresh.
     Redraw,
+    /// Write the screen as a picture.
+    Snapshot,
     /// Freeze the view, or let it go on.
     Pause,
     /// One row up.
@@ -276,7 +278,7 @@ const CONVOYS: &[View] = &[View::Convoys];
 const OPENING: &[View] = &[View::Blame, View::Findings];
 
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 50] = [
+pub const BINDINGS: [Binding; 51] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
@@ -360,6 +362,7 @@ pub const BINDINGS: [Binding; 50] = [
     bind(A::QuitWithReport, &[letter('Q')], G::General, "quit, and leave a report on the terminal"),
     bind(A::Suspend, &[ctrl('z')], G::General, "give the terminal back to the shell; `fg` returns"),
     bind(A::Redraw, &[ctrl('l')], G::General, "draw everything afresh"),
+    bind(A::Snapshot, &[letter('P')], G::General, "write the screen as a picture (SVG) into the current directory"),
 ];
 
 /// The action that a key stands for in a view, if the session can do it.

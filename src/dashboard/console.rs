@@ -2,6 +2,7 @@
 //! same loop.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyEvent, MouseEvent};
@@ -19,6 +20,12 @@ pub trait Console {
     /// # Errors
     /// If the terminal is gone.
     fn suspend(&mut self) -> io::Result<()>;
+
+    /// Keeps a picture of the screen, an SVG, in a file of its own, and says in which.
+    ///
+    /// # Errors
+    /// If none can be written.
+    fn keep(&mut self, svg: &str) -> io::Result<PathBuf>;
 }
 
 /// Something that was heard.

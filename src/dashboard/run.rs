@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 
 use crate::dashboard::console::{Clock, Console, Heard};
 use crate::dashboard::mouse::{Gesture, Spots, Wheel};
+use crate::dashboard::picture;
 use crate::dashboard::state::{Effect, Rows, State};
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
@@ -73,11 +74,11 @@ pub fn run<B: Backend>(
     let mut state = State { allowed: settings.allowed, ..State::default() };
     let (mut rows, mut spots, mut wheel) = (Rows::default(), Spots::default(), Wheel::default());
     let mut drawn = Drawn::default();
+    let mut whole = Rect::default();
     loop {
         let frame = session.latest();
         if drawn.is_stale(frame.number, clock.now(), settings.refresh) {
             let view = ViewModel::of(&frame, &state, capabilities);
-            let mut whole = Rect::default();
             terminal
                 .draw(|on| {
                     let area = on.area();
@@ -123,6 +124,15 @@ pub fn run<B: Backend>(
                     break;
                 }
                 Effect::Redraw => afresh(terminal)?,
+                Effect::Snapshot => {
+                    let view = ViewModel::of(&frame, &state, capabilities);
+                    let screen = picture::draw(&view, settings.theme, whole.width, whole.height);
+                    let kept = picture::svg(&screen).map_err(std::io::Error::other).and_then(|svg| console.keep(&svg));
+                    state.notice = Some(match kept {
+                        Ok(path) => format!("the screen is in {}", path.display()),
+                        Err(error) => format!("cannot write a picture of the screen: {error}"),
+                    });
+                }
                 Effect::Suspend => {
                     console.suspend().map_err(|error| refused(&error))?;
                     afresh(terminal)?;

@@ -132,6 +132,8 @@ pub struct State {
     pub filter: String,
     /// What keys go to.
     pub focus: Focus,
+    /// What came of the last key, until the next.
+    pub notice: Option<String>,
     /// The thread under the cursor.
     pub selected: Option<ThreadKey>,
     /// The cursor's row.
@@ -168,6 +170,7 @@ impl Default for State {
             sort: Sort::by(Column::Wait),
             filter: String::new(),
             focus: Focus::Screen,
+            notice: None,
             selected: None,
             cursor: 0,
             signal: None,
@@ -194,6 +197,8 @@ pub enum Effect {
     Ask(Command),
     /// Draw everything afresh.
     Redraw,
+    /// Write the screen as a picture.
+    Snapshot,
     /// Give the terminal back for a while.
     Suspend,
     /// Leave.
@@ -211,6 +216,7 @@ impl State {
     /// Takes a key. `rows` are as they are on the screen.
     pub fn press(&mut self, event: &KeyEvent, rows: &Rows, frame: &Frame, session: Capabilities) -> Effect {
         let press = Press::of(event);
+        self.notice = None;
         match &mut self.focus {
             Focus::Filter { .. } => return self.edit(event, press, session),
             Focus::Help { scrolled } => {
@@ -272,6 +278,7 @@ impl State {
             Action::QuitWithReport => return Effect::QuitWithReport,
             Action::Suspend => return Effect::Suspend,
             Action::Redraw => return Effect::Redraw,
+            Action::Snapshot => return Effect::Snapshot,
             Action::Help => self.focus = Focus::Help { scrolled: 0 },
             Action::Up => self.go(self.row(rows).saturating_sub(1), rows),
             Action::Down => self.go(self.row(rows).saturating_add(1), rows),

@@ -1,10 +1,12 @@
 //! The real terminal: taken in order, and left as it was found, whatever happens.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -19,9 +21,12 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::dashboard::console::{Clock, Console, Heard};
 use crate::dashboard::mouse::{Gesture, Mouse};
+use crate::units;
 
 /// How long a look for keys takes when there are none.
 const LOOK: Duration = Duration::from_millis(500);
+/// Pictures of one second.
+const PICTURES: u32 = 100;
 
 /// The terminal in the dashboard's hands. Dropping it gives it back.
 #[derive(Debug)]
@@ -114,6 +119,22 @@ impl Console for Takeover {
 
     fn suspend(&mut self) -> io::Result<()> {
         self.stop_for_a_while()
+    }
+
+    fn keep(&mut self, svg: &str) -> io::Result<PathBuf> {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stamp = units::stamp(u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX));
+        let names = (1..=PICTURES).map(|number| match number {
+            1 => PathBuf::from(format!("gilscope-{stamp}.svg")),
+            more => PathBuf::from(format!("gilscope-{stamp}-{more}.svg")),
+        });
+        for path in names {
+            match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                file => return file?.write_all(svg.as_bytes()).map(|()| path),
+            }
+        }
+        Err(io::Error::other("there are too many of this second"))
     }
 }
 

@@ -80,6 +80,8 @@ pub struct ViewModel<'a> {
     pub panel: Panel,
     /// What keys go to.
     pub focus: Focus,
+    /// What came of the last key.
+    pub notice: Option<Foreign>,
     /// What the session can do.
     pub session: Capabilities,
 }
@@ -315,6 +317,7 @@ impl<'a> ViewModel<'a> {
             shown: state.view,
             panel: state.panel,
             focus: state.focus.clone(),
+            notice: state.notice.as_deref().map(Foreign::new),
             session,
         }
     }

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,6 +72,7 @@ struct Script<'a> {
     cues: VecDeque<Cue>,
     time: &'a Time,
     suspended: usize,
+    kept: Vec<String>,
 }
 
 impl Console for Script<'_> {
@@ -98,6 +100,14 @@ impl Console for Script<'_> {
         self.suspended += 1;
         Ok(())
     }
+
+    fn keep(&mut self, svg: &str) -> io::Result<PathBuf> {
+        self.kept.push(svg.to_owned());
+        match self.kept.len() {
+            1 => Ok(PathBuf::from("screen.svg")),
+            _ => Err(io::Error::other("the disk is full")),
+        }
+    }
 }
 
 pub struct Played {
@@ -108,12 +118,13 @@ pub struct Played {
     pub reversed: Vec<(u16, u16)>,
     pub asked: Vec<Command>,
     suspended: usize,
+    kept: Vec<String>,
 }
 
 pub fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
     let still = Still { frame: RefCell::new(Arc::new(frame)), asked: RefCell::default(), capabilities };
     let time = Time::default();
-    let mut script = Script { cues: cues.into(), time: &time, suspended: 0 };
+    let mut script = Script { cues: cues.into(), time: &time, suspended: 0, kept: Vec::new() };
     let theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
     let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
     let settings = Settings { theme, refresh: REFRESH, allowed: Allowed::NONE };
@@ -127,7 +138,8 @@ pub fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Play
     let reversed: Vec<(u16, u16)> = cells.filter(|(x, y)| is_reversed(*x, *y)).collect();
     // Rows, and neither tabs nor cells.
     let selected = lines.filter(|y| is_reversed(0, *y)).map(usize::from).collect();
-    Played { outcome, screen, selected, reversed, asked: still.asked.into_inner(), suspended: script.suspended }
+    let Script { suspended, kept, .. } = script;
+    Played { outcome, screen, selected, reversed, asked: still.asked.into_inner(), suspended, kept }
 }
 
 pub fn key(code: KeyCode) -> Cue {
@@ -170,6 +182,16 @@ impl Played {
             .filter(|name| !name.is_empty())
             .collect()
     }
+}
+
+#[test]
+fn a_picture_of_the_screen_is_kept_and_said_where_until_the_next_key() {
+    let kept = play("P");
+    assert!(kept.has("the screen is in screen.svg"), "{:?}", kept.screen);
+    let [picture] = &kept.kept[..] else { panic!("{} pictures", kept.kept.len()) };
+    assert!(picture.starts_with("<svg ") && picture.contains("Overview"), "{picture}");
+    assert!(!play("Pj").has("screen.svg"));
+    assert!(play("PP").has("cannot write a picture of the screen: the disk is full"));
 }
 
 #[test]
@@ -316,7 +338,12 @@ fn a_frame_is_drawn_when_it_is_due_and_not_before() {
     let time = Time::default();
     let session =
         Counting { time: &time, frame: RefCell::new(frame(fixtures::idle(), Play::Live)), looks: Cell::new(0) };
-    let mut script = Script { cues: VecDeque::from([Cue::Wait(Duration::from_secs(3))]), time: &time, suspended: 0 };
+    let mut script = Script {
+        cues: VecDeque::from([Cue::Wait(Duration::from_secs(3))]),
+        time: &time,
+        suspended: 0,
+        kept: Vec::new(),
+    };
     let theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     run(&mut terminal, &mut script, &time, &session, &Settings { theme, refresh: REFRESH, allowed: Allowed::NONE })

@@ -39,6 +39,13 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     });
     let reserved = recording.as_ref().map_or(0, |text| text.chars().count());
     let room = usize::from(area.width).saturating_sub(reserved);
+    let entries = match &view.notice {
+        Some(notice) => {
+            line.push(notice.fit(room.saturating_sub(2)), theme.style(Tone::Warn));
+            Vec::new()
+        }
+        None => entries,
+    };
     for (key, label) in entries {
         if line.width() + key.chars().count() + label.chars().count() + 3 > room {
             break;
