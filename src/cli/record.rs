@@ -222,3 +222,23 @@ fn unwritable(path: &Path, error: &RecordingError) -> Failure {
 pub(super) fn default_name(pid: Pid, unix_ns: u64) -> PathBuf {
     PathBuf::from(format!("gilscope-{}-{}.gscope", pid.0, units::stamp(unix_ns)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_name_tells_process_and_time() {
+        // As `date -u -d @... +%Y%m%dT%H%M%SZ` says.
+        for (seconds, time) in [
+            (0, "19700101T000000Z"),
+            (951_782_400, "20000229T000000Z"),
+            (1_795_260_615, "20261121T113015Z"),
+            (4_107_542_399, "21000228T235959Z"),
+            (4_107_542_400, "21000301T000000Z"),
+        ] {
+            let name = default_name(Pid(4242), seconds * 1_000_000_000 + 999_999_999);
+            assert_eq!(name, PathBuf::from(format!("gilscope-4242-{time}.gscope")));
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Whose turn never comes: `slow-interrupt`, `starved-interpreter`.
 
-use crate::event::{Signal, ThreadKey};
+use crate::event::Signal;
 use crate::findings::figures;
 use crate::findings::thresholds::{MIN_OBSERVED, NOT_RELEASED, PREDICTION_STANDS, SIGNAL_STUCK, STALL};
 use crate::findings::words::{percent, quoted};
@@ -38,11 +38,10 @@ fn starved(process: &ProcessFigures) -> Option<Finding> {
             let starves = worst.unasked > worst.asked && (share >= NOT_RELEASED || worst.longest >= STALL);
             (starves || fault).then_some((shared.gil.key, worst.holder, share, worst.longest))
         })?;
-    let who = |key: ThreadKey| process.thread(key);
     let message = format!(
         "{} kept the GIL from other interpreters for up to {longest}, {} of the time in all: nobody asked it to let go. CPython \
          {} sends the request to the waiter's interpreter, and a holder in another one that shares the GIL never sees it.",
-        who(holder).map_or("A thread".to_owned(), quoted),
+        process.thread(holder).map_or("A thread".to_owned(), quoted),
         percent(unasked.min(1.0)),
         process.target.python
     );

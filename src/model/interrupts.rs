@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 use crate::event::{InterpreterId, Progress, PythonVersion, Signal, Sleep, ThreadKey, What};
 use crate::model::gil::{GilAccount, Threads};
-use crate::model::interrupts::called::{Handlers, Seen};
+use crate::model::interrupts::called::{Calls, Seen};
 use crate::model::interrupts::course::{Course, Doing, Held, Look, Rest};
 use crate::model::interrupts::flights::{Company, Flight, Flights, Landed, When};
 use crate::model::interrupts::predicted::{Predicted, Waiter};
@@ -52,7 +52,7 @@ pub struct Interrupts {
     progress: Option<(Progress, Sleep)>,
     measured: BTreeMap<(Option<Signal>, ArrivalKind), Measured>,
     newest: Option<NewestInterrupt>,
-    called: Handlers,
+    called: Calls,
 }
 
 /// The delays of one signal.

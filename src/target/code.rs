@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use crate::event::{Address, CodePlace, MAX_SYMBOL, NativeInfo, NativeKind, cut};
+use crate::event::{Address, CodePlace, MAX_SYMBOL, NativeInfo, NativeKind, cut, file_name};
 use crate::target::elf::{self, Module};
 use crate::target::maps::{self, FileId, Mapping};
 use crate::target::memory::Memory;
@@ -214,7 +214,7 @@ impl Code {
 /// A file's name without directories.
 fn mapping_name(path: &str) -> String {
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-    cut(path.rsplit('/').next().unwrap_or(path), MAX_SYMBOL).to_owned()
+    cut(file_name(path), MAX_SYMBOL).to_owned()
 }
 
 #[cfg(test)]

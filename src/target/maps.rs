@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 
-use crate::event::{Address, Pid};
+use crate::event::{Address, Pid, file_name};
 
 /// Longest file that is read, in bytes: 64 MiB is about 700,000 mappings, ten times the kernel's default limit.
 const MAX_BYTES: u64 = 64 << 20;
@@ -50,7 +50,7 @@ impl Mapping {
     /// The file's name without directories and without the kernel's remark that it was deleted.
     pub fn file_name(&self) -> &str {
         let path = self.path.strip_suffix(" (deleted)").unwrap_or(&self.path);
-        path.rsplit('/').next().unwrap_or(path)
+        file_name(path)
     }
 
     pub fn contains(&self, address: Address) -> bool {

@@ -37,7 +37,7 @@ use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{TerminalOptions, Viewport};
-use support::pythons::pythons_with_gil;
+use support::pythons::newest_with_gil;
 
 const SIZE: (u16, u16) = (120, 40);
 
@@ -81,7 +81,7 @@ fn main() {
 }
 
 fn start(threads: u64) -> Child {
-    let python = pythons_with_gil().into_iter().next_back().expect("an interpreter");
+    let python = newest_with_gil();
     let mut command = python.command();
     command.args(["-c", WORKLOAD, &threads.to_string()]).stdin(Stdio::null());
     command.spawn().expect("the workload starts")

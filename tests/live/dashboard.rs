@@ -17,7 +17,7 @@ use vt100::MouseProtocolMode;
 use crate::observed::gilscope;
 use crate::support::alone;
 use crate::support::child::{Child, eventually};
-use crate::support::pythons::{Python, pythons_with_gil};
+use crate::support::pythons::newest_with_gil;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -165,13 +165,9 @@ fn is_cooked(terminal: &dyn MasterPty) -> bool {
     flags.contains("ECHO") && flags.contains("ICANON")
 }
 
-fn python() -> &'static Python {
-    pythons_with_gil().into_iter().next_back().expect("an interpreter")
-}
-
 fn convoy() -> Child {
     let workload = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/workloads/convoy.py");
-    Child::spawn(python().command().arg(workload).arg("300"))
+    Child::spawn(newest_with_gil().command().arg(workload).arg("300"))
 }
 
 fn attach(target: &Child, directory: &Path) -> Terminal {

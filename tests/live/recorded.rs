@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::observed::gilscope;
 use crate::support::child::{Child, Ended, eventually};
-use crate::support::pythons::{Python, pythons_with_gil};
+use crate::support::pythons::newest_with_gil;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,12 +27,8 @@ print('ready', flush=True)
 sys.stdin.read()
 ";
 
-fn python() -> &'static Python {
-    pythons_with_gil().into_iter().next_back().expect("an interpreter")
-}
-
 fn busy() -> Child {
-    let mut child = Child::spawn(Command::new(&python().program).args(["-c", BUSY]));
+    let mut child = Child::spawn(Command::new(&newest_with_gil().program).args(["-c", BUSY]));
     child.ready(PATIENCE);
     child
 }
@@ -177,7 +173,7 @@ while True:
     let mut child = gilscope()
         .current_dir(directory.path())
         .args(["record", "--"])
-        .arg(&python().program)
+        .arg(&newest_with_gil().program)
         .args(["-c", program])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

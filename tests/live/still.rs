@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use crate::command::{Desk, PATIENCE, run_to};
 use crate::observed::gilscope;
 use crate::support::child::Child;
-use crate::support::pythons::{Python, pythons_with_gil};
+use crate::support::pythons::newest_with_gil;
 
 /// Two threads that want the GIL all the time.
 const BUSY: &str = "\
@@ -20,10 +20,6 @@ for n in range(2):
 print('ready', flush=True)
 time.sleep(1000)
 ";
-
-fn newest() -> &'static Python {
-    pythons_with_gil().into_iter().next_back().expect("an interpreter")
-}
 
 /// A screen of this size, that says all of this, and has nothing for a terminal in it.
 fn says(screen: &str, width: usize, height: usize, all: &[&str]) {
@@ -38,7 +34,7 @@ fn says(screen: &str, width: usize, height: usize, all: &[&str]) {
 #[test]
 fn one_screen_is_taken_of_what_runs_and_of_what_was_recorded() {
     let desk = Desk::new();
-    let mut target = Child::spawn(newest().command().args(["-c", BUSY]));
+    let mut target = Child::spawn(newest_with_gil().command().args(["-c", BUSY]));
     target.ready(PATIENCE);
     let pid = target.pid().to_string();
     let live = run_to(0, gilscope().args(["attach", &pid, "--once", "-d", "1", "--size", "110x30"]));
@@ -76,6 +72,6 @@ fn what_is_wrong_with_it_is_said() {
     }
     let nowhere = desk.path("none/screen.svg");
     let mut demo = gilscope();
-    demo.args(["demo", "single", "-q", "--python"]).arg(&newest().program).arg("--snapshot").arg(&nowhere);
+    demo.args(["demo", "single", "-q", "--python"]).arg(&newest_with_gil().program).arg("--snapshot").arg(&nowhere);
     assert!(run_to(2, &mut demo).stderr.contains("mkdir -p"), "the directory is missing");
 }

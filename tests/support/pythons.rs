@@ -153,6 +153,14 @@ pub fn pythons_with_gil() -> Vec<&'static Python> {
     pythons().iter().filter(|python| !python.free_threaded).collect()
 }
 
+/// The newest interpreter with a GIL.
+///
+/// # Panics
+/// As [`pythons`].
+pub fn newest_with_gil() -> &'static Python {
+    pythons_with_gil().into_iter().next_back().expect("an interpreter")
+}
+
 /// A Python 2.7, for the test that gilscope refuses it; `None` where there is none.
 pub fn python2() -> Option<Python> {
     candidates("python2").into_iter().find_map(|candidate| ask(&candidate).ok().filter(|python| python.version.0 == 2))

@@ -29,14 +29,14 @@ const KEPT: usize = 64;
 
 /// The handlers that were called and may not have begun.
 #[derive(Debug, Clone, Default)]
-pub struct Handlers {
-    called: Vec<Called>,
+pub struct Calls {
+    called: Vec<Call>,
     /// When the main thread has got the GIL after waiting for it, the newest last.
     takes: VecDeque<MonoNs>,
 }
 
 #[derive(Debug, Clone)]
-struct Called {
+struct Call {
     landed: Landed,
     /// The main thread was seen to be without the GIL since, having executed next to nothing.
     let_go: bool,
@@ -62,12 +62,12 @@ pub struct Seen<'a> {
     pub waits: &'a [Wait],
 }
 
-impl Handlers {
+impl Calls {
     /// A tick: those that have begun, each with the instant of that if it is later than the call.
     pub fn tick(&mut self, new: Vec<Landed>, seen: Seen<'_>) -> Vec<(Landed, Option<MonoNs>)> {
         self.takes.extend(seen.waits.iter().map(|wait| wait.until));
         self.takes.drain(..self.takes.len().saturating_sub(TAKES));
-        let new = new.into_iter().map(|landed| Called { landed, let_go: false });
+        let new = new.into_iter().map(|landed| Call { landed, let_go: false });
         let mut begun = Vec::new();
         for mut called in std::mem::take(&mut self.called).into_iter().chain(new) {
             match self.begins(&mut called, seen) {
@@ -79,7 +79,7 @@ impl Handlers {
         begun
     }
 
-    fn begins(&self, called: &mut Called, seen: Seen<'_>) -> Begins {
+    fn begins(&self, called: &mut Call, seen: Seen<'_>) -> Begins {
         let (key, main) = seen.main;
         let (landed, now) = (&called.landed, seen.at);
         let since = landed.handled.at;
