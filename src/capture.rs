@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_
 use std::thread::JoinHandle;
 
 use crate::event::{
-    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, RateReason, Signal, StacksMissing, What,
-    WindowEnd,
+    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, ProcessKey, RateReason, Scope, Signal,
+    StacksMissing, What, WindowEnd,
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
@@ -198,6 +198,8 @@ struct Run {
     sender: SyncSender<Vec<Event>>,
     sent: Receiver<(MonoNs, Signal)>,
     keys: Keys,
+    /// The newest image of the process.
+    process: Option<ProcessKey>,
     schedule: Schedule,
     started: MonoNs,
     batch: Vec<Event>,
@@ -267,6 +269,7 @@ impl Run {
             sender,
             sent,
             keys: Keys::default(),
+            process: None,
             started: now,
             batch: Vec::new(),
             batch_since: now,
@@ -338,6 +341,7 @@ impl Run {
                 return Over::Ended(Ending::LostSight { reason: error.to_string() });
             }
         };
+        self.process = Some(sampler.process());
         self.natives = Some(Natives::begin(self.options.native, sampler.code()));
         self.begin_stacks(&sampler);
         self.follow(0, &sampler);
@@ -571,7 +575,12 @@ impl Run {
         let reason = if next > interval { RateReason::TooCostly } else { RateReason::Recovered };
         self.schedule.change(now, next);
         let interval = self.schedule.interval();
-        self.batch.push(Event { at: now, what: What::RateChanged { interval, reason } });
+        self.batch.push(Event { at: now, what: What::RateChanged { interval, reason, of: self.scope() } });
+    }
+
+    /// Whose the totals of these instruments are.
+    fn scope(&self) -> Scope {
+        self.process.map_or(Scope::Capture, Scope::Process)
     }
 
     fn count_reads(&mut self, sampler: &Sampler) {
@@ -584,9 +593,9 @@ impl Run {
         self.health.own_cpu = clock::process_cpu().saturating_sub(self.cpu_before);
         self.health.dropped_events = self.dropped;
         self.health_told = now;
-        self.batch.push(Event { at: now, what: What::Health(self.health) });
+        self.batch.push(Event { at: now, what: What::Health(self.health, self.scope()) });
         if self.switches.is_some() {
-            self.batch.push(Event { at: now, what: What::Spent(self.purse.spent()) });
+            self.batch.push(Event { at: now, what: What::Spent(self.purse.spent(), self.scope()) });
         }
     }
 

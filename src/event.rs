@@ -244,7 +244,7 @@ pub enum What {
     /// What looking costs the target here, and what it may.
     CostsKnown(Costs),
     /// What the target has paid for so far, about once a second and at the end.
-    Spent(Spent),
+    Spent(Spent, Scope),
     /// From here on every write to the GIL's `locked` and to its condition variable is told, whichever thread of the
     /// process writes.
     WindowBegins {
@@ -460,9 +460,11 @@ pub enum What {
         interval: Ns,
         /// Why.
         reason: RateReason,
+        /// Of which processes.
+        of: Scope,
     },
     /// The instrument's running totals about itself, about once a second and at the end.
-    Health(Health),
+    Health(Health, Scope),
     /// The user marked an instant, which may lie in the past.
     Marked {
         /// Which.
@@ -470,7 +472,87 @@ pub enum What {
     },
 }
 
+/// What an event is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// A process.
+    Process(ProcessKey),
+    /// A GIL, and so its process.
+    Gil(GilKey),
+    /// A thread, and so its process.
+    Thread(ThreadKey),
+}
+
+/// Of which processes an instrument tells something about itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Of all: it is the only one.
+    Capture,
+    /// Of this one, which has an instrument to itself.
+    Process(ProcessKey),
+}
+
 impl What {
+    /// What it is of; `None`: of the whole capture.
+    pub fn subject(&self) -> Option<Subject> {
+        Some(match self {
+            What::CaptureStarted(_)
+            | What::CaptureEnded
+            | What::CostsKnown(_)
+            | What::NativeFound { .. }
+            | What::FrameFound { .. }
+            | What::StackFound { .. }
+            | What::Marked { .. }
+            | What::RateChanged { of: Scope::Capture, .. }
+            | What::Health(_, Scope::Capture)
+            | What::Spent(_, Scope::Capture) => return None,
+            What::ProcessFound { process, .. }
+            | What::ProcessEnded { process, .. }
+            | What::Forked { process, .. }
+            | What::InterpreterFound { process, .. }
+            | What::InterpreterEnded { process, .. }
+            | What::GilFound { process, .. }
+            | What::SignalsKnown { process, .. }
+            | What::SignalsPending { process, .. }
+            | What::SignalsWaiting { process, .. }
+            | What::SignalStepsBegin { process, .. }
+            | What::SignalStepsEnd { process, .. }
+            | What::SignalSent { process, .. }
+            | What::SignalGenerated { process, .. }
+            | What::SignalDelivered { process, .. }
+            | What::PendingWritten { process, .. }
+            | What::StacksMissing { process, .. }
+            | What::RateChanged { of: Scope::Process(process), .. }
+            | What::Health(_, Scope::Process(process))
+            | What::Spent(_, Scope::Process(process)) => Subject::Process(*process),
+            What::ThreadFound { info, .. } => Subject::Process(info.process),
+            What::SwitchIntervalChanged { gil, .. }
+            | What::GilSample(GilSample { gil, .. })
+            | What::Relation { gil, .. }
+            | What::WindowBegins { gil }
+            | What::WindowEnds { gil, .. }
+            | What::WindowRefused { gil, .. }
+            | What::LockWritten { gil, .. }
+            | What::CondWritten { gil, .. }
+            | What::NativeSampled { gil, .. }
+            | What::StackSampled { gil, .. }
+            | What::WaiterSampled { gil, .. } => Subject::Gil(*gil),
+            What::ThreadNamed { thread, .. }
+            | What::ThreadJoined { thread, .. }
+            | What::ThreadEnded { thread }
+            | What::Usage { thread, .. }
+            | What::SwitchesBegin { thread }
+            | What::SwitchesEnd { thread, .. }
+            | What::SwitchedIn { thread, .. }
+            | What::SwitchedOut { thread, .. }
+            | What::FutexesBegin { thread }
+            | What::FutexesEnd { thread, .. }
+            | What::FutexEntered { thread, .. }
+            | What::MainProgress { thread, .. } => Subject::Thread(*thread),
+        })
+    }
+
     /// The GIL of whose window this tells: its bounds, and the hits in it. They mean nothing without one another.
     pub fn window(&self) -> Option<GilKey> {
         match self {

@@ -90,9 +90,9 @@ pub const fn class(what: &What) -> Class {
         What::Usage { .. } => Class::Usage,
         What::NativeSampled { .. }
         | What::RateChanged { .. }
-        | What::Health(_)
+        | What::Health(..)
         | What::CostsKnown(_)
-        | What::Spent(_)
+        | What::Spent(..)
         | What::StackSampled { .. }
         | What::WaiterSampled { .. }
         | What::StacksMissing { .. } => Class::Instrument,
@@ -157,15 +157,15 @@ kinds! {
     11 => ThreadNamed { thread: thread, name: name };
     12 => ThreadJoined { thread: thread, interpreter: interpreter };
     13 => ThreadEnded { thread: thread };
-    14 => RateChanged { interval: interval, reason: reason };
-    15 => Health { 0: totals };
+    14 => RateChanged { interval: interval, reason: reason, of: scope };
+    15 => Health { 0: totals, 1: scope };
     16 => Marked { instant: instant };
     17 => SwitchesBegin { thread: thread };
     18 => SwitchesEnd { thread: thread, why: why };
     19 => SwitchedIn { thread: thread, cpu: cpu };
     20 => SwitchedOut { thread: thread, how: how };
     21 => CostsKnown { 0: costs };
-    22 => Spent { 0: totals };
+    22 => Spent { 0: totals, 1: scope };
     23 => WindowBegins { gil: gil };
     24 => WindowEnds { gil: gil, why: why };
     25 => WindowRefused { gil: gil, why: why };

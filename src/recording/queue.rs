@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 use super::error::RecordingError;
 use super::kinds::{Class, class};
 use super::writer::{Writer, Written};
-use crate::event::{Event, GilKey, Health, ProcessKey, SignalStep, StepsEnd, SwitchesEnd, ThreadKey, What, WindowEnd};
+use crate::event::{
+    Event, GilKey, Health, ProcessKey, Scope, SignalStep, StepsEnd, SwitchesEnd, ThreadKey, What, WindowEnd,
+};
 use crate::time::{MonoNs, Ns};
 
 /// How many events a queue holds unless told otherwise.
@@ -362,7 +364,8 @@ fn write_all(mut writer: Writer, incoming: &Receiver<Vec<Event>>, shared: &Share
 struct Tally {
     dropped: u64,
     stated: u64,
-    health: Option<Health>,
+    /// What was said last, of each process or of all.
+    health: BTreeMap<Scope, Health>,
     at: MonoNs,
 }
 
@@ -370,13 +373,20 @@ impl Tally {
     fn write(&mut self, mut event: Event, writer: &mut Writer) -> Result<(), RecordingError> {
         self.at = event.at;
         match &mut event.what {
-            What::Health(health) => {
-                self.health = Some(*health);
+            What::Health(health, of) => {
+                if self.health.len() < MAX_OWED || self.health.contains_key(of) {
+                    self.health.insert(*of, *health);
+                }
                 health.dropped_events = health.dropped_events.saturating_add(self.dropped);
-                self.stated = self.dropped;
+                if self.health.len() == 1 {
+                    self.stated = self.dropped;
+                }
+            }
+            What::ProcessEnded { process, .. } => {
+                self.health.remove(&Scope::Process(*process));
             }
             // As soon as samples are dropped, the recording says so; but figures that nobody has stated are not made up.
-            _ if self.dropped > self.stated && self.health.is_some() => self.restate(writer)?,
+            _ if self.dropped > self.stated && !self.health.is_empty() => self.restate(writer)?,
             _ => {}
         }
         writer.push(&event)
@@ -384,16 +394,20 @@ impl Tally {
 
     fn write_last(&mut self, writer: &mut Writer) -> Result<(), RecordingError> {
         if self.dropped > self.stated {
-            self.health.get_or_insert_default();
+            if self.health.is_empty() {
+                self.health.insert(Scope::Capture, Health::default());
+            }
             self.restate(writer)?;
         }
         Ok(())
     }
 
     fn restate(&mut self, writer: &mut Writer) -> Result<(), RecordingError> {
-        let Some(mut health) = self.health else { return Ok(()) };
-        health.dropped_events = health.dropped_events.saturating_add(self.dropped);
         self.stated = self.dropped;
-        writer.push(&Event { at: self.at, what: What::Health(health) })
+        for (of, mut health) in self.health.clone() {
+            health.dropped_events = health.dropped_events.saturating_add(self.dropped);
+            writer.push(&Event { at: self.at, what: What::Health(health, of) })?;
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use self::signals::SignalsStanding;
 use self::stacks::StacksStanding;
 use super::predict::MAX_REMEMBERED;
-use crate::event::{Event, GilKey, InterpreterId, NativeKey, ProcessKey, ThreadKey, What};
+use crate::event::{Event, GilKey, InterpreterId, NativeKey, ProcessKey, Scope, ThreadKey, What};
 
 /// Most relations, and most memberships, that are kept of one thread.
 const MAX_PER_THREAD: usize = 1024;
@@ -25,9 +25,24 @@ struct Stamped {
     event: Event,
 }
 
+/// What an instrument said of itself.
+#[derive(Debug, Default)]
+struct InstrumentStanding {
+    rate: Option<Stamped>,
+    health: Option<Stamped>,
+    spent: Option<Stamped>,
+}
+
+impl InstrumentStanding {
+    fn events(&self) -> impl Iterator<Item = &Stamped> {
+        [&self.rate, &self.health, &self.spent].into_iter().flatten()
+    }
+}
+
 #[derive(Debug, Default)]
 struct ProcessStanding {
     found: Option<Stamped>,
+    instrument: InstrumentStanding,
     interpreters: Vec<(InterpreterId, Stamped)>,
     signals: SignalsStanding,
 }
@@ -67,10 +82,9 @@ struct ThreadStanding {
 pub(super) struct Standing {
     order: u64,
     capture: Option<Stamped>,
-    rate: Option<Stamped>,
-    health: Option<Stamped>,
     costs: Option<Stamped>,
-    spent: Option<Stamped>,
+    /// What is said of all processes.
+    instrument: InstrumentStanding,
     processes: HashMap<ProcessKey, ProcessStanding>,
     gils: HashMap<GilKey, GilStanding>,
     threads: HashMap<ThreadKey, ThreadStanding>,
@@ -86,10 +100,22 @@ impl Standing {
         let stamped = || Some(Stamped { order, event: event.clone() });
         match &event.what {
             What::CaptureStarted(_) => self.capture = stamped(),
-            What::RateChanged { .. } => self.rate = stamped(),
-            What::Health(_) => self.health = stamped(),
+            What::RateChanged { of, .. } => {
+                if let Some(own) = self.instrument(*of) {
+                    own.rate = stamped();
+                }
+            }
+            What::Health(_, of) => {
+                if let Some(own) = self.instrument(*of) {
+                    own.health = stamped();
+                }
+            }
+            What::Spent(_, of) => {
+                if let Some(own) = self.instrument(*of) {
+                    own.spent = stamped();
+                }
+            }
             What::CostsKnown(_) => self.costs = stamped(),
-            What::Spent(_) => self.spent = stamped(),
             // Whoever begins here has not seen the hits of a window before it: its next one counts.
             What::WindowBegins { .. } | What::LockWritten { .. } | What::CondWritten { .. } => {}
             What::WindowEnds { gil, .. } => {
@@ -229,14 +255,24 @@ impl Standing {
         }
     }
 
+    /// Where what an instrument says of itself is kept; `None`: its process is over.
+    fn instrument(&mut self, of: Scope) -> Option<&mut InstrumentStanding> {
+        match of {
+            Scope::Capture => Some(&mut self.instrument),
+            Scope::Process(process) => self.processes.get_mut(&process).map(|process| &mut process.instrument),
+        }
+    }
+
     /// The events in force, in the order in which they came.
     pub(super) fn events(&self) -> Vec<&Event> {
         let mut all: Vec<&Stamped> = Vec::new();
-        all.extend([&self.capture, &self.rate, &self.health, &self.costs, &self.spent].into_iter().flatten());
+        all.extend([&self.capture, &self.costs].into_iter().flatten());
+        all.extend(self.instrument.events());
         all.extend(self.natives.values());
         all.extend(self.stacks.events());
         for process in self.processes.values() {
             all.extend(&process.found);
+            all.extend(process.instrument.events());
             all.extend(process.interpreters.iter().map(|(_, stamped)| stamped));
             all.extend(process.signals.events());
         }

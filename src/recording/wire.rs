@@ -6,8 +6,8 @@ use crate::event::{
     Address, Build, CaptureInfo, CodePlace, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey,
     FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo, NativeKey, NativeKind,
     Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal,
-    Role, SampleCause, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StackKey, StacksMissing,
-    StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd, cut,
+    Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StackKey,
+    StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd, cut,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -246,6 +246,22 @@ impl<T: Wire> Wire for Box<T> {
     }
     fn take(input: &mut Input<'_>) -> Result<Box<T>, Misread> {
         T::take(input).map(Box::new)
+    }
+}
+
+/// The last field of its body: where there is none, as before 1.6, it is the whole capture's.
+impl Wire for Scope {
+    fn put(&self, out: &mut Vec<u8>) {
+        if let Scope::Process(process) = self {
+            process.put(out);
+        }
+    }
+
+    fn take(input: &mut Input<'_>) -> Result<Scope, Misread> {
+        if input.is_empty() {
+            return Ok(Scope::Capture);
+        }
+        Wire::take(input).map(Scope::Process)
     }
 }
 

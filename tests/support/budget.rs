@@ -46,7 +46,7 @@ pub fn paid(events: &[Event], since: u64) -> Option<Paid> {
             What::SwitchedIn { .. } | What::SwitchedOut { .. } => costs.record.0,
             // Two words of one thread at least.
             What::WindowBegins { .. } => 2 * costs.arming.0,
-            What::Spent(now) => {
+            What::Spent(now, _) => {
                 if let Some((at, earlier)) = before.replace((event.at.0, now)) {
                     let length = (event.at.0 - at).max(1_000_000_000) as f64 / 1e9;
                     let lost = cost(&costs, &now) - cost(&costs, &earlier);

@@ -171,7 +171,7 @@ fn format_1_2_is_read_as_it_was_written() {
         ways(|what| matches!(what, What::WindowEnds { .. })),
         ways(|what| matches!(what, What::LockWritten { .. })),
         ways(|what| matches!(what, What::CondWritten { .. })),
-        ways(|what| matches!(what, What::CostsKnown(_) | What::Spent(_))),
+        ways(|what| matches!(what, What::CostsKnown(_) | What::Spent(..))),
     ];
     assert_eq!((all.len(), counts), (5_312, [3, 3, 929, 700, 3]));
     let mut model = Model::new();

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use gilscope::event::{Cpu, Event, Health, SwitchesEnd, ThreadKey, What};
+use gilscope::event::{Cpu, Event, Health, Scope, SwitchesEnd, ThreadKey, What};
 use gilscope::recording::{Class, Existing, Offer, Reader, Recorder, RecordingError, RecordingFile, Writer, class};
 use gilscope::time::MonoNs;
 
@@ -122,13 +122,13 @@ fn a_file_that_stands_still_costs_samples_and_nothing_else() {
     assert_eq!(read.last().map(|event| event.at), Some(last.at));
     assert!(read.contains(&last));
     let told = read.iter().rev().find_map(|event| match event.what {
-        What::Health(health) => Some(health.dropped_events),
+        What::Health(health, _) => Some(health.dropped_events),
         _ => None,
     });
     assert_eq!(told, Some(outcome.dropped), "the recording knows what it misses");
     assert!(outcome.dropped >= 20_000);
     let is_standing = |event: &&Event| {
-        !matches!(event.what, What::GilSample(_) | What::Usage { .. } | What::Relation { .. } | What::Health(_))
+        !matches!(event.what, What::GilSample(_) | What::Usage { .. } | What::Relation { .. } | What::Health(..))
             && class(&event.what) != Class::Switch
     };
     let (mut there, mut missing) = (0, 0);
@@ -156,7 +156,7 @@ fn a_writer_that_failed_says_why_at_the_end() {
     let mut at = MonoNs(0);
     for _ in 0..100_000 {
         at.0 += 10_000_000;
-        if recorder.offer(Event { at, what: What::Health(Health::default()) }) == Offer::Stopped {
+        if recorder.offer(Event { at, what: What::Health(Health::default(), Scope::Capture) }) == Offer::Stopped {
             break;
         }
         recorder.flush();

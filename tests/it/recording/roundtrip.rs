@@ -121,6 +121,10 @@ fn capture() -> impl Strategy<Value = Box<CaptureInfo>> {
     })
 }
 
+fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![Just(Scope::Capture), process().prop_map(Scope::Process)]
+}
+
 fn health() -> impl Strategy<Value = Health> {
     (number(), number(), number(), number(), number(), ns()).prop_map(
         |(ticks, late, failed_reads, torn_reads, dropped_events, own_cpu)| Health {
@@ -240,8 +244,8 @@ fn what() -> impl Strategy<Value = What> {
         (thread(), name()).prop_map(|(thread, name)| What::ThreadNamed { thread, name }),
         (thread(), interpreter()).prop_map(|(thread, interpreter)| What::ThreadJoined { thread, interpreter }),
         thread().prop_map(|thread| What::ThreadEnded { thread }),
-        (ns(), reason).prop_map(|(interval, reason)| What::RateChanged { interval, reason }),
-        health().prop_map(What::Health),
+        (ns(), reason, scope()).prop_map(|(interval, reason, of)| What::RateChanged { interval, reason, of }),
+        (health(), scope()).prop_map(|(health, of)| What::Health(health, of)),
     ];
     let departure = prop_oneof![Just(Departure::Asleep), Just(Departure::Preempted)];
     let lost = number().prop_map(|records| SwitchesEnd::Lost { records });
@@ -272,7 +276,7 @@ fn what() -> impl Strategy<Value = What> {
     let hit = || (gil(), thread(), number(), cpu());
     let windows = prop_oneof![
         costs().prop_map(What::CostsKnown),
-        spent().prop_map(What::Spent),
+        (spent(), scope()).prop_map(|(spent, of)| What::Spent(spent, of)),
         gil().prop_map(|gil| What::WindowBegins { gil }),
         (gil(), end).prop_map(|(gil, why)| What::WindowEnds { gil, why }),
         (gil(), refusal()).prop_map(|(gil, why)| What::WindowRefused { gil, why }),

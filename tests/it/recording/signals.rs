@@ -351,7 +351,7 @@ fn a_hole_among_steps_is_told_and_the_last_state_owed() {
     while room.elapsed().as_millis() < 500 {
         let name = std::iter::repeat_with(|| random.alphanumeric()).take(200).collect();
         offer(What::ThreadNamed { thread: OTHER, name }, &mut recorder);
-        if offer(What::Health(Health::default()), &mut recorder) != Offer::Dropped {
+        if offer(What::Health(Health::default(), Scope::Capture), &mut recorder) != Offer::Dropped {
             room = std::time::Instant::now();
         }
         std::thread::sleep(std::time::Duration::from_micros(20));
@@ -377,7 +377,7 @@ fn a_hole_among_steps_is_told_and_the_last_state_owed() {
     let about: Vec<What> = read
         .into_iter()
         .map(|event| event.what)
-        .filter(|what| !matches!(what, What::ThreadNamed { .. } | What::Health(_)))
+        .filter(|what| !matches!(what, What::ThreadNamed { .. } | What::Health(..)))
         .collect();
     let lost = StepsEnd::Lost { records: 0 };
     assert_eq!(

@@ -2,8 +2,8 @@
 
 use gilscope::event::{
     Build, CaptureInfo, Cpu, DropRequest, Event, GilKey, GilSample, Health, Hold, InterpreterId, Mode, Origin, Pid,
-    Placement, ProcessInfo, ProcessKey, PythonVersion, RateReason, Relation, Role, Switches, ThreadInfo, ThreadKey,
-    Tid, Usage, What,
+    Placement, ProcessInfo, ProcessKey, PythonVersion, RateReason, Relation, Role, Scope, Switches, ThreadInfo,
+    ThreadKey, Tid, Usage, What,
 };
 use gilscope::time::{MonoNs, Ns};
 
@@ -82,7 +82,7 @@ impl Stream {
             });
             self.say(What::ThreadJoined { thread, interpreter: InterpreterId(0) });
         }
-        self.say(What::RateChanged { interval: Ns(INTERVAL), reason: RateReason::Asked });
+        self.say(What::RateChanged { interval: Ns(INTERVAL), reason: RateReason::Asked, of: Scope::Capture });
     }
 
     fn say(&mut self, what: What) {
@@ -137,7 +137,7 @@ impl Stream {
                 late: self.ticks / 500,
                 ..Health::default()
             };
-            self.say(What::Health(health));
+            self.say(What::Health(health, Scope::Capture));
         }
         let pending = self.until - self.now.min(self.until) < 500_000;
         self.say(What::GilSample(GilSample {

@@ -1,0 +1,570 @@
+//! The fold of what is observed of one process image: it knows nothing of any other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::blame::Defined;
+use super::exactness::Exactness;
+use super::gil::exact::Hit;
+use super::gil::{GilAccount, Observed, Scrutiny, Seen, Threads, Word};
+use super::interrupts::{Context, Interrupts, Ticked};
+use super::runs::Runs;
+use super::snapshot::{
+    BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures,
+    ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
+};
+use super::thread::{CoreTime, ThreadAccount};
+use super::told::Told;
+use super::{ENDED_THREADS_KEPT, KEYS_KEPT, LONGEST_INTERVAL, blame};
+use crate::event::{
+    Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, Mode, NativeInfo, NativeKey, Pid, ProcessInfo,
+    ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadInfo, ThreadKey, What,
+};
+use crate::time::{MonoNs, Ns};
+
+/// Children of a process that are listed.
+const CHILDREN_KEPT: usize = 1_024;
+
+/// What an instrument says of itself, in force until it says otherwise.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looking {
+    /// Time between two ticks.
+    pub interval: Ns,
+    /// Why it is that.
+    pub reason: RateReason,
+    /// Its totals.
+    pub health: Health,
+    /// What the target has paid for it.
+    pub spent: Spent,
+}
+
+impl Default for Looking {
+    fn default() -> Looking {
+        Looking {
+            interval: Ns::MILLISECOND,
+            reason: RateReason::Asked,
+            health: Health::default(),
+            spent: Spent::default(),
+        }
+    }
+}
+
+impl Looking {
+    /// Takes what an instrument says of itself.
+    pub fn apply(&mut self, what: &What) {
+        match what {
+            What::RateChanged { interval, reason, .. } => {
+                self.interval = (*interval).min(LONGEST_INTERVAL);
+                self.reason = *reason;
+            }
+            What::Health(health, _) => self.health = *health,
+            What::Spent(spent, _) => self.spent = *spent,
+            _ => {}
+        }
+    }
+}
+
+/// What the whole capture knows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shared<'a> {
+    /// The time of the newest event.
+    pub now: MonoNs,
+    /// The precision that is aimed at.
+    pub mode: Option<Mode>,
+    /// What looking costs.
+    pub costs: Option<&'a Costs>,
+    /// Frames and stacks.
+    pub defined: &'a Defined,
+}
+
+/// The fold of one process image.
+#[derive(Debug, Clone)]
+pub(super) struct ProcessAccount {
+    key: ProcessKey,
+    info: Arc<ProcessInfo>,
+    start: MonoNs,
+    pub end: Option<MonoNs>,
+    ending: Option<Ending>,
+    children: Vec<Pid>,
+    interpreters: BTreeMap<InterpreterId, Option<GilKey>>,
+    ended_interpreters: BTreeSet<InterpreterId>,
+    gils: BTreeMap<GilKey, GilAccount>,
+    threads: Threads,
+    pub looking: Looking,
+    /// The time of the newest event of it.
+    now: MonoNs,
+    /// Threads whose totals were read at this instant.
+    read: Vec<ThreadKey>,
+    /// Threads that have got a core since the newest tick.
+    woken: Vec<ThreadKey>,
+    /// When that was.
+    ticked: MonoNs,
+    /// Threads whose switches are told.
+    followed: BTreeSet<ThreadKey>,
+    /// Ended threads that are still kept one by one.
+    ended_threads: usize,
+    folded_threads: u64,
+    records: Records,
+    /// Per core: the time of ended threads that are no longer kept, and what is missing of it.
+    folded_cores: BTreeMap<Cpu, CoreTime>,
+    folded_missing: Ns,
+    interrupts: Interrupts,
+    stacks_missing: Option<StacksMissing>,
+}
+
+impl ProcessAccount {
+    pub fn new(key: ProcessKey, info: ProcessInfo, at: MonoNs, looking: Looking) -> ProcessAccount {
+        ProcessAccount {
+            key,
+            info: Arc::new(info),
+            start: at,
+            end: None,
+            ending: None,
+            children: Vec::new(),
+            interpreters: BTreeMap::new(),
+            ended_interpreters: BTreeSet::new(),
+            gils: BTreeMap::new(),
+            threads: Threads::new(),
+            looking,
+            now: at,
+            read: Vec::new(),
+            woken: Vec::new(),
+            ticked: MonoNs(0),
+            followed: BTreeSet::new(),
+            ended_threads: 0,
+            folded_threads: 0,
+            records: Records::default(),
+            folded_cores: BTreeMap::new(),
+            folded_missing: Ns::ZERO,
+            interrupts: Interrupts::default(),
+            stacks_missing: None,
+        }
+    }
+
+    /// Its threads that are kept one by one, ended ones included.
+    pub fn threads_known(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// Time moves on.
+    fn move_to(&mut self, at: MonoNs) {
+        if at > self.now {
+            self.read.clear();
+            if self.ticked == self.now {
+                self.woken.clear();
+            }
+            self.now = at;
+        }
+    }
+
+    /// Folds in one event of this process.
+    pub fn apply(&mut self, at: MonoNs, what: &What, mode: Option<Mode>) {
+        self.move_to(at);
+        match what {
+            What::ProcessEnded { ending, .. } => {
+                self.close(at);
+                self.ending.get_or_insert_with(|| ending.clone());
+            }
+            What::Forked { child, .. } => {
+                if self.children.len() < CHILDREN_KEPT && !self.children.contains(child) {
+                    self.children.push(*child);
+                }
+            }
+            What::InterpreterFound { interpreter, gil, .. } => {
+                if self.interpreters.len() < KEYS_KEPT {
+                    self.interpreters.insert(*interpreter, *gil);
+                }
+            }
+            What::InterpreterEnded { interpreter, .. } => self.end_interpreter(*interpreter),
+            What::SwitchIntervalChanged { gil, switch_interval } => {
+                self.gil(*gil, |gil, _| gil.set_switch_interval(*switch_interval));
+            }
+            What::ThreadNamed { thread, name } => {
+                if let Some(account) = self.threads.get_mut(thread) {
+                    account.info.name.clone_from(name);
+                }
+            }
+            What::ThreadJoined { thread, interpreter } => {
+                if let Some(account) = self.threads.get_mut(thread) {
+                    account.joined(*interpreter);
+                }
+            }
+            What::GilSample(sample) => self.tick(at, *sample, mode),
+            What::Relation { thread, gil, relation } => {
+                if let Some((gil, account)) = self.gils.get_mut(gil).zip(self.threads.get(thread)) {
+                    gil.relate(*thread, *relation, account);
+                }
+            }
+            What::Usage { thread, usage } => {
+                if let Some(account) = self.threads.get_mut(thread).filter(|account| account.end.is_none()) {
+                    if account.step_at(at).is_none() && self.read.len() < KEYS_KEPT {
+                        self.read.push(*thread);
+                    }
+                    account.usage(at, *usage);
+                }
+            }
+            What::RateChanged { .. } | What::Health(..) | What::Spent(..) => self.looking.apply(what),
+            What::WindowBegins { gil } => self.gil(*gil, |gil, _| gil.window_begins(at)),
+            What::WindowEnds { gil, .. } => self.gil(*gil, |gil, _| gil.window_ends(at)),
+            What::WindowRefused { gil, why } => self.gil(*gil, |gil, _| gil.window_refused(*why)),
+            What::LockWritten { gil, thread, ip, cpu } => {
+                let hit = Hit { at, thread: *thread, ip: *ip, cpu: *cpu };
+                self.gil(*gil, |gil, threads| gil.written(Word::Locked, hit, threads));
+            }
+            What::CondWritten { gil, thread, ip, cpu } => {
+                let hit = Hit { at, thread: *thread, ip: *ip, cpu: *cpu };
+                self.gil(*gil, |gil, threads| gil.written(Word::Cond, hit, threads));
+            }
+            What::SwitchesBegin { thread } => {
+                if self.followed.len() < KEYS_KEPT {
+                    self.followed.insert(*thread);
+                }
+                let ticked = self.ticked;
+                self.runs(*thread, |runs, records| {
+                    if runs.told_since().is_none() {
+                        records.told.begins(at, ticked);
+                    }
+                    runs.begin(at);
+                });
+            }
+            What::SwitchesEnd { thread, why } => {
+                self.followed.remove(thread);
+                self.runs(*thread, |runs, records| {
+                    if runs.told_since().is_some() {
+                        records.told.ends();
+                    }
+                    runs.end();
+                    records.end(*why, at);
+                });
+            }
+            What::SwitchedIn { thread, cpu } => {
+                if self.woken.len() < KEYS_KEPT && self.woken.last() != Some(thread) {
+                    self.woken.push(*thread);
+                }
+                self.runs(*thread, |runs, records| {
+                    records.figures.records += 1;
+                    runs.switched_in(at, *cpu);
+                });
+            }
+            What::SwitchedOut { thread, how } => self.runs(*thread, |runs, records| {
+                records.figures.records += 1;
+                runs.switched_out(at, *how);
+            }),
+            What::FutexesBegin { thread } => self.runs(*thread, |runs, _| runs.futexes_begin(at)),
+            What::FutexesEnd { thread, .. } => self.runs(*thread, |runs, _| runs.futexes_end()),
+            What::FutexEntered { gil, thread, site } => self.runs(*thread, |runs, records| {
+                records.figures.named += 1;
+                runs.futex_entered(at, *gil, *site);
+            }),
+            What::SignalsKnown { .. }
+            | What::SignalsPending { .. }
+            | What::SignalsWaiting { .. }
+            | What::SignalStepsBegin { .. }
+            | What::SignalStepsEnd { .. }
+            | What::SignalSent { .. }
+            | What::SignalGenerated { .. }
+            | What::SignalDelivered { .. }
+            | What::PendingWritten { .. }
+            | What::MainProgress { .. } => {
+                if self.end.is_none() {
+                    self.interrupts.apply(at, what);
+                }
+            }
+            What::StackSampled { gil, thread, instant, stack, cause } => {
+                self.gil(*gil, |gil, _| gil.stack_sampled(*instant, *thread, *stack, *cause));
+            }
+            What::WaiterSampled { gil, thread, stack, stands_for, .. } => {
+                if self.threads.contains_key(thread) {
+                    self.gil(*gil, |gil, _| gil.waiter_sampled(*thread, *stack, *stands_for));
+                }
+            }
+            What::StacksMissing { why, .. } => self.stacks_missing = Some(*why),
+            // They are the capture's, or bring a key into view or end one: `Model` knows those.
+            What::CaptureStarted(_)
+            | What::CaptureEnded
+            | What::ProcessFound { .. }
+            | What::GilFound { .. }
+            | What::ThreadFound { .. }
+            | What::ThreadEnded { .. }
+            | What::NativeFound { .. }
+            | What::NativeSampled { .. }
+            | What::FrameFound { .. }
+            | What::StackFound { .. }
+            | What::CostsKnown(_)
+            | What::Marked { .. } => {}
+        }
+    }
+
+    /// A GIL came into view.
+    pub fn gil_found(&mut self, gil: GilKey, switch_interval: Ns, at: MonoNs) {
+        self.move_to(at);
+        let key = self.key;
+        self.gils.entry(gil).or_insert_with(|| GilAccount::new(gil, key, switch_interval, at));
+    }
+
+    /// A thread came into view.
+    pub fn thread_found(&mut self, thread: ThreadKey, info: &ThreadInfo, at: MonoNs) {
+        self.move_to(at);
+        let (records, start) = (&mut self.records, self.start);
+        self.threads.entry(thread).or_insert_with(|| {
+            records.told.found(at);
+            ThreadAccount::new(info.clone(), at, start)
+        });
+    }
+
+    /// A holder was seen in native code.
+    pub fn native_sampled(&mut self, at: MonoNs, what: &What, native: NativeKey, info: &Arc<NativeInfo>) {
+        self.move_to(at);
+        if let What::NativeSampled { gil, thread, instant, how, .. } = what {
+            self.gil(*gil, |gil, _| gil.native_sampled(*thread, (native, info), *instant, *how));
+        }
+    }
+
+    fn tick(&mut self, at: MonoNs, sample: GilSample, mode: Option<Mode>) {
+        // Switch records are in the nature of the fused instrument; windows are told to the account itself.
+        let scrutiny = match self.followed.is_empty() || mode == Some(Mode::Exact) {
+            true => Scrutiny::Distant,
+            false => Scrutiny::Close,
+        };
+        let Some(account) = self.gils.get_mut(&sample.gil) else { return };
+        let interpreters = &self.interpreters;
+        let takes_it = |thread: &ThreadAccount| {
+            thread.interpreters.iter().any(|id| interpreters.get(id).is_some_and(|gil| *gil == Some(sample.gil)))
+        };
+        let seen = Seen { read: &self.read, woken: &self.woken, scrutiny, told: self.records.told };
+        account.tick(at, sample, self.looking.interval, &mut self.threads, seen, &takes_it);
+        self.ticked = at;
+        // The main thread takes the main interpreter's.
+        if interpreters.get(&InterpreterId(0)).copied().flatten() == Some(sample.gil) {
+            let ticked = Ticked { at, gil: account, interval: self.looking.interval };
+            let context = Context { threads: &self.threads, python: self.info.python };
+            self.interrupts.tick(ticked, context);
+        }
+    }
+
+    fn gil(&mut self, gil: GilKey, note: impl FnOnce(&mut GilAccount, &Threads)) {
+        if let Some(account) = self.gils.get_mut(&gil) {
+            note(account, &self.threads);
+        }
+    }
+
+    fn runs(&mut self, thread: ThreadKey, note: impl FnOnce(&mut Runs, &mut Records)) {
+        if let Some(account) = self.threads.get_mut(&thread).filter(|account| account.end.is_none()) {
+            note(&mut account.runs, &mut self.records);
+        }
+    }
+
+    /// A thread was gone when looked for. Those that are no longer kept one by one for it.
+    pub fn end_thread(&mut self, key: ThreadKey, at: MonoNs) -> BTreeSet<ThreadKey> {
+        self.move_to(at);
+        let Some(account) = self.threads.get_mut(&key).filter(|account| account.end.is_none()) else {
+            return BTreeSet::new();
+        };
+        account.end = Some(at);
+        self.followed.remove(&key);
+        let told = account.runs.told_since().is_some();
+        for gil in self.gils.values_mut() {
+            gil.thread_ended(key, account);
+        }
+        self.ended_threads += 1;
+        if !told {
+            self.records.told.begins(at, self.ticked);
+        }
+        self.fold_ended()
+    }
+
+    /// An own GIL ends with the last interpreter that used it.
+    fn end_interpreter(&mut self, interpreter: InterpreterId) {
+        let Some(gil) = self.interpreters.get(&interpreter).copied() else { return };
+        self.ended_interpreters.insert(interpreter);
+        let Some(gil) = gil else { return };
+        let in_use = self.interpreters.iter().any(|(id, g)| *g == Some(gil) && !self.ended_interpreters.contains(id));
+        if let Some(ended) = self.gils.get_mut(&gil).filter(|_| !in_use) {
+            ended.end(&mut self.threads);
+        }
+    }
+
+    /// Keeps the number of ended threads bounded: those that lost and held least go first.
+    fn fold_ended(&mut self) -> BTreeSet<ThreadKey> {
+        if self.ended_threads < 2 * ENDED_THREADS_KEPT {
+            return BTreeSet::new();
+        }
+        let ended = self.threads.iter().filter(|(_, thread)| thread.end.is_some());
+        let mut by_weight: Vec<((Ns, Ns), ThreadKey)> = ended.map(|(key, t)| (t.weight(), *key)).collect();
+        by_weight.sort_unstable();
+        by_weight.truncate(by_weight.len().saturating_sub(ENDED_THREADS_KEPT));
+        let folded: BTreeSet<ThreadKey> = by_weight.iter().map(|(_, key)| *key).collect();
+        for gil in self.gils.values_mut() {
+            gil.forget(&folded);
+        }
+        for key in &folded {
+            if let Some(thread) = self.threads.remove(key) {
+                self.ended_threads = self.ended_threads.saturating_sub(1);
+                self.folded_threads += 1;
+                let (cores, missing) = thread.cores(self.now);
+                self.folded_missing += missing;
+                for (cpu, time) in cores {
+                    let folded = self.folded_cores.entry(cpu).or_default();
+                    folded.held += time.held;
+                    folded.on_core += time.on_core;
+                }
+            }
+        }
+        folded
+    }
+
+    /// It is over, or the capture is.
+    pub fn close(&mut self, at: MonoNs) {
+        if self.end.is_some() {
+            return;
+        }
+        self.end = Some(at);
+        for gil in self.gils.values_mut() {
+            gil.end(&mut self.threads);
+        }
+    }
+
+    /// What its threads did on which core. For how long they were on it is told if what the records may have missed, of
+    /// all threads together, is no more than a hundredth of the time: no core's figure is further off than that.
+    fn cores(&self, now: MonoNs) -> Vec<CoreFigures> {
+        let mut cores = self.folded_cores.clone();
+        let mut missing = self.folded_missing;
+        for thread in self.threads.values() {
+            let (own, own_missing) = thread.cores(now);
+            missing += own_missing;
+            for (cpu, time) in own {
+                let sum = cores.entry(cpu).or_default();
+                sum.held += time.held;
+                sum.on_core += time.on_core;
+            }
+        }
+        let is_told = self.records.figures.records > 0 && missing.0.saturating_mul(100) <= now.since(self.start).0;
+        cores.retain(|_, time| is_told || time.held > Ns::ZERO);
+        let figures = |(cpu, time): (Cpu, CoreTime)| CoreFigures {
+            cpu,
+            target_on_cpu: is_told.then_some(time.on_core),
+            gil_held: time.held,
+            other: None,
+        };
+        cores.into_iter().map(figures).collect()
+    }
+
+    fn interrupt_figures(&self, now: MonoNs) -> Option<InterruptFigures> {
+        let interrupts = &self.interrupts;
+        let main = interrupts.main().and_then(|main| self.threads.get(&main));
+        let waits = main.map(|main| main.waits.distribution(&[], self.looking.interval));
+        let (source, resolution) =
+            waits.map_or((Source::Sampled, self.looking.interval), |waits| (waits.source, waits.resolution));
+        let context = Context { threads: &self.threads, python: self.info.python };
+        interrupts.figures(now, context, source, resolution)
+    }
+
+    fn blame(&self, defined: &Defined) -> BlameFigures {
+        blame::figures(self.gils.values(), &self.threads, defined, self.stacks_missing)
+    }
+
+    /// Without a GIL there are none for certain.
+    fn convoys(&self) -> Option<Vec<Convoy>> {
+        let mut gils = self.gils.values().map(GilAccount::convoys).peekable();
+        if gils.peek().is_none() {
+            return Some(Vec::new());
+        }
+        gils.flatten().reduce(|mut all, more| {
+            all.extend(more);
+            all
+        })
+    }
+
+    /// What is known of it by now.
+    pub fn figures(&self, shared: Shared<'_>) -> ProcessFigures {
+        let now = self.end.unwrap_or(shared.now);
+        let duration = now.since(self.start);
+        let resolution = self.looking.interval;
+        let exactness = Exactness::of(self.gils.values(), now, shared.costs);
+        let mut gils = BTreeMap::new();
+        let mut whole = Observed::default();
+        for (gil, gil_account) in &self.gils {
+            whole += gil_account.observed(now);
+            gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution, exactness.distortion)));
+        }
+        let waits = gils.values().map(|gil: &Arc<GilFigures>| &gil.waits);
+        let edges = waits.filter(|waits| waits.source != Source::Sampled).map(|waits| waits.resolution).max();
+        let coverage = match gils.is_empty() {
+            true => 1.0,
+            false => whole.covered.share_of(whole.lifetime).unwrap_or(0.0).min(1.0),
+        };
+        let ticks = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
+        let threads: Vec<ThreadFigures> = self
+            .threads
+            .iter()
+            .map(|(thread_key, thread)| thread.figures(*thread_key, now, resolution, &ticks))
+            .map(|figures| exactness.sharpen(figures))
+            .map(|figures| match self.ending {
+                Some(Ending::Exited | Ending::Execed { .. }) => ThreadFigures { now: ThreadState::Ended, ..figures },
+                _ => figures,
+            })
+            .collect();
+        ProcessFigures {
+            key: self.key,
+            target: Arc::clone(&self.info),
+            ending: self.ending.clone(),
+            children: self.children.clone(),
+            capture: CaptureFigures {
+                start: self.start,
+                duration,
+                coverage,
+                resolution: edges.unwrap_or(resolution),
+                interval: self.looking.interval,
+                interval_reason: self.looking.reason,
+                samples: whole.samples,
+                health: self.looking.health,
+                handoffs_seen: whole.handoffs_seen,
+                handoffs_counted: whole.handoffs_counted,
+                switches: shared.mode.filter(|mode| *mode != Mode::Sampled).map(|_| {
+                    let there = || self.threads.values().filter(|t| t.end.is_none());
+                    let followed = there().filter(|thread| thread.runs.told_since().is_some()).count();
+                    SwitchFigures { followed, threads: there().count(), ..self.records.figures }
+                }),
+                exact: (shared.mode == Some(Mode::Exact)).then(|| exactness.figures()),
+                costs: shared.costs.copied(),
+                spent: self.looking.spent,
+                perturbation: exactness.perturbation(),
+            },
+            interpreters: self
+                .interpreters
+                .iter()
+                .map(|(id, gil)| InterpreterFigures { id: *id, gil: gil.and_then(|g| gils.get(&g).cloned()) })
+                .collect(),
+            cores: self.cores(now),
+            interrupts: self.interrupt_figures(now).map(Arc::new),
+            blame: Arc::new(self.blame(shared.defined)),
+            convoys: self.convoys(),
+            threads,
+            folded_threads: self.folded_threads,
+        }
+    }
+}
+
+/// The switch records of a process.
+#[derive(Debug, Clone, Default)]
+struct Records {
+    figures: SwitchFigures,
+    told: Told,
+    /// When they were given up last.
+    given_up: MonoNs,
+}
+
+impl Records {
+    /// Those of a thread are no longer told.
+    fn end(&mut self, why: SwitchesEnd, at: MonoNs) {
+        match why {
+            SwitchesEnd::Lost { records } => self.figures.lost = self.figures.lost.saturating_add(records),
+            // It is told of each thread.
+            SwitchesEnd::TooCostly if self.given_up != at => {
+                self.given_up = at;
+                self.figures.given_up += 1;
+            }
+            SwitchesEnd::TooCostly | SwitchesEnd::Refused => {}
+        }
+    }
+}
