@@ -18,10 +18,10 @@ use crate::event::{
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
-use crate::instruments::schedule::Schedule;
+use crate::instruments::schedule::{self, Edges, Rate, Schedule};
 use crate::instruments::{
-    Arrivals, Beside, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse, Release,
-    Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, calibrate,
+    Arrivals, Beside, Births, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse, Release,
+    Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -41,14 +41,18 @@ const PATIENCE: u64 = 25;
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
 /// Share of one core that ticks may use before the interval is lengthened.
 const OWN_SHARE: f64 = 0.12;
+/// Doublings of the interval, at most: from the shortest to the longest.
+const MOST_STRETCHED: u32 = 16;
+/// `DEFAULT_INTERVAL` in Python/ceval_gil.h.
+const DEFAULT_SWITCH_INTERVAL: Ns = Ns::from_millis(5);
 /// Time over which that share is measured.
 const SHARE_WINDOW: Ns = Ns(250_000_000);
 
 /// How to capture.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Mean time between two ticks.
-    pub interval: Ns,
+    /// How often to look.
+    pub rate: Rate,
     /// How long, by the wall clock; `None`: until the target ends or it is stopped.
     pub duration: Option<Ns>,
     /// Which instruments look.
@@ -201,6 +205,8 @@ struct Run {
     /// The newest image of the process.
     process: Option<ProcessKey>,
     schedule: Schedule,
+    /// How often the interval was doubled for what looks cost.
+    stretched: u32,
     started: MonoNs,
     batch: Vec<Event>,
     batch_since: MonoNs,
@@ -242,8 +248,13 @@ impl Run {
     fn new(options: Options, stop: Stop, sender: SyncSender<Vec<Event>>, sent: Receiver<(MonoNs, Signal)>) -> Run {
         clock::punctual();
         let now = clock::now();
+        let edges = match options.precision {
+            Precision::Fused { .. } => Edges::BySwitches { switch_interval: DEFAULT_SWITCH_INTERVAL },
+            Precision::Sampled | Precision::Exact { .. } => Edges::ByLooks,
+        };
         Run {
-            schedule: Schedule::new(now, options.interval, now.0),
+            schedule: Schedule::new(now, options.rate.interval(edges), now.0),
+            stretched: 0,
             merge: Merge::default(),
             switches: (options.precision != Precision::Sampled).then(|| Switches::begin(options.tracepoint)),
             watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
@@ -373,6 +384,8 @@ impl Run {
             }
             self.tell_sent(&mut sampler);
             self.drain(&mut sampler);
+            let all_told = self.trips.as_ref().is_some_and(Trips::tells_all);
+            sampler.writes_are(if all_told { Writes::Told } else { Writes::Unseen });
             let reads = sampler.reads();
             let moves = self.switches.as_ref().map_or_else(Moves::default, Switches::moves);
             let verdict = sampler.tick(when, &moves, &mut self.keys, &mut self.batch);
@@ -391,7 +404,7 @@ impl Run {
             looked = now;
             self.health.ticks += 1;
             let now = clock::now();
-            self.adapt(now);
+            self.adapt(now, &mut sampler);
             self.calibrated(Calibrated::Already);
             if now.since(self.health_told) >= Ns::SECOND {
                 self.count_reads(&sampler);
@@ -548,8 +561,19 @@ impl Run {
         }
     }
 
-    /// Lengthens the interval while ticks cost more than their share of a core, and shortens it again when they fit.
-    fn adapt(&mut self, now: MonoNs) {
+    /// What tells of the edges of waits at present.
+    fn edges(&self, sampler: &Sampler) -> Edges {
+        let told = matches!(self.options.precision, Precision::Fused { .. })
+            && self.switches.as_ref().is_some_and(Switches::tells_all);
+        match told {
+            true => Edges::BySwitches { switch_interval: sampler.switch_interval() },
+            false => Edges::ByLooks,
+        }
+    }
+
+    /// Looks as often as was asked for, or as pays; lengthens the interval while ticks cost more than their share of a core,
+    /// and shortens it again when they fit.
+    fn adapt(&mut self, now: MonoNs, sampler: &mut Sampler) {
         let (from, cpu_from) = self.share_from;
         let length = now.since(from);
         if length < SHARE_WINDOW {
@@ -558,21 +582,21 @@ impl Run {
         let cpu = clock::thread_cpu();
         let share = cpu.saturating_sub(cpu_from).share_of(length).unwrap_or(0.0);
         self.share_from = (now, cpu);
-        let interval = self.schedule.interval();
-        let asked = self.options.interval;
+        let edges = self.edges(sampler);
+        sampler.births_are(if edges == Edges::ByLooks { Births::Unseen } else { Births::Told });
+        let asked = self.options.rate.interval(edges);
         // Who asks for more than 1 kHz has asked for the cost that comes with it.
         let allowed = OWN_SHARE * (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
-        let next = if share > allowed {
-            Ns(interval.0.saturating_mul(2))
-        } else if interval > asked && share < allowed * 0.4 {
-            Ns(interval.0 / 2).max(asked)
-        } else {
-            return;
-        };
-        if next == interval {
+        if share > allowed {
+            self.stretched = (self.stretched + 1).min(MOST_STRETCHED);
+        } else if share < allowed * 0.4 {
+            self.stretched = self.stretched.saturating_sub(1);
+        }
+        let next = Ns(asked.0.saturating_mul(1 << self.stretched)).min(schedule::LONGEST);
+        if next == self.schedule.interval() {
             return;
         }
-        let reason = if next > interval { RateReason::TooCostly } else { RateReason::Recovered };
+        let reason = if self.stretched > 0 { RateReason::TooCostly } else { RateReason::Recovered };
         self.schedule.change(now, next);
         let interval = self.schedule.interval();
         self.batch.push(Event { at: now, what: What::RateChanged { interval, reason, of: self.scope() } });

@@ -365,9 +365,10 @@ pub struct DemoArgs {
 /// What all observing commands share.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Looks a second, such as 1000 or 10k; lengthened, and said so, where they would cost too much
-    #[arg(short, long, value_name = "HZ", default_value = "1k", value_parser = rate::parse_rate)]
-    pub rate: Ns,
+    /// Looks a second, such as 1000 or 10k; fewer, and said so, where they would cost too much [default: 500 while the
+    /// switches of all threads are told, 1000 otherwise]
+    #[arg(short, long, value_name = "HZ", value_parser = rate::parse_rate)]
+    pub rate: Option<Ns>,
     /// What observing may cost the program, in per cent of its time
     #[arg(long, value_name = "PCT", default_value = "2", value_parser = rate::parse_overhead)]
     pub max_overhead: f64,

@@ -13,6 +13,7 @@ use crate::cli::{Common, ModeArg, NativeArg, StacksArg, TracepointsArg};
 use crate::error::{Failure, Status};
 use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
 use crate::instruments::perf::FutexTracepoint;
+use crate::instruments::schedule::{Edges, Rate};
 use crate::instruments::{NativeLooks, clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
@@ -172,7 +173,7 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
             (Err(refusal), _) => {
                 common.say(&format!(
                     "waits are known to {} only, not to the microsecond: {}",
-                    common.rate,
+                    rate(common).interval(Edges::ByLooks),
                     refused("switch records", &refusal).what
                 ));
                 Precision::Sampled
@@ -196,7 +197,12 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         StacksArg::Never => StackLooks::Never,
     };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { interval: common.rate, duration, precision, tracepoint, native, stacks, tool_version })
+    Ok(Options { rate: rate(common), duration, precision, tracepoint, native, stacks, tool_version })
+}
+
+/// How often to look: as asked for, or as pays.
+fn rate(common: &Common) -> Rate {
+    common.rate.map_or(Rate::Suited, Rate::Asked)
 }
 
 /// The tracepoint that was asked for.
@@ -266,11 +272,8 @@ pub fn observe(
 pub fn start(target: Target, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
     let info = target.info();
     common.say_more(&format!(
-        "observing pid {}: CPython {} on {}, {} looks a second",
-        info.pid.0,
-        info.python,
-        info.libc,
-        1_000_000_000 / common.rate.0.max(1)
+        "observing pid {}: CPython {} on {}",
+        info.pid.0, info.python, info.libc
     ));
     let options = options(info, common, duration)?;
     Capture::start(target, options, stop)

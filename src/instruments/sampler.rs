@@ -9,7 +9,7 @@ use crate::instruments::family;
 use crate::instruments::job::Job;
 use crate::instruments::keys::Keys;
 use crate::instruments::roster::{Depth, Roster, StateKey, Swept};
-use crate::instruments::signals::SignalLooks;
+use crate::instruments::signals::{SignalLooks, Writes};
 use crate::instruments::switches::Moves;
 use crate::instruments::watch::{Found, Watch, holder_state};
 use crate::instruments::watchpoints::{Process, Words};
@@ -19,8 +19,8 @@ use crate::target::{
 };
 use crate::time::{MonoNs, Ns};
 
-/// Shortest time between two looks at who is there.
-const SCAN_SPACING: Ns = Ns(20_000_000);
+/// Shortest time between two looks at who is there, where nothing tells of births, and where records of all threads do.
+const SCAN_SPACING: (Ns, Ns) = (Ns(20_000_000), Ns(100_000_000));
 /// Shortest time between two looks that a waiter nobody knows, or a failed read, gave cause for.
 const URGENT_SPACING: Ns = Ns(2_000_000);
 /// Shortest time between two readings of all threads' totals.
@@ -52,6 +52,15 @@ pub enum Punctuality {
     OnTime,
     /// It is not.
     Late,
+}
+
+/// Whether births of tasks are told by another instrument.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Births {
+    /// All of them.
+    Told,
+    /// Not all.
+    Unseen,
 }
 
 /// What the reads of an instrument came to.
@@ -120,7 +129,7 @@ impl Sampler {
             gils: BTreeMap::new(),
             interpreters: BTreeMap::new(),
             reads: Reads::default(),
-            scan: Job::new(SCAN_SPACING, SHARE),
+            scan: Job::new(SCAN_SPACING.0, SHARE),
             sweep: Job::new(SWEEP_SPACING, SHARE),
             sweeping: Swept::All,
             switches: Job::new(SWITCHES_SPACING, SHARE),
@@ -148,6 +157,11 @@ impl Sampler {
     /// Reads that failed so far.
     pub fn reads(&self) -> Reads {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
+    }
+
+    /// The shortest switch interval in force; the longest there can be where there is no GIL.
+    pub fn switch_interval(&self) -> Ns {
+        self.watches.iter().map(Watch::switch_interval).min().unwrap_or(Ns(u64::MAX))
     }
 
     /// The GILs whose futexes can be told by their addresses, and where those lie; `None` where that does not go for all.
@@ -210,6 +224,19 @@ impl Sampler {
         self.sweep_totals(at, SWEEP_READS, events);
         self.tell_children(at, events);
         Some(Verdict::GoesOn)
+    }
+
+    /// Whether another instrument tells of all births.
+    pub fn births_are(&mut self, told: Births) {
+        self.scan.spacing = match told {
+            Births::Told => SCAN_SPACING.1,
+            Births::Unseen => SCAN_SPACING.0,
+        };
+    }
+
+    /// Whether another instrument tells every write of the word for pending signals.
+    pub fn writes_are(&mut self, told: Writes) {
+        self.signals.writes_are(told);
     }
 
     /// A task was born, as another instrument has seen: who is there is looked up at the next tick.

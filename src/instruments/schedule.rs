@@ -2,6 +2,41 @@
 
 use crate::time::{MonoNs, Ns};
 
+/// How often to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rate {
+    /// As was asked for: the mean time between two looks.
+    Asked(Ns),
+    /// As often as pays.
+    Suited,
+}
+
+/// What tells of the edges of waits between two looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edges {
+    /// The switches of all threads.
+    BySwitches {
+        /// The shortest switch interval in force.
+        switch_interval: Ns,
+    },
+    /// Nothing but the looks.
+    ByLooks,
+}
+
+impl Rate {
+    /// The mean time between two looks. Where all switches are told, half as many find no less (a table in ARCHITECTURE.md
+    /// has both), as long as two and a half fall into a switch interval: a convoy wants two to be told.
+    pub fn interval(self, edges: Edges) -> Ns {
+        match (self, edges) {
+            (Rate::Asked(interval), _) => interval,
+            (Rate::Suited, Edges::ByLooks) => BY_LOOKS,
+            (Rate::Suited, Edges::BySwitches { switch_interval }) => {
+                Ns(switch_interval.0 / 5 * 2).clamp(BY_LOOKS, BY_SWITCHES)
+            }
+        }
+    }
+}
+
 /// Instants on an absolute grid, each moved to a random place within its own cell.
 ///
 /// One instant falls in every cell of one interval: the mean rate is exact, and no schedule of the target (the
@@ -23,6 +58,10 @@ pub struct Due {
     pub skipped: u64,
 }
 
+/// Between two looks that nothing else completes.
+const BY_LOOKS: Ns = Ns::MILLISECOND;
+/// Between two looks where all switches are told.
+const BY_SWITCHES: Ns = Ns::from_millis(2);
 /// Shortest interval: 50 kHz.
 pub const SHORTEST: Ns = Ns(20_000);
 /// Longest interval: one look a second.
@@ -115,6 +154,14 @@ mod tests {
         let due = schedule.next(MonoNs(10_400_000));
         assert!((9..=10).contains(&due.skipped), "{due:?}");
         assert!((10_400_000..12_000_000).contains(&due.at.0), "{due:?}");
+    }
+
+    #[test]
+    fn who_did_not_ask_for_a_rate_gets_the_one_that_pays() {
+        let told = |ms| Edges::BySwitches { switch_interval: Ns::from_millis(ms) };
+        let suited = [Edges::ByLooks, told(5), told(4), told(1), told(100)].map(|edges| Rate::Suited.interval(edges));
+        assert_eq!(suited, [1_000_000, 2_000_000, 1_600_000, 1_000_000, 2_000_000].map(Ns));
+        assert_eq!(Rate::Asked(Ns(300_000)).interval(told(5)), Ns(300_000));
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub use trips::{Beside, Trips};
 const KERNEL_SPACING: Ns = Ns(50_000_000);
 /// While something is, these looks may take one part in so many of the time.
 const KERNEL_SHARE: u64 = 20;
+/// Between two looks at the word for pending signals while every write of it is told.
+const MEMORY_SPACING: Ns = Ns(20_000_000);
 /// Far longer than from a write to the kernel's stamp of it.
 const SETTLING: Ns = Ns(20_000);
 /// How often a look is taken again that is not the same after that time.
@@ -42,6 +44,18 @@ pub struct SignalLooks {
     waiting: Standing<Option<WaitingSignals>>,
     kernel: Job,
     steps: Steps,
+    writes: Writes,
+    /// When memory was looked at last.
+    looked: MonoNs,
+}
+
+/// Whether another instrument tells every write of the word for pending signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes {
+    /// Every one, by whichever thread.
+    Told,
+    /// Not every one.
+    Unseen,
 }
 
 /// Whether another instrument has learned of a step since the last look.
@@ -62,7 +76,14 @@ impl SignalLooks {
             waiting: Standing::new(None),
             kernel: Job::new(Ns::ZERO, KERNEL_SHARE),
             steps: Steps::None,
+            writes: Writes::Unseen,
+            looked: MonoNs(0),
         }
+    }
+
+    /// Whether another instrument tells every write of the word: then it is looked at more rarely.
+    pub fn writes_are(&mut self, told: Writes) {
+        self.writes = told;
     }
 
     /// The word that says whether any signal is pending, if it was found.
@@ -104,7 +125,11 @@ impl SignalLooks {
         self.known.search(target, at);
         let steps = std::mem::replace(&mut self.steps, Steps::None);
         let telling = if steps == Steps::Learned { Telling::Always } else { Telling::IfNew };
-        self.look_at_memory(target.memory(), at, telling, events);
+        let quiet = self.writes == Writes::Told && self.pending.told().is_some_and(is_quiet);
+        if !quiet || telling == Telling::Always || at.since(self.looked) >= MEMORY_SPACING {
+            self.looked = at;
+            self.look_at_memory(target.memory(), at, telling, events);
+        }
         let on_its_way = self.pending.told().is_some_and(is_on_its_way)
             || self.waiting.told().flatten().is_some_and(|it| !(it.process | it.main).is_empty());
         let spacing = if on_its_way { Ns::ZERO } else { KERNEL_SPACING };

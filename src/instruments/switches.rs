@@ -2,10 +2,10 @@
 //!
 //! Each thread has a ring of its own. The rings are emptied at every look.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 
-use crate::event::{Departure, Event, GilKey, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
+use crate::event::{Cpu, Departure, Event, GilKey, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
 use crate::instruments::clock;
 use crate::instruments::futexes::{Change, Futexes};
 use crate::instruments::merge::{Merge, Sighting};
@@ -41,8 +41,8 @@ pub struct Switches {
     rings: Rings,
     /// What names their sleeps, if that was asked for.
     futexes: Option<Futexes>,
-    /// Who switched, or came to be followed, since this was asked last; and whether it sleeps by the newest record.
-    moved: BTreeMap<ThreadKey, Now>,
+    /// Who switched, or came to be followed, since a look last made use of it; some more than once.
+    moved: Vec<ThreadKey>,
     /// Records that were not paid for yet.
     unpaid: u64,
     /// Those that name sleeps, and times that traced threads left a core.
@@ -63,6 +63,32 @@ struct Followed {
     traced: Option<OwnedFd>,
     pages: usize,
     last: MonoNs,
+    /// Where the newest record leaves it.
+    place: Place,
+    /// Whether it has moved since a look last made use of it.
+    since: Since,
+}
+
+/// What a thread did since a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Since {
+    /// Nothing: it is where it was.
+    Stayed,
+    /// It moved, or may have.
+    Moved,
+}
+
+/// Where a thread is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// On a core.
+    On(Cpu),
+    /// It was put off this core, and is queued.
+    PutOff(Cpu),
+    /// It fell asleep: it sleeps, or was woken and is queued.
+    Asleep,
+    /// Nobody knows.
+    Unknown,
 }
 
 /// How large rings are made.
@@ -93,7 +119,7 @@ impl Switches {
             most: usize::MAX,
             rings: Rings::Large,
             futexes: tracepoint.map(|tracepoint| Futexes::begin(tracepoint, now)),
-            moved: BTreeMap::new(),
+            moved: Vec::new(),
             unpaid: 0,
             unpaid_traces: 0,
             window: (now, 0),
@@ -225,12 +251,12 @@ impl Switches {
         match perf::follow(*tid, pages) {
             Ok(ring) => {
                 let at = clock::now();
-                self.followed.insert(thread, Followed { ring, traced: None, pages, last: at });
+                self.followed.insert(thread, Followed { ring, traced: None, pages, last: at, place: Place::Unknown, since: Since::Moved });
                 if let Some(futexes) = &mut self.futexes {
                     futexes.is_due(thread);
                 }
                 self.refused.remove(&thread);
-                self.moved.insert(thread, Now::Awake);
+                self.moved.push(thread);
                 events.push(Event { at, what: What::SwitchesBegin { thread } });
             }
             // It ended: no refusal.
@@ -263,7 +289,13 @@ impl Switches {
     pub fn drain(&mut self, told: &mut Merge) -> Sighting {
         let mut found = Sighting::Nothing;
         let (moved, records, traces) = (&mut self.moved, &mut self.unpaid, &mut self.unpaid_traces);
-        for (&thread, Followed { ring, traced, last, .. }) in &mut self.followed {
+        for (&thread, Followed { ring, traced, last, place, since, .. }) in &mut self.followed {
+            let mut moves = |now: Place| {
+                *place = now;
+                if std::mem::replace(since, Since::Moved) == Since::Stayed {
+                    moved.push(thread);
+                }
+            };
             // From the end of a hole on the thread is followed again.
             let hole = |told: &mut Merge, from: MonoNs, to: MonoNs, records: u64| {
                 told.push(from, What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } });
@@ -274,8 +306,11 @@ impl Switches {
                     *records += 1;
                     *traces += u64::from(traced.is_some() && way != Way::In);
                     *last = at;
-                    let now = if way == Way::OutAsleep { Now::Asleep } else { Now::Awake };
-                    moved.insert(thread, now);
+                    moves(match way {
+                        Way::In => Place::On(cpu),
+                        Way::OutAsleep => Place::Asleep,
+                        Way::OutPreempted => Place::PutOff(cpu),
+                    });
                     let what = match way {
                         Way::In => What::SwitchedIn { thread, cpu },
                         Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
@@ -292,7 +327,7 @@ impl Switches {
                 Record::Lost { at, records: lost } => {
                     // They took their time all the same.
                     *records += lost;
-                    moved.insert(thread, Now::Awake);
+                    moves(Place::Unknown);
                     let at = at.unwrap_or_else(clock::now).max(*last);
                     hole(told, *last, at, lost);
                     *last = at;
@@ -302,7 +337,7 @@ impl Switches {
             });
             if room == Room::Full {
                 let now = clock::now();
-                moved.insert(thread, Now::Awake);
+                moves(Place::Unknown);
                 hole(told, *last, now, 0);
                 *last = now;
             }
@@ -312,12 +347,21 @@ impl Switches {
 
     /// What the threads did since a look last made use of it.
     pub fn moves(&self) -> Moves<'_> {
-        Moves { followed: Some(&self.followed), moved: Some(&self.moved) }
+        Moves { followed: Some(&self.followed), moved: &self.moved }
+    }
+
+    /// Whether the switches of all threads are told, and with them their births.
+    pub fn tells_all(&self) -> bool {
+        matches!(self.state, State::Following(_)) && self.due.is_empty() && self.refused.is_empty()
     }
 
     /// A look has made use of it.
     pub fn looked(&mut self) {
-        self.moved.clear();
+        for thread in self.moved.drain(..) {
+            if let Some(followed) = self.followed.get_mut(&thread) {
+                followed.since = Since::Stayed;
+            }
+        }
     }
 
     /// Whether there was no room for the rings of all threads.
@@ -390,34 +434,35 @@ impl Switches {
     }
 }
 
-/// What a thread did last, by its records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Now {
-    Asleep,
-    Awake,
-}
-
 /// What the threads did between two looks, as far as their switches are recorded.
 #[derive(Debug, Default)]
 pub struct Moves<'a> {
     followed: Option<&'a HashMap<ThreadKey, Followed>>,
-    moved: Option<&'a BTreeMap<ThreadKey, Now>>,
+    moved: &'a [ThreadKey],
 }
 
 impl Moves<'_> {
     /// Whether a thread is known not to have moved: it is where it was at the look before.
     pub fn stayed(&self, thread: ThreadKey) -> bool {
-        self.is_followed(thread) && self.moved.is_some_and(|moved| !moved.contains_key(&thread))
+        self.find(thread).is_some_and(|followed| followed.since == Since::Stayed)
     }
 
     /// Whether all its switches are recorded.
     pub fn is_followed(&self, thread: ThreadKey) -> bool {
-        self.followed.is_some_and(|followed| followed.contains_key(&thread))
+        self.find(thread).is_some()
+    }
+
+    /// Where the newest record leaves a thread.
+    pub fn place(&self, thread: ThreadKey) -> Place {
+        self.find(thread).map_or(Place::Unknown, |followed| followed.place)
+    }
+
+    fn find(&self, thread: ThreadKey) -> Option<&Followed> {
+        self.followed?.get(&thread)
     }
 
     /// Who has fallen asleep, and sleeps.
     pub fn fell_asleep(&self) -> impl Iterator<Item = ThreadKey> + '_ {
-        let moved = self.moved.into_iter().flatten();
-        moved.filter(|(_, now)| **now == Now::Asleep).map(|(thread, _)| *thread)
+        self.moved.iter().copied().filter(|thread| self.place(*thread) == Place::Asleep)
     }
 }

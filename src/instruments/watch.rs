@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::event::{Address, Cpu, Event, GilKey, GilSample, Hold, InterpreterId, Placement, Relation, ThreadKey, What};
 use crate::instruments::clock;
 use crate::instruments::roster::{Roster, StateKey, Told};
-use crate::instruments::switches::Moves;
+use crate::instruments::switches::{Moves, Place};
 use crate::instruments::watchpoints::Words;
 use crate::target::{
     Blocked, GilFutexes, GilProbe, GilReading, GilSite, Lock, Memory, ReadError, TaskError, TaskState,
@@ -119,6 +119,11 @@ impl Watch {
         self.candidates.splice(0..0, new);
     }
 
+    /// The switch interval in force, when it was looked at last.
+    pub fn switch_interval(&self) -> Ns {
+        self.switch_interval
+    }
+
     /// Where its words lie.
     pub fn words(&self) -> Words {
         Words { gil: self.gil, locked: self.probe.locked(), cond: self.probe.cond_sequence() }
@@ -185,7 +190,7 @@ impl Watch {
         };
         let hold = match (reading.lock, holder) {
             (Lock::Held, Some(thread)) => {
-                Hold::By { thread, placement: self.place(thread, &reading, memory, roster, at, events) }
+                Hold::By { thread, placement: self.place(thread, &reading, moves, memory, roster, at, events) }
             }
             (Lock::Held, None) => Hold::ByUnknown,
             (Lock::Free | Lock::NotCreated, _) => Hold::Free,
@@ -401,10 +406,12 @@ impl Watch {
         self.stands = stands;
     }
 
+    #[expect(clippy::too_many_arguments, reason = "a tick's whole context")]
     fn place(
         &mut self,
         thread: ThreadKey,
         reading: &GilReading,
+        moves: &Moves<'_>,
         memory: &Memory,
         roster: &mut Roster,
         at: MonoNs,
@@ -417,7 +424,19 @@ impl Watch {
             return None;
         }
         self.placed_at = at;
+        let told = match moves.place(thread) {
+            Place::On(cpu) | Place::PutOff(cpu) => Some(Placement::OnOrQueued(cpu)),
+            // It may have been woken since, and queue for a core.
+            Place::Asleep | Place::Unknown => None,
+        };
+        // Its totals move only with a switch.
+        if told.is_some() && moves.stayed(thread) {
+            return told;
+        }
         let timeslices = roster.tell_usage(thread, Told::IfDelayed, at, events);
+        if told.is_some() {
+            return told;
+        }
         let task = roster.member(thread)?.task.as_mut()?;
         // A task changes its core only by being given another: until then `syscall` tells the rest, for a quarter of
         // what `stat` costs.

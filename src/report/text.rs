@@ -368,8 +368,8 @@ impl Page<'_> {
         for (i, line) in paint::wrap(mode, self.width.saturating_sub(LABEL + 2)).into_iter().enumerate() {
             self.labelled(if i == 0 { "mode" } else { "" }, Style::Plain, line);
         }
-        let asked = self.snapshot.info.as_ref().map(|info| info.interval);
-        self.row("samples", Style::Plain, &samples(capture, asked));
+        let first = self.snapshot.info.as_ref().map(|info| info.interval);
+        self.row("samples", Style::Plain, &samples(capture, first));
         let resolution = match capture.resolution < capture.interval && capture.exact.is_none() {
             true => format!("waits known from {}, the rest from {}", capture.resolution, capture.interval),
             false => format!("shorter than {} is not known", capture.resolution),
@@ -528,19 +528,19 @@ fn handoffs(gil: &GilFigures) -> Vec<String> {
     parts
 }
 
-fn samples(capture: &CaptureFigures, asked: Option<Ns>) -> Vec<String> {
+fn samples(capture: &CaptureFigures, first: Option<Ns>) -> Vec<String> {
     let rate =
         |interval: Ns| if interval == Ns::ZERO { "?".to_owned() } else { units::rate(1.0 / interval.as_secs_f64()) };
     let now = rate(capture.interval);
-    let why = match (capture.interval_reason, asked) {
-        (RateReason::TooCostly, Some(asked)) => {
-            format!("at {now}, asked for {}: a look costs too much here", rate(asked))
+    let why = match (capture.interval_reason, first) {
+        (RateReason::TooCostly, Some(first)) => {
+            format!("at {now}, {} at first: a look costs too much here", rate(first))
         }
         (RateReason::TooCostly, None) => format!("at {now}: a look costs too much here"),
-        (RateReason::Asked | RateReason::Recovered, Some(asked)) if asked != capture.interval => {
-            format!("at {now}, asked for {}", rate(asked))
+        (RateReason::Asked | RateReason::Recovered, Some(first)) if first != capture.interval => {
+            format!("at {now}, {} at first", rate(first))
         }
-        (RateReason::Asked | RateReason::Recovered, _) => format!("at {now}, as asked for"),
+        (RateReason::Asked | RateReason::Recovered, _) => format!("at {now}"),
     };
     vec![units::count(capture.samples), why]
 }

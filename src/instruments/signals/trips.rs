@@ -153,6 +153,11 @@ impl Trips {
         }
     }
 
+    /// Whether all writes of the word are told, by whichever thread: then silence says that there was none.
+    pub fn tells_all(&self) -> bool {
+        matches!(self.state, State::On(_)) && self.scope == Scope::All
+    }
+
     /// Notes whom `news` says that came into view, and whom it says that ended.
     pub fn follow(&mut self, news: &[Event], process: Pid, told: &mut Merge) {
         for event in news {

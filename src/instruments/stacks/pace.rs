@@ -3,7 +3,7 @@
 use crate::time::{MonoNs, Ns};
 
 /// Mean time between two instants.
-const EVERY: Ns = Ns(8_000_000);
+const EVERY: Ns = Ns(12_000_000);
 /// The longest that it gets.
 const LONGEST: Ns = Ns::SECOND;
 /// Share of a core that the looks may use before there are fewer.
