@@ -80,7 +80,7 @@ fn a_slower_rate_than_asked_for_is_told() {
         .sampled_every(Ns::from_millis(4), gilscope::event::RateReason::TooCostly)
         .thread(fixtures::Thread::main("m").holds(0.5));
     let shown = plain(&scene.snapshot(), 120);
-    assert!(shown.contains("at 250 /s, asked for 1000 /s: a look costs too much here"), "{shown}");
+    assert!(shown.contains("at 250 /s, 1000 /s at first: a look costs too much here"), "{shown}");
 }
 
 #[test]
