@@ -20,8 +20,8 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::{self, Edges, Rate, Schedule};
 use crate::instruments::{
-    Arrivals, Beside, Births, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse, Release,
-    Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
+    Arrivals, Beside, Births, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse,
+    Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};

@@ -271,10 +271,7 @@ pub fn observe(
 /// If the sampling thread cannot be started.
 pub fn start(target: Target, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
     let info = target.info();
-    common.say_more(&format!(
-        "observing pid {}: CPython {} on {}",
-        info.pid.0, info.python, info.libc
-    ));
+    common.say_more(&format!("observing pid {}: CPython {} on {}", info.pid.0, info.python, info.libc));
     let options = options(info, common, duration)?;
     Capture::start(target, options, stop)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))

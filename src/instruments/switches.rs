@@ -251,7 +251,10 @@ impl Switches {
         match perf::follow(*tid, pages) {
             Ok(ring) => {
                 let at = clock::now();
-                self.followed.insert(thread, Followed { ring, traced: None, pages, last: at, place: Place::Unknown, since: Since::Moved });
+                self.followed.insert(
+                    thread,
+                    Followed { ring, traced: None, pages, last: at, place: Place::Unknown, since: Since::Moved },
+                );
                 if let Some(futexes) = &mut self.futexes {
                     futexes.is_due(thread);
                 }

@@ -29,6 +29,7 @@ use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
 use gilscope::event::{Origin, Pid};
+use gilscope::instruments::schedule::Rate;
 use gilscope::session::{Engine, Fed, Feed, Frame, Session, Watch};
 use gilscope::target::Target;
 use gilscope::time::Ns;
@@ -109,7 +110,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
     let stop = Stop::default();
     let precision = Precision::Sampled;
     let options = Options {
-        interval: Ns::MILLISECOND,
+        rate: Rate::Suited,
         duration: None,
         precision,
         tracepoint: None,
