@@ -20,6 +20,8 @@ pub enum Status {
     Unreadable = 5,
     /// No such process, or it has vanished.
     NoSuchProcess = 6,
+    /// A condition of `--fail-if` is met, or could not be decided.
+    ConditionMet = 7,
     /// Refused for the target's sake.
     Refused = 8,
     /// A program to start that cannot be executed; as shells have it.

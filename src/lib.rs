@@ -1,11 +1,16 @@
 #![doc = include_str!("ARCHITECTURE.md")]
 
+pub mod affinity;
+pub mod buckets;
 pub mod capture;
 pub mod cli;
+pub mod compare;
 pub mod dashboard;
 pub mod doctor;
 pub mod error;
 pub mod event;
+pub mod experiment;
+pub mod figures;
 pub mod findings;
 pub mod flame;
 pub mod instruments;
@@ -16,6 +21,7 @@ pub mod recording;
 pub mod report;
 pub mod session;
 pub mod signals;
+pub mod stats;
 pub mod target;
 pub mod text;
 pub mod time;

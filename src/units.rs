@@ -111,6 +111,22 @@ pub fn printable(text: &str, max: usize) -> String {
     out
 }
 
+/// A list of cores as taskset(1) takes it: `0-3,8`.
+pub fn cpu_list(cpus: &[u16]) -> String {
+    let mut parts: Vec<(u16, u16)> = Vec::new();
+    let mut sorted = cpus.to_vec();
+    sorted.sort_unstable();
+    sorted.dedup();
+    for cpu in sorted {
+        match parts.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(cpu) => *last = cpu,
+            _ => parts.push((cpu, cpu)),
+        }
+    }
+    let part = |(from, to): (u16, u16)| if from == to { from.to_string() } else { format!("{from}-{to}") };
+    parts.into_iter().map(part).collect::<Vec<_>>().join(",")
+}
+
 /// A mean number of threads: `0.98`, `12.3`, `340`; what is above nothing never reads as nothing.
 pub fn mean_count(mean: f64) -> String {
     match mean {
@@ -183,6 +199,14 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(1_234_567), "1 234 567");
+    }
+
+    #[test]
+    fn cores_are_listed_as_taskset_takes_them() {
+        assert_eq!(cpu_list(&[0]), "0");
+        assert_eq!(cpu_list(&[3, 1, 0, 2, 8, 10, 11]), "0-3,8,10-11");
+        assert_eq!(cpu_list(&[]), "");
+        assert_eq!(cpu_list(&[u16::MAX]), "65535");
     }
 
     #[test]

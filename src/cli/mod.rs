@@ -1,12 +1,16 @@
 //! The command line: what can be typed, and what it does.
 
 mod attach;
+mod compare;
 mod demo;
 mod doctor;
 mod dump;
+mod experiment;
 mod feed;
 mod flame;
+mod gate;
 mod interrupt;
+mod live;
 mod observe;
 mod progress;
 mod rate;
@@ -24,10 +28,13 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::affinity::CpuSet;
 use crate::dashboard::mouse::Mouse;
 use crate::dashboard::views::View;
 use crate::error::{Failure, Status};
 use crate::event::{Pid, Signal};
+use crate::experiment::CommandLine;
+use crate::figures::Condition;
 use crate::findings::{Allowed, Name};
 use crate::time::Ns;
 
@@ -55,6 +62,9 @@ pub struct Cli {
     #[command(flatten)]
     on_screen: OnScreen,
 }
+
+/// The command that only gilscope itself gives.
+const GUARDIAN: &str = "guard-cores";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -109,6 +119,35 @@ EXAMPLES:
 
 The widths add up: what was not sampled is (unsampled), and where a waiter had no core, (scheduler) is to blame.")]
     Flame(FlameArgs),
+    /// Say what differs between two recordings, or between two directories of them: which figures, by how much, how surely
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope compare before.gscope after.gscope        what differs, without any confidence
+  gilscope compare before/ after/                    several runs a side: with confidence
+  gilscope compare before/ after/ --fail-if 'waits.p99 > 20ms' --fail-if 'lost +10%'
+
+What is said is of B as against A. A directory stands for the recordings in it, each one run: record at least four of each \
+side, by turns (A B A B), or have `gilscope experiment` do it. A condition with a value is of B, by the median of its runs; one \
+in per cent is of the change. If one is met, or cannot be decided since its figure is not known, the exit status is 7.")]
+    Compare(CompareArgs),
+    /// Run a program in several variants, by turns, and say what differs: pinned or not, at other switch intervals, as threads or
+    /// as processes
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope experiment --cpus 0,1 --cpus 0 -- python3 app.py             does pinning help or hurt?
+  gilscope experiment --switch-interval 5ms --switch-interval 0.5ms -n 8 -- python3 app.py
+  gilscope experiment --variant threads='python3 t.py' --variant procs='python3 p.py'
+  gilscope experiment --resume gilscope-experiment-20261121T114503Z     go on after Ctrl-C
+  gilscope experiment -p 4242 --cpus 0 --period 10s -n 6                a running process, by turns
+  gilscope experiment --list                                            the questions that are argued about most
+
+All combinations are run, in rounds with every variant once and in an order drawn anew each time, so that what changes \
+meanwhile hits all alike. The first variant is what the others are compared with. Recordings are kept, for `gilscope compare` \
+and `gilscope replay`. With -p the cores of all threads are changed, and put back whatever happens.")]
+    Experiment(Box<ExperimentArgs>),
+    /// Put back the cores of a process; for gilscope itself
+    #[command(name = GUARDIAN, hide = true)]
+    GuardCores,
     /// Write out all that is in a recording, line by line, as JSON
     Dump(DumpArgs),
     /// Say what works here and for a process, what each missing piece costs, and what to type to get it
@@ -191,6 +230,8 @@ pub struct ReportArgs {
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
     #[command(flatten)]
+    gate: Gate,
+    #[command(flatten)]
     common: Common,
     /// Where to write the report [default: stdout with -p, stderr with --]
     #[arg(short, long, value_name = "FILE")]
@@ -198,6 +239,103 @@ pub struct ReportArgs {
     /// The program to start and observe, with its arguments
     #[arg(last = true, value_name = "CMD", num_args = 1..)]
     pub program: Vec<OsString>,
+}
+
+/// `gilscope compare`
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// A recording, or a directory of them: what is compared with
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The same: what is compared
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// The output's format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    #[command(flatten)]
+    gate: Gate,
+    /// Where to write it [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Colour in text
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Say nothing on stderr but errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `gilscope experiment`
+#[derive(Debug, Clone, Args)]
+#[command(group = clap::ArgGroup::new("tried").required(true).args(["pid", "program", "variant", "resume", "builtin", "list"]).multiple(true))]
+pub struct ExperimentArgs {
+    /// Cores to run on, such as 0 or 0-3,8; several make variants
+    #[arg(long, value_name = "LIST", value_parser = CpuSet::parse)]
+    pub cpus: Vec<CpuSet>,
+    /// A switch interval to run with, such as 0.5ms; several make variants
+    #[arg(long, value_name = "TIME", value_parser = rate::parse_interval)]
+    pub switch_interval: Vec<Ns>,
+    /// Another way to run it, with a name, such as threads='python3 t.py'; several make variants
+    #[arg(long, value_name = "NAME=CMD", value_parser = parse_variant, conflicts_with_all = ["pid", "resume"])]
+    pub variant: Vec<CommandLine>,
+    /// Observed runs of each variant, or periods [default: 8]
+    #[arg(short = 'n', long, value_name = "RUNS")]
+    pub runs: Option<usize>,
+    /// Runs of each before them, which are dropped
+    #[arg(long, value_name = "RUNS", default_value = "1")]
+    pub warm_up: usize,
+    /// Runs of each that nobody observes, for what observing costs [default: half as many as are observed]
+    #[arg(long, value_name = "RUNS")]
+    pub bare: Option<usize>,
+    /// What the order is drawn from [default: drawn itself, and said]
+    #[arg(long, value_name = "NUMBER")]
+    pub seed: Option<u64>,
+    /// A running process, whose threads are put on other cores by turns
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid, conflicts_with_all = ["program", "resume"])]
+    pub pid: Option<Pid>,
+    /// With -p: how long each period is observed [default: 10s]
+    #[arg(long, value_name = "SECS", value_parser = rate::parse_duration, requires = "pid")]
+    pub period: Option<Ns>,
+    /// With -p: do not ask
+    #[arg(long, requires = "pid")]
+    pub yes: bool,
+    /// Go on with what was begun in this directory
+    #[arg(long, value_name = "DIRECTORY", conflicts_with_all = ["cpus", "switch_interval", "runs", "bare", "seed", "output", "program"])]
+    pub resume: Option<PathBuf>,
+    /// Say which questions have an experiment that comes with gilscope
+    #[arg(long, exclusive = true)]
+    pub list: bool,
+    /// Make one of these
+    #[arg(long, value_name = "NAME", value_parser = experiment::builtins(), hide_possible_values = true,
+          conflicts_with_all = ["pid", "resume", "program", "variant", "cpus", "switch_interval"])]
+    pub builtin: Option<String>,
+    /// With --builtin: the interpreter to run it with
+    #[arg(long, value_name = "PYTHON", default_value = "python3")]
+    pub python: OsString,
+    /// The output's format
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    #[command(flatten)]
+    common: Common,
+    /// The directory to keep it in [default: gilscope-experiment-TIME, here]
+    #[arg(short, long, value_name = "DIRECTORY")]
+    pub output: Option<PathBuf>,
+    /// Where to write what came of it [default: stdout]
+    #[arg(long, value_name = "FILE")]
+    pub output_file: Option<PathBuf>,
+    /// The program to run, with its arguments
+    #[arg(last = true, value_name = "CMD", num_args = 1..)]
+    pub program: Vec<OsString>,
+}
+
+/// Conditions on figures.
+#[derive(Debug, Args)]
+pub struct Gate {
+    /// End with exit status 7 if this is so, such as 'waits.p99 > 20ms', or, to compare, 'lost +10%'; may be given several
+    /// times
+    #[arg(long, value_name = "EXPR", value_parser = parse_condition)]
+    pub fail_if: Vec<Condition>,
 }
 
 /// `gilscope record`
@@ -363,7 +501,7 @@ pub struct DemoArgs {
 }
 
 /// What all observing commands share.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Looks a second, such as 1000 or 10k; fewer, and said so, where they would cost too much [default: 500 while the
     /// switches of all threads are told, 1000 otherwise]
@@ -534,6 +672,14 @@ fn parse_signal(text: &str) -> Result<Signal, String> {
     Signal::named(text).ok_or_else(|| format!("`{text}` is not a signal: type SIGUSR1, usr1 or 10"))
 }
 
+fn parse_variant(text: &str) -> Result<CommandLine, String> {
+    crate::experiment::words(text).map_err(|error| error.to_string())
+}
+
+fn parse_condition(text: &str) -> Result<Condition, String> {
+    Condition::parse(text).map_err(|error| error.to_string())
+}
+
 fn parse_finding(text: &str) -> Result<Name, String> {
     Name::named(text).ok_or_else(|| {
         let names: Vec<&str> = Name::ALL.into_iter().map(Name::id).collect();
@@ -556,6 +702,9 @@ pub fn main() -> ExitCode {
         (Some(Command::Report(args)), _) => report::run(&args),
         (Some(Command::Record(args)), _) => record::run(&args),
         (Some(Command::Flame(args)), _) => flame::run(&args),
+        (Some(Command::Compare(args)), _) => compare::run(&args),
+        (Some(Command::Experiment(args)), _) => experiment::run(&args),
+        (Some(Command::GuardCores), _) => live::guardian(),
         (Some(Command::Dump(args)), _) => dump::run(&args),
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
         (Some(Command::Interrupt(args)), _) => interrupt::run(&args),
@@ -593,6 +742,11 @@ impl Common {
     /// Findings that are left out.
     fn allowed(&self) -> Allowed {
         self.allow.iter().copied().collect()
+    }
+
+    /// The same with nothing to say but errors.
+    fn quietly(&self) -> Common {
+        Common { quiet: true, verbose: false, ..self.clone() }
     }
 
     /// Talk: on stderr, unless it was asked to be quiet.

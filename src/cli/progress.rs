@@ -39,6 +39,14 @@ impl Progress {
         Progress { manner: Manner::Silent, shown: Instant::now() }
     }
 
+    /// What is said between two lines of progress, so that none of it is left behind.
+    pub fn between(&self, text: &str) -> String {
+        if self.manner == Manner::Redrawn {
+            let _closed = write!(std::io::stderr(), "\r\x1b[K");
+        }
+        text.to_owned()
+    }
+
     /// Shows a line, which is made only if it is needed.
     pub fn show(&mut self, line: impl FnOnce() -> String) {
         let mut err = std::io::stderr().lock();

@@ -50,9 +50,37 @@ pub fn parse_duration(text: &str) -> Result<Ns, String> {
     Ok(Ns(ns as u64))
 }
 
+/// A switch interval as typed: `5ms`, `0.5ms`, `100us`, or in seconds as Python has it.
+pub fn parse_interval(text: &str) -> Result<Ns, String> {
+    let wrong = || format!("`{text}` is no switch interval: type one such as 5ms, 0.5ms or 100us, of 1us to 100s");
+    let lower = text.trim().to_ascii_lowercase();
+    let unit = lower.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+    let number: f64 = lower[..lower.len() - unit.len()].parse().map_err(|_| wrong())?;
+    let seconds = match unit.trim() {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" | "" => 1.0,
+        _ => return Err(wrong()),
+    };
+    let ns = (number * seconds * 1e9).round();
+    if (1e3..=1e11).contains(&ns) { Ok(Ns(ns as u64)) } else { Err(wrong()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn switch_intervals_are_read_as_typed() {
+        for (text, us) in
+            [("5ms", 5_000), ("0.5ms", 500), ("100us", 100), ("0.005", 5_000), ("1us", 1), ("1 s", 1_000_000)]
+        {
+            assert_eq!(parse_interval(text), Ok(Ns::from_micros(us)), "{text}");
+        }
+        for text in ["", "x", "0.5us", "-1ms", "5 minutes", "101s", "5mss"] {
+            assert!(parse_interval(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn rates_are_read_as_typed() {

@@ -125,6 +125,11 @@ impl Keeping {
         self.recorder.flush();
     }
 
+    /// Closes it, and says nothing.
+    pub(super) fn close(self) -> Result<(), Failure> {
+        self.recorder.finish().map(drop).map_err(|error| unwritable(&self.path, &error))
+    }
+
     /// Closes it, and says what is in it.
     pub(super) fn finish(self, snapshot: &Snapshot, common: &Common) -> Result<(), Failure> {
         let Keeping { path, recorder } = self;

@@ -35,12 +35,20 @@ pub fn open(path: &Path) -> Result<Reader<File>, Failure> {
 /// # Errors
 /// If it cannot be read at all, or no process was observed in it.
 pub fn replay(path: &Path, common: &Common) -> Result<Replayed, Failure> {
+    read(path, &|warning| common.say(warning))
+}
+
+/// As [`replay`], for those who have something else to say it with.
+///
+/// # Errors
+/// As [`replay`].
+pub fn read(path: &Path, say: &dyn Fn(&str)) -> Result<Replayed, Failure> {
     let mut replay = Replay::new(open(path)?, Start::Beginning);
     let mut model = Model::new();
     for placed in &mut replay {
         model.apply(&placed.event);
     }
-    say_what_is_wrong(&replay, common);
+    say_what_is_wrong(&replay, say);
     let failure = replay.into_failure().map(|error| unreadable(path, &error));
     if model.snapshot().processes.is_empty() {
         let nothing = Failure::new(
@@ -52,24 +60,24 @@ pub fn replay(path: &Path, common: &Common) -> Result<Replayed, Failure> {
     Ok(Replayed { model, failure })
 }
 
-fn say_what_is_wrong(replay: &Replay<File>, common: &Common) {
+fn say_what_is_wrong(replay: &Replay<File>, say: &dyn Fn(&str)) {
     let reader = replay.reader();
     let warnings = reader.warnings();
     for warning in warnings.iter().take(WARNINGS_SAID) {
-        common.say(&format!("warning: {warning}"));
+        say(&format!("warning: {warning}"));
     }
     if let Some(more @ 1..) = warnings.len().checked_sub(WARNINGS_SAID) {
-        common.say(&format!("warning: and {more} more; `gilscope dump` has them all"));
+        say(&format!("warning: and {more} more; `gilscope dump` has them all"));
     }
     match replay.unknown() {
         0 => {}
-        unknown => common.say(&format!(
+        unknown => say(&format!(
             "warning: {} events that only a newer gilscope understands were left out",
             units::count(unknown)
         )),
     }
     if reader.finality() == Finality::Open {
-        common.say("the recorder did not end in order, or is still at it: up to the last second is missing");
+        say("the recorder did not end in order, or is still at it: up to the last second is missing");
     }
 }
 

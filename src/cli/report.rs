@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::capture::Stop;
+use crate::cli::gate;
 use crate::cli::observe::{attach_started, observe, observe_running};
 use crate::cli::recorded;
 use crate::cli::{Common, Format, ReportArgs, When, complain, print};
@@ -20,6 +21,7 @@ use crate::report::{Color, TextOptions, text, write_json};
 /// # Errors
 /// With an exit status and what to type next.
 pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
+    gate::takes_one_side(&args.gate)?;
     // A path that cannot be written fails now, not after the observation.
     let output = match &args.output {
         Some(path) => Destination::create(path)?,
@@ -29,13 +31,15 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
     match (args.pid, &args.recording) {
         (None, Some(path)) => {
             let replayed = recorded::replay(path, &args.common)?;
-            write(&replayed.model.snapshot(), args.format, &args.common, output)?;
-            replayed.failure.map_or(Ok(Status::Ok as u8), Err)
+            let snapshot = replayed.model.snapshot();
+            write(&snapshot, args.format, &args.common, output)?;
+            replayed.failure.map_or_else(|| gate::status(&args.gate, &snapshot), Err)
         }
         (Some(pid), _) => {
             let model = observe_running(pid, args.duration, &args.common)?;
-            write(&model.snapshot(), args.format, &args.common, output)?;
-            Ok(Status::Ok as u8)
+            let snapshot = model.snapshot();
+            write(&snapshot, args.format, &args.common, output)?;
+            gate::status(&args.gate, &snapshot)
         }
         (None, None) => launched(args, output),
     }
@@ -46,7 +50,11 @@ fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
     let name = args.program.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     let reported = attach_started(launched.pid(), &name, &args.common, || !matches!(launched.try_status(), Ok(None)))
         .and_then(|target| observe(target, &args.common, args.duration, Stop::default(), |_| Ok(())))
-        .and_then(|model| write(&model.snapshot(), args.format, &args.common, output));
+        .and_then(|model| {
+            let snapshot = model.snapshot();
+            write(&snapshot, args.format, &args.common, output)?;
+            gate::status(&args.gate, &snapshot)
+        });
     // The program may run on for long: what is known by now, report or failure, is told by now.
     if let Err(failure) = &reported {
         complain(failure);
@@ -57,7 +65,8 @@ fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
     Ok(match reported {
         // The program's own failure is the more important one.
         Err(failure) if status.success() => failure.status as u8,
-        Ok(()) | Err(_) => passed_on(status),
+        Ok(code) if status.success() => code,
+        Ok(_) | Err(_) => passed_on(status),
     })
 }
 

@@ -27,7 +27,7 @@ impl<'a> Case<'a> {
     /// Those of a GIL that is known well enough.
     pub(super) fn of(process: &'a ProcessFigures, shared: &'a SharedGil<'a>, only: Only) -> Option<Case<'a>> {
         let threads: Vec<&ThreadFigures> = figures::users(process, shared, only).collect();
-        let states = figures::sum(threads.iter().map(|t| &t.states));
+        let states: StateTimes = threads.iter().map(|t| &t.states).sum();
         if verdict::too_little(process, shared.gil, &states).is_some() {
             return None;
         }

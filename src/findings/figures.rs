@@ -1,7 +1,7 @@
 //! Sums over a snapshot that more than one report shows.
 
 use crate::event::{GilKey, InterpreterId};
-use crate::model::snapshot::{GilFigures, ProcessFigures, StateTimes, ThreadFigures};
+use crate::model::snapshot::{GilFigures, ProcessFigures, ThreadFigures};
 use crate::time::Ns;
 
 /// A share as it may be shown: finite and 0..=1 but for rounding, else unknown.
@@ -66,21 +66,6 @@ pub(crate) fn users<'a>(
 pub(crate) enum Only {
     One,
     OfSeveral,
-}
-
-/// The states of several threads added up.
-pub(crate) fn sum<'a>(states: impl Iterator<Item = &'a StateTimes>) -> StateTimes {
-    states.fold(StateTimes::default(), |mut all, one| {
-        all.running += one.running;
-        all.holding_off_cpu += one.holding_off_cpu;
-        all.waiting += one.waiting;
-        all.handing_over += one.handing_over;
-        all.native += one.native;
-        all.runnable += one.runnable;
-        all.idle += one.idle;
-        all.unknown += one.unknown;
-        all
-    })
 }
 
 /// The share of its lifetime that a thread lost; `None` without a lifetime.

@@ -162,7 +162,8 @@ fn plain(answer: Answer, reason: Reason, because: String) -> Verdict {
 }
 
 fn without_gil(process: &ProcessFigures) -> Verdict {
-    let native = per_time(figures::sum(process.threads.iter().map(|t| &t.states)).native, process.capture.duration);
+    let native =
+        per_time(process.threads.iter().map(|t| &t.states).sum::<StateTimes>().native, process.capture.duration);
     let mut because = "This interpreter runs without one: its threads execute Python code in parallel.".to_owned();
     if native >= MEAN_THREADS {
         because.push_str(&format!(" On average {} on a core.", threads_are(native)));
@@ -207,7 +208,7 @@ fn of_several(process: &ProcessFigures, gils: &[SharedGil<'_>]) -> Verdict {
 fn of_gil(process: &ProcessFigures, shared: &SharedGil<'_>, only: Only) -> Verdict {
     let gil = shared.gil;
     let threads: Vec<&ThreadFigures> = figures::users(process, shared, only).collect();
-    let states = figures::sum(threads.iter().map(|t| &t.states));
+    let states: StateTimes = threads.iter().map(|t| &t.states).sum();
     let decision = if let Some((reason, because)) = too_little(process, gil, &states) {
         Decision::of(Answer::Unknown, reason, because)
     } else if let Some(case) = Case::checked(process, shared, threads, states) {

@@ -395,6 +395,22 @@ impl StateTimes {
     }
 }
 
+impl<'a> std::iter::Sum<&'a StateTimes> for StateTimes {
+    fn sum<I: Iterator<Item = &'a StateTimes>>(iter: I) -> StateTimes {
+        iter.fold(StateTimes::default(), |mut all, one| {
+            all.running += one.running;
+            all.holding_off_cpu += one.holding_off_cpu;
+            all.waiting += one.waiting;
+            all.handing_over += one.handing_over;
+            all.native += one.native;
+            all.runnable += one.runnable;
+            all.idle += one.idle;
+            all.unknown += one.unknown;
+            all
+        })
+    }
+}
+
 /// What a thread does at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ThreadState {

@@ -260,7 +260,7 @@ impl Filled {
 
 /// The columns that say something and fit into `room`.
 fn fitting(top: &[&ThreadFigures], rest: &[&ThreadFigures], gil: Gil, room: usize) -> Vec<Filled> {
-    let states = figures::sum(rest.iter().map(|thread| &thread.states));
+    let states: StateTimes = rest.iter().map(|thread| &thread.states).sum();
     let mut columns: Vec<Filled> = ORDER
         .into_iter()
         .map(|column| Filled::new(column, top, rest, &states))

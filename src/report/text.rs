@@ -5,7 +5,7 @@ use crate::findings::figures::{self, Only, SharedGil};
 use crate::findings::{self, Allowed, Answer, Finding, Severity};
 use crate::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, Snapshot,
-    SwitchFigures,
+    StateTimes, SwitchFigures,
 };
 use crate::report::blame;
 use crate::report::history::{GAP, History};
@@ -251,7 +251,7 @@ impl Page<'_> {
                 format!("demand {}", mean(gil.demand)),
             ],
         );
-        let of = figures::sum(figures::users(self.process, shared, only).map(|t| &t.states)).total();
+        let of = figures::users(self.process, shared, only).map(|t| &t.states).sum::<StateTimes>().total();
         let share = gil.lost.share_of(of).and_then(figures::share);
         let of_what = share.map(|share| format!("{} of its threads' time", units::percent(share)));
         self.row(

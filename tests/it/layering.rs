@@ -20,21 +20,31 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("interrupt", &["event", "instruments", "target", "time"]),
     ("recording", &["event", "time"]),
     ("model", &["event", "time"]),
+    ("stats", &[]),
+    ("affinity", &["event", "units"]),
+    ("figures", &["event", "model", "time", "units"]),
+    ("buckets", &["model", "time"]),
     ("words", &["event", "model", "time", "units"]),
     ("session", &["event", "model", "recording", "time"]),
     ("findings", &["event", "model", "time", "units"]),
     ("flame", &["event", "model", "time", "units"]),
     ("report", &["event", "findings", "model", "text", "time", "units", "words"]),
     ("doctor", &["event", "instruments", "report", "target", "time", "units"]),
-    ("dashboard", &["event", "findings", "model", "session", "text", "time", "units", "words"]),
+    ("compare", &["buckets", "event", "figures", "model", "report", "stats", "text", "time", "units"]),
+    ("experiment", &["affinity", "compare", "event", "figures", "report", "stats", "time", "units"]),
+    ("dashboard", &["buckets", "event", "findings", "model", "session", "text", "time", "units", "words"]),
     (
         "cli",
         &[
+            "affinity",
             "capture",
+            "compare",
             "dashboard",
             "doctor",
             "error",
             "event",
+            "experiment",
+            "figures",
             "findings",
             "flame",
             "instruments",
@@ -60,6 +70,9 @@ const COMING: &[&str] = &[];
 
 /// Where `unsafe` is: only where the kernel is spoken to.
 const SPEAK_TO_THE_KERNEL: &[&str] = &[
+    "affinity/keeper.rs",
+    "affinity/kernel.rs",
+    "experiment/child.rs",
     "instruments/clock.rs",
     "instruments/perf/open.rs",
     "instruments/perf/ring.rs",
@@ -87,7 +100,9 @@ const WINDOWS: &[&str] = &[
 ];
 
 /// Modules that see nothing but what they are given.
-const WINDOWLESS: &[&str] = &["event", "findings", "flame", "model", "report", "time", "units", "words"];
+const WINDOWLESS: &[&str] = &[
+    "buckets", "compare", "event", "figures", "findings", "flame", "model", "report", "stats", "time", "units", "words",
+];
 
 /// What speaks to the user.
 const MOUTHS: &[&str] = &["println!", "print!(", "io::stdout()", "io::stderr()", "process::exit"];

@@ -16,6 +16,7 @@ mod cases;
 mod command;
 mod command_demo;
 mod command_errors;
+mod command_experiment;
 mod command_interrupt;
 mod command_launch;
 mod command_stop;

@@ -4,10 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::buckets::{Bucket, buckets, fitted, marks, shares};
 use crate::dashboard::histograms::{Histograms, Of, Row};
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
-use crate::dashboard::widgets::buckets::{Bucket, buckets, fitted, marks, shares};
 use crate::dashboard::widgets::durations::summary;
 use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, take_top, titled, who};
 use crate::model::snapshot::{Distribution, ThreadState};

@@ -3,9 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::buckets::{buckets, fitted, marks, shares};
 use crate::dashboard::signals::Signals;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::widgets::buckets::{buckets, fitted, marks, shares};
 use crate::dashboard::widgets::{Line, centred, line_of, titled};
 use crate::model::snapshot::Distribution;
 use crate::text::{left, right};

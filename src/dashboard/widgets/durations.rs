@@ -4,9 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::buckets::{Bucket, buckets, fitted};
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
-use crate::dashboard::widgets::buckets::{Bucket, buckets, fitted};
 use crate::dashboard::widgets::{Line, centred, line_of, titled};
 use crate::model::snapshot::{Distribution, ThreadState};
 use crate::text::{left, right};

@@ -1,6 +1,5 @@
 //! What is drawn: pure functions of a view model and a theme into a rectangle, of whatever size.
 
-pub mod buckets;
 pub mod delays;
 pub mod durations;
 pub mod footer;

@@ -1,0 +1,86 @@
+"""A fixed amount of work, shared out: what is measured is how long all of it takes.
+
+Arguments: how (threads, processes, pools or interpreters), what (python or sha256), among how many, and how much. "python" counts in
+bytecode, which needs the GIL all the time; "sha256" hashes long texts, which lets go of it. "pools" is half as many
+processes with two threads each. "interpreters" have a GIL each (CPython 3.12 and later).
+"""
+
+import hashlib
+import os
+import sys
+import threading
+
+HOW = sys.argv[1]
+WHAT = sys.argv[2]
+WORKERS = int(sys.argv[3])
+AMOUNT = int(sys.argv[4])
+
+CODE = """
+def work(amount):
+    n = 0
+    for _ in range(amount):
+        n = (n * 31 + 7) % 1000003
+work(%d)
+"""
+
+
+def count(amount):
+    n = 0
+    for _ in range(amount):
+        n = (n * 31 + 7) % 1000003
+
+
+def hash_texts(amount):
+    text = b"x" * (1 << 20)
+    for _ in range(amount):
+        hashlib.sha256(text).digest()
+
+
+def interpret(amount):
+    if sys.version_info >= (3, 13):
+        import _interpreters as interpreters
+        interpreter, run = interpreters.create("isolated"), interpreters.exec
+    else:
+        import _xxsubinterpreters as interpreters
+        interpreter, run = interpreters.create(), interpreters.run_string
+    run(interpreter, CODE % amount)
+    interpreters.destroy(interpreter)
+
+
+def among_threads(workers, amount, work):
+    threads = [threading.Thread(name="worker-%d" % n, target=work, args=(amount // workers,)) for n in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def among_processes(processes, work):
+    """In this process and in others, so that what is observed is one of them."""
+    children = []
+    for _ in range(processes - 1):
+        pid = os.fork()
+        if pid == 0:
+            work()
+            os._exit(0)
+        children.append(pid)
+    work()
+    for pid in children:
+        os.waitpid(pid, 0)
+
+
+def main():
+    work = {"python": count, "sha256": hash_texts}[WHAT]
+    if HOW == "threads":
+        among_threads(WORKERS, AMOUNT, work)
+    elif HOW == "interpreters":
+        among_threads(WORKERS, AMOUNT, interpret)
+    elif HOW == "processes":
+        among_processes(WORKERS, lambda: work(AMOUNT // WORKERS))
+    elif HOW == "pools":
+        pools = max(WORKERS // 2, 1)
+        among_processes(pools, lambda: among_threads(2, AMOUNT // pools, work))
+
+
+if __name__ == "__main__":
+    main()

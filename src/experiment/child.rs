@@ -1,0 +1,175 @@
+//! One run of a program: on the cores it may use, in a group of its own, and what it cost as a whole.
+#![expect(
+    unsafe_code,
+    reason = "wait4(2) tells what a child and all that it has waited for have used; kill(2) ends a group"
+)]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::affinity::{CpuSet, Mask};
+use crate::event::Pid;
+use crate::time::Ns;
+
+/// What a run took: of the program and of all processes that it has started and waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// From before its start until it had ended.
+    pub wall: Ns,
+    /// CPU time in its own code.
+    pub user: Ns,
+    /// CPU time in the kernel.
+    pub system: Ns,
+    /// Context switches because it slept.
+    pub voluntary_switches: u64,
+    /// Context switches because another was to run.
+    pub involuntary_switches: u64,
+    /// The most memory that any one of its processes had at a time (RSS), in bytes.
+    pub max_rss: u64,
+    /// How it ended: its exit status, or 128 and the number of the signal that ended it.
+    pub status: i32,
+}
+
+/// A program that runs. Dropped, it is ended with all of its group.
+#[derive(Debug)]
+pub struct Started {
+    pid: Pid,
+    over: Arc<AtomicBool>,
+    waiter: Option<JoinHandle<io::Result<Measured>>>,
+}
+
+/// How long a group has to end when it is asked to.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+impl Started {
+    /// Starts a program on these cores; `None`: on those that gilscope may use.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start(command: &mut Command, cpus: Option<&CpuSet>) -> io::Result<Started> {
+        command.process_group(0);
+        // SAFETY: between fork and exec this makes one system call and allocates nothing.
+        unsafe {
+            command.pre_exec(|| {
+                // Should gilscope be killed, its program is not left behind to run into whatever is measured next.
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        if let Some(mask) = cpus.map(Mask::of) {
+            // SAFETY: between fork and exec this makes one system call and allocates nothing.
+            unsafe { command.pre_exec(move || mask.apply_here()) };
+        }
+        let began = Instant::now();
+        let child = command.spawn()?;
+        let pid = child.id();
+        let number = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
+        let over = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&over);
+        // Its handle does not reap it: this thread does, and asks what it used.
+        drop(child);
+        let waiter = std::thread::Builder::new().name("gilscope-wait".to_owned()).spawn(move || {
+            let measured = wait(number, began);
+            flag.store(true, Ordering::Release);
+            measured
+        })?;
+        Ok(Started { pid: Pid(pid), over, waiter: Some(waiter) })
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// Whether it has ended.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// Waits until it has ended, unless `is_stopped` says so before: then its group is ended, and there is nothing.
+    ///
+    /// # Errors
+    /// If the system cannot tell what it used.
+    pub fn finish(mut self, is_stopped: impl Fn() -> bool) -> io::Result<Option<Measured>> {
+        while !self.is_over() {
+            if is_stopped() {
+                self.end();
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let waiter = self.waiter.take().ok_or(io::ErrorKind::Other)?;
+        let measured = waiter.join().map_err(|_| io::Error::other("the waiting thread has failed"))??;
+        // What it has left behind in its group would run into the next run.
+        self.signal(libc::SIGKILL);
+        Ok(Some(measured))
+    }
+
+    /// Ends the group: it is asked to, then it is made to.
+    fn end(&mut self) {
+        self.signal(libc::SIGTERM);
+        let until = Instant::now() + PATIENCE;
+        while !self.is_over() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.signal(libc::SIGKILL);
+        if let Some(waiter) = self.waiter.take() {
+            let _measured = waiter.join();
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        if let Ok(group) = libc::pid_t::try_from(self.pid.0) {
+            // SAFETY: kill takes two integers. The group has the number of our child. Once that is reaped, the number stays
+            // taken as long as the group has a member; if it has none, there is most likely nobody to be hit.
+            let _none_left = unsafe { libc::kill(-group, signal) };
+        }
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        if self.waiter.is_some() {
+            self.end();
+        }
+    }
+}
+
+fn wait(pid: libc::pid_t, began: Instant) -> io::Result<Measured> {
+    let mut status = 0;
+    let mut usage = MaybeUninit::<libc::rusage>::zeroed();
+    loop {
+        // SAFETY: both places are this function's, and as large as the kernel writes to them.
+        let answer = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
+        if answer == pid {
+            break;
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+    let wall = Ns(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    // SAFETY: zeroed is a valid rusage, and the kernel has filled it in.
+    let usage = unsafe { usage.assume_init() };
+    let time =
+        |value: libc::timeval| Ns((value.tv_sec as u64).saturating_mul(1_000_000_000) + value.tv_usec as u64 * 1_000);
+    let status = ExitStatus::from_raw(status);
+    Ok(Measured {
+        wall,
+        user: time(usage.ru_utime),
+        system: time(usage.ru_stime),
+        voluntary_switches: usage.ru_nvcsw as u64,
+        involuntary_switches: usage.ru_nivcsw as u64,
+        max_rss: (usage.ru_maxrss as u64).saturating_mul(1024),
+        status: status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1),
+    })
+}
