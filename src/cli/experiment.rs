@@ -104,7 +104,7 @@ fn plan(args: &ExperimentArgs) -> Result<Plan, Failure> {
 /// The plan with the numbers of runs that were asked for.
 pub(super) fn sized(args: &ExperimentArgs, variants: Vec<Variant>) -> Result<Plan, Failure> {
     let runs = args.runs.unwrap_or(RUNS);
-    let bare = args.bare.unwrap_or(runs.div_ceil(2));
+    let bare = args.bare.unwrap_or(runs);
     if variants.len() > MOST_VARIANTS || !(1..=MOST_RUNS).contains(&runs) || bare.max(args.warm_up) > MOST_RUNS {
         return Err(Failure::new(
             Status::Usage,

@@ -285,7 +285,7 @@ pub struct ExperimentArgs {
     /// Runs of each before them, which are dropped
     #[arg(long, value_name = "RUNS", default_value = "1")]
     pub warm_up: usize,
-    /// Runs of each that nobody observes, for what observing costs [default: half as many as are observed]
+    /// Runs of each that nobody observes: for what a run takes, and what observing costs [default: as many as are observed]
     #[arg(long, value_name = "RUNS")]
     pub bare: Option<usize>,
     /// What the order is drawn from [default: drawn itself, and said]

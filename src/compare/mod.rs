@@ -266,6 +266,11 @@ impl Readings {
         Readings { each, median }
     }
 
+    /// Runs that have a value.
+    pub fn known(&self) -> usize {
+        self.each.len() - self.missing()
+    }
+
     /// Runs that have no value.
     fn missing(&self) -> usize {
         self.each.iter().filter(|reading| reading.rank().is_none()).count()
@@ -302,7 +307,7 @@ fn pairs(figure: &Figure, a: (&Side, &Readings), b: (&Side, &Readings)) -> Resul
     if all().all(|reading| !is_known(*reading)) {
         return Err("below what can be told on both sides".to_owned());
     }
-    let exact: Vec<bool> = a.0.runs.iter().chain(&b.0.runs).map(|run| run.saw_all()).collect();
+    let exact: Vec<bool> = a.0.runs.iter().chain(&b.0.runs).filter_map(|run| run.saw_all()).collect();
     if figure.meaning == Meaning::ByInstrument && exact.iter().any(|one| Some(one) != exact.first()) {
         return Err("watchpoints saw it in some runs only, and mean another thing by it".to_owned());
     }

@@ -61,9 +61,9 @@ impl Run {
         Run { name, readings, facts: Vec::new(), when, coverage: None, waits: None, holds: None }
     }
 
-    /// Whether watchpoints saw its holds one by one.
-    pub fn saw_all(&self) -> bool {
-        self.holds.as_ref().is_some_and(|holds| holds.source == Source::Exact)
+    /// Whether watchpoints saw its holds one by one; `None`: nobody observed it.
+    pub fn saw_all(&self) -> Option<bool> {
+        self.holds.as_ref().map(|holds| holds.source == Source::Exact)
     }
 }
 

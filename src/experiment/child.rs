@@ -34,6 +34,8 @@ pub struct Measured {
     pub involuntary_switches: u64,
     /// The most memory that any one of its processes had at a time (RSS), in bytes.
     pub max_rss: u64,
+    /// What gilscope itself had when it made the process: the kernel counts that, too, so less than a little more is not told.
+    pub rss_floor: u64,
     /// How it ended: its exit status, or 128 and the number of the signal that ended it.
     pub status: i32,
 }
@@ -68,6 +70,7 @@ impl Started {
             // SAFETY: between fork and exec this makes one system call and allocates nothing.
             unsafe { command.pre_exec(move || mask.apply_here()) };
         }
+        let rss_floor = own_rss();
         let began = Instant::now();
         let child = command.spawn()?;
         let pid = child.id();
@@ -77,7 +80,7 @@ impl Started {
         // Its handle does not reap it: this thread does, and asks what it used.
         drop(child);
         let waiter = std::thread::Builder::new().name("gilscope-wait".to_owned()).spawn(move || {
-            let measured = wait(number, began);
+            let measured = wait(number, began, rss_floor);
             flag.store(true, Ordering::Release);
             measured
         })?;
@@ -143,7 +146,16 @@ impl Drop for Started {
     }
 }
 
-fn wait(pid: libc::pid_t, began: Instant) -> io::Result<Measured> {
+/// What this process has in memory, and a tenth more: the kernel's own counts lag behind.
+fn own_rss() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()).unwrap_or(0);
+    // SAFETY: sysconf takes a number and gives one.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4_096);
+    pages.saturating_mul(page) / 10 * 11
+}
+
+fn wait(pid: libc::pid_t, began: Instant, rss_floor: u64) -> io::Result<Measured> {
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     loop {
@@ -170,6 +182,7 @@ fn wait(pid: libc::pid_t, began: Instant) -> io::Result<Measured> {
         voluntary_switches: usage.ru_nvcsw as u64,
         involuntary_switches: usage.ru_nivcsw as u64,
         max_rss: (usage.ru_maxrss as u64).saturating_mul(1024),
+        rss_floor,
         status: status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1),
     })
 }

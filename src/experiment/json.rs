@@ -48,7 +48,8 @@ fn variant((variant, side): (&Variant, &Side)) -> Value {
         "command": variant.command,
         "cpus": variant.cpus.as_ref().map(|cpus| cpus.cpus().to_vec()),
         "switch_interval_ns": variant.switch_interval.map(|interval| interval.0),
-        "runs": side.runs.len(),
+        "runs": side.runs.iter().filter(|run| run.coverage.is_some()).count(),
+        "bare_runs": side.runs.iter().filter(|run| run.coverage.is_none()).count(),
     })
 }
 

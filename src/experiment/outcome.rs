@@ -15,7 +15,7 @@ const COST_LEVEL: f64 = 0.05;
 pub struct Outcome {
     /// What was planned.
     pub plan: Plan,
-    /// The observed runs of each variant.
+    /// The runs of each variant: what the GIL did is of the observed ones, what they took of those that nobody looked at.
     pub sides: Vec<Side>,
     /// How each variant but the first differs from it; where both have runs.
     pub comparisons: Vec<(usize, Comparison)>,
@@ -50,8 +50,18 @@ impl Measured {
                 &figures::RUN_SWITCHES,
                 Reading::known(self.voluntary_switches.saturating_add(self.involuntary_switches) as f64),
             ),
-            (&figures::RUN_RSS, Reading::known(self.max_rss as f64)),
+            (&figures::RUN_RSS, self.rss()),
         ]
+    }
+}
+
+impl Measured {
+    /// The most memory of a process: not known where it may have been that of gilscope, before it became the program.
+    fn rss(&self) -> Reading {
+        match self.max_rss > self.rss_floor {
+            true => Reading::Known { value: self.max_rss as f64, resolution: self.rss_floor as f64 },
+            false => Reading::Below { resolution: self.rss_floor as f64 },
+        }
     }
 }
 
@@ -60,20 +70,24 @@ impl Outcome {
     pub fn of(plan: &Plan, done: &[Done], runs: impl Fn(&Done) -> Option<Run>) -> Outcome {
         let mut sides = Vec::new();
         for (place, variant) in plan.variants.iter().enumerate() {
-            let counts = |done: &&Done| done.trial.variant == place && done.trial.kind == Kind::Observed;
-            let of_variant = done.iter().filter(counts).filter_map(|done| {
-                let recorded = runs(done);
-                let whole = done.measured.map(|measured| measured.readings()).unwrap_or_default();
-                match recorded {
-                    Some(mut run) => {
-                        run.readings.splice(0..0, whole);
-                        Some(run)
-                    }
-                    None if whole.is_empty() => None,
-                    None => Some(Run::unobserved(variant.label(), done.start_unix_ns, whole)),
+            let of =
+                |kind: Kind| done.iter().filter(move |done| done.trial.variant == place && done.trial.kind == kind);
+            let whole = |done: &Done| done.measured.map(|measured| measured.readings()).unwrap_or_default();
+            let unobserved = |done: &Done| Run::unobserved(variant.label(), done.start_unix_ns, whole(done));
+            let bare: Vec<Run> = of(Kind::Bare).map(unobserved).collect();
+            // What it takes is taken from runs that nobody looks at, if there are any.
+            let observed = of(Kind::Observed).filter_map(|done| match (runs(done), bare.is_empty()) {
+                (Some(run), false) => Some(run),
+                (Some(mut run), true) => {
+                    run.readings.splice(0..0, whole(done));
+                    Some(run)
                 }
+                // It could not be observed, but that was tried: it is none of those that nobody looked at.
+                (None, false) => None,
+                (None, true) => Some(unobserved(done)),
             });
-            sides.push(Side { letter: 'A', name: variant.label(), runs: of_variant.collect() });
+            let all: Vec<Run> = observed.chain(bare.iter().cloned()).collect();
+            sides.push(Side { letter: 'A', name: variant.label(), runs: all });
         }
         let lettered = |side: &Side, letter: char| Side { letter, ..side.clone() };
         let comparisons = sides.first().map_or(Vec::new(), |first| {

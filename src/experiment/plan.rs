@@ -108,6 +108,12 @@ impl Plan {
         variants
     }
 
+    /// How many runs it has.
+    pub fn size(&self) -> usize {
+        let each = self.runs.saturating_add(self.warm_ups).saturating_add(self.bare);
+        each.saturating_mul(self.variants.len())
+    }
+
     /// All runs in their order: rounds with every variant once, each in an order of its own. The rounds that nobody
     /// looks at lie among the others by chance. The same seed gives the same order.
     pub fn trials(&self) -> Vec<Trial> {

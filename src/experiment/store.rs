@@ -16,6 +16,8 @@ const PLAN: &str = "experiment.json";
 const RUNS: &str = "runs.jsonl";
 /// Version of both files.
 const VERSION: u32 = 1;
+/// Most runs of all variants together.
+const LARGEST: usize = 10_000;
 /// Longest file of these that is read.
 const LONGEST: u64 = 64 << 20;
 
@@ -116,6 +118,9 @@ impl Store {
             return Err(not_one(format!("it is of version {}, and this gilscope reads {VERSION}", planned.version)));
         }
         let plan = planned.plan;
+        if plan.size() > LARGEST {
+            return Err(not_one(format!("it has more runs than the {LARGEST} that an experiment may have")));
+        }
         let text = read(RUNS)?;
         let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
         let mut done: Vec<Done> = lines.filter_map(|line| serde_json::from_str(line).ok()).collect();

@@ -98,17 +98,19 @@ fn dedup(failures: &[(usize, i32)]) -> Vec<(usize, i32)> {
 fn table(outcome: &Outcome, width: usize) -> Vec<Line> {
     let names: Vec<String> = outcome.sides.iter().map(|side| paint::foreign(&side.name, NAME)).collect();
     let name = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let room = width.saturating_sub(name + 8) / COLUMN;
+    let room = width.saturating_sub(name + 9) / COLUMN;
     let known = SHOWN.iter().filter(|(figure, _)| {
         outcome.sides.iter().any(|side| side.readings(figure).iter().any(|reading| reading.rank().is_some()))
     });
     let columns: Vec<&(&Figure, &str)> = known.take(room).collect();
-    let mut header = format!("{}  {}", paint::left("", name), paint::right("runs", 4));
+    let mut header = format!("{}  {}", paint::left("", name), paint::right("runs", 5));
     columns.iter().for_each(|(_, title)| header.push_str(&paint::right(title, COLUMN)));
     let mut lines = vec![Line::new().with(Style::Faint, header)];
     for (side, label) in outcome.sides.iter().zip(&names) {
         let mut line = Line::new().with(Style::Heading, paint::left(label, name));
-        line.push(Style::Plain, format!("  {}", paint::right(&side.runs.len().to_string(), 4)));
+        let observed = side.runs.iter().filter(|run| run.coverage.is_some()).count();
+        let runs = format!("{observed}+{}", side.runs.len() - observed);
+        line.push(Style::Plain, format!("  {}", paint::right(&runs, 5)));
         for (figure, _) in &columns {
             line.push(Style::Plain, paint::right(&median(side, figure), COLUMN));
         }

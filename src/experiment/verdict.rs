@@ -50,7 +50,8 @@ pub fn describe(first: &Variant, other: &Variant) -> (String, Change) {
 /// The sentence.
 pub fn sentence(comparison: &Comparison, change: Change) -> String {
     let row = |figure: &Figure| comparison.rows.iter().find(|row| row.figure == figure);
-    let runs = comparison.a.runs.len().min(comparison.b.runs.len());
+    let wall = row(&figures::RUN_WALL).filter(|row| row.tested().is_some()).or_else(|| row(&figures::LOAD));
+    let runs = wall.map_or(0, |row| row.a.known().min(row.b.known()));
     let wall = row(&figures::RUN_WALL).and_then(Row::tested);
     let gil = gil(comparison);
     let mut said = match (wall, &gil) {

@@ -36,8 +36,11 @@ pub fn readings(process: &ProcessFigures) -> Vec<(&'static Figure, Reading)> {
     READERS.iter().map(|(figure, read)| (*figure, read(&run))).collect()
 }
 
+/// How a figure is read off a run.
+type Reader = fn(&Run<'_>) -> Reading;
+
 /// All figures, in the order in which they are shown, and how each is read.
-pub(super) const READERS: &[(&Figure, fn(&Run<'_>) -> Reading)] = &[
+pub(super) const READERS: &[(&Figure, Reader)] = &[
     (&figures::LOAD, |run| run.of_gil(|gil| Reading::known(gil.load))),
     (&figures::HELD_OFF_CPU, |run| run.of_gil(|gil| told(gil.held_off_cpu))),
     (&figures::CONTENTION, |run| run.of_gil(|gil| Reading::known(gil.contention))),

@@ -10,6 +10,7 @@ mod dashboard_snapshots;
 mod dashboard_views;
 mod doctor;
 mod exact;
+mod experiment;
 mod findings;
 mod fixtures;
 mod flame;
