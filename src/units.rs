@@ -139,6 +139,16 @@ pub fn mean_count(mean: f64) -> String {
     }
 }
 
+/// Time since some start, as on a player: `12.345 s`, `1:02.345`, `2:05:07`.
+pub fn clock(since: Ns) -> String {
+    let (s, ms) = (since.0 / 1_000_000_000, since.0 / 1_000_000 % 1_000);
+    match s {
+        0..60 => format!("{s}.{ms:03} s"),
+        60..3_600 => format!("{}:{:02}.{ms:03}", s / 60, s % 60),
+        _ => format!("{}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60),
+    }
+}
+
 /// An instant in a file's name, in UTC to the second: `20261121T113015Z`.
 pub fn stamp(unix_ns: u64) -> String {
     let seconds = unix_ns / 1_000_000_000;
@@ -164,6 +174,13 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_read_as_on_a_player() {
+        assert_eq!(clock(Ns::from_millis(12_345)), "12.345 s");
+        assert_eq!(clock(Ns::from_millis(62_345)), "1:02.345");
+        assert_eq!(clock(Ns::from_millis(7_507_000)), "2:05:07");
+    }
 
     #[test]
     fn durations_keep_three_digits_and_never_overflow_their_unit() {

@@ -8,8 +8,8 @@ use clap::builder::PossibleValuesParser;
 
 use crate::capture::Stop;
 use crate::cli::observe::{Told, attach_started, observe, stop_on_signals};
-use crate::cli::still::{Taken, still};
-use crate::cli::watch::{start_live, watch};
+use crate::cli::still::Taken;
+use crate::cli::watch::{show, start_live};
 use crate::cli::{DemoArgs, Format, print, report};
 use crate::error::{Failure, Status};
 use crate::event::Pid;
@@ -103,10 +103,7 @@ fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     let target = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let stop = Stop::default();
     let session = start_live(target, &args.common, args.duration, &stop, None)?;
-    match args.still.is_wanted() {
-        true => still(session, &args.common, &args.still, Taken::After(args.duration), &stop)?,
-        false => watch(session, &args.common, args.on_screen.mouse(), &stop)?,
-    }
+    show(session, &args.common, &args.still, Taken::After(args.duration), &stop)?;
     Ok(Status::Ok as u8)
 }
 

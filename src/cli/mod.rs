@@ -2,6 +2,8 @@
 
 mod attach;
 mod compare;
+mod completions;
+mod config;
 mod demo;
 mod doctor;
 mod dump;
@@ -18,6 +20,7 @@ mod record;
 mod recorded;
 mod replay;
 mod report;
+mod settings;
 mod still;
 mod watch;
 
@@ -29,7 +32,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::affinity::CpuSet;
-use crate::dashboard::mouse::Mouse;
+use crate::cli::settings::{Asked, Settled, settle};
+use crate::dashboard::theme::{Palette, Surroundings};
 use crate::dashboard::views::View;
 use crate::error::{Failure, Status};
 use crate::event::{Pid, Signal};
@@ -61,6 +65,8 @@ pub struct Cli {
     common: Common,
     #[command(flatten)]
     on_screen: OnScreen,
+    #[command(flatten)]
+    still: Still,
 }
 
 /// The command that only gilscope itself gives.
@@ -173,6 +179,50 @@ sent with --yes only.")]
     /// Run a built-in workload and show what gilscope sees in it
     #[command(after_help = demo::listing())]
     Demo(DemoArgs),
+    /// Print the default configuration, with what each line of it means
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope config                          what can be said, and is so if nothing is
+  gilscope config --path                   where your own is looked for
+  gilscope config > \"$(gilscope config --path)\"      to begin with; its directory must be there")]
+    Config(ConfigArgs),
+    /// Print what makes a shell complete gilscope's commands and options
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope completions bash > ~/.local/share/bash-completion/completions/gilscope
+  gilscope completions zsh > ~/.zfunc/_gilscope        where fpath has ~/.zfunc
+  gilscope completions fish > ~/.config/fish/completions/gilscope.fish")]
+    Completions(CompletionsArgs),
+    /// Print the manual page: of all, or of one command
+    #[command(after_help = "\
+EXAMPLES:
+  gilscope man | man -l -
+  gilscope man record | man -l -")]
+    Man(ManArgs),
+}
+
+/// `gilscope config`
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Say where the configuration is looked for
+    #[arg(long)]
+    pub path: bool,
+}
+
+/// `gilscope completions`
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `gilscope man`
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The command that it is of [default: gilscope as a whole]
+    #[arg(value_name = "COMMAND")]
+    pub command: Option<String>,
 }
 
 /// `gilscope attach`
@@ -503,13 +553,13 @@ pub struct DemoArgs {
 /// What all observing commands share.
 #[derive(Debug, Clone, Args)]
 pub struct Common {
-    /// Looks a second, such as 1000 or 10k; fewer, and said so, where they would cost too much [default: 500 while the
-    /// switches of all threads are told, 1000 otherwise]
+    /// Looks a second, such as 1000 or 10k; fewer, and said so, where they would cost too much [default: what the
+    /// configuration says, else 500 while the switches of all threads are told, 1000 otherwise]
     #[arg(short, long, value_name = "HZ", value_parser = rate::parse_rate)]
     pub rate: Option<Ns>,
-    /// What observing may cost the program, in per cent of its time
-    #[arg(long, value_name = "PCT", default_value = "2", value_parser = rate::parse_overhead)]
-    pub max_overhead: f64,
+    /// What observing may cost the program, in per cent of its time [default: 2, or what the configuration says]
+    #[arg(long, value_name = "PCT", value_parser = rate::parse_overhead)]
+    pub max_overhead: Option<f64>,
     /// The precision to observe with
     #[arg(long, value_name = "MODE", default_value = "auto")]
     pub mode: ModeArg,
@@ -527,15 +577,21 @@ pub struct Common {
     /// Leave out a finding, such as not-the-gil; may be given several times
     #[arg(long, value_name = "FINDING", value_parser = parse_finding)]
     pub allow: Vec<Name>,
-    /// Colour in text
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub color: When,
+    /// Colour [default: auto, or what the configuration says]
+    #[arg(long, value_name = "WHEN")]
+    pub color: Option<When>,
+    /// The configuration to use in place of your own; gilscope config says what can stand in it
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Say nothing on stderr but errors and what was asked for
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
     /// Say more on stderr
     #[arg(short, long)]
     pub verbose: bool,
+    /// What command line, configuration and environment come to.
+    #[arg(skip)]
+    settled: Settled,
 }
 
 /// What only the dashboard takes.
@@ -544,12 +600,12 @@ pub struct OnScreen {
     /// Leave the mouse to the terminal: it then selects text in the dashboard without Shift
     #[arg(long)]
     pub no_mouse: bool,
-}
-
-impl OnScreen {
-    fn mouse(&self) -> Mouse {
-        if self.no_mouse { Mouse::Left } else { Mouse::Heard }
-    }
+    /// The dashboard's colours: default, okabe-ito or mono
+    #[arg(long, value_name = "NAME", value_parser = parse_palette)]
+    pub palette: Option<Palette>,
+    /// Draw the dashboard with ASCII alone [default: as the locale says]
+    #[arg(long)]
+    pub ascii: bool,
 }
 
 /// One screen in place of the dashboard.
@@ -652,11 +708,16 @@ fn parse_pid(text: &str) -> Result<Pid, String> {
 }
 
 fn parse_view(text: &str) -> Result<View, String> {
-    let name = |view: View| view.title().to_lowercase();
     View::ALL
         .into_iter()
-        .find(|view| name(*view) == text.to_lowercase())
-        .ok_or_else(|| format!("`{text}` is not a view: there are {}", View::ALL.map(name).join(", ")))
+        .find(|view| view.name() == text.to_lowercase())
+        .ok_or_else(|| format!("`{text}` is not a view: there are {}", View::ALL.map(View::name).join(", ")))
+}
+
+fn parse_palette(text: &str) -> Result<Palette, String> {
+    let names = Palette::ALL.map(Palette::name).join(", ");
+    let found = Palette::ALL.into_iter().find(|palette| palette.name() == text);
+    found.ok_or_else(|| format!("`{text}` is not a palette: there are {names}"))
 }
 
 /// The largest screen: beyond it a picture is of no use, and takes much memory.
@@ -696,7 +757,39 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { Status::Usage as u8 } else { Status::Ok as u8 });
         }
     };
-    let outcome = match (cli.command, cli.pid) {
+    let outcome = configured(cli).and_then(perform);
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.status as u8)
+        }
+    }
+}
+
+/// With what the configuration and the environment say.
+fn configured(mut cli: Cli) -> Result<Cli, Failure> {
+    let (common, on_screen) = match &mut cli.command {
+        None => (&mut cli.common, Some(&cli.on_screen)),
+        Some(Command::Attach(args)) => (&mut args.common, Some(&args.on_screen)),
+        Some(Command::Replay(args)) => (&mut args.common, Some(&args.on_screen)),
+        Some(Command::Record(args)) => (&mut args.common, Some(&args.on_screen)),
+        Some(Command::Demo(args)) => (&mut args.common, Some(&args.on_screen)),
+        Some(Command::Report(args)) => (&mut args.common, None),
+        Some(Command::Flame(args)) => (&mut args.common, None),
+        Some(Command::Interrupt(args)) => (&mut args.common, None),
+        Some(
+            Command::Dump(_) | Command::Doctor(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_),
+        ) => return Ok(cli),
+    };
+    let config = config::load(common.config.as_deref())?;
+    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+    common.settled = settle(&Asked::of(common, on_screen), &Surroundings::read(variable), &config);
+    Ok(cli)
+}
+
+fn perform(cli: Cli) -> Result<u8, Failure> {
+    match (cli.command, cli.pid) {
         (Some(Command::Attach(args)), _) => attach::run(&args),
         (Some(Command::Replay(args)), _) => replay::run(&args),
         (Some(Command::Report(args)), _) => report::run(&args),
@@ -709,16 +802,12 @@ pub fn main() -> ExitCode {
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
         (Some(Command::Interrupt(args)), _) => interrupt::run(&args),
         (Some(Command::Demo(args)), _) => demo::run(&args),
-        (None, Some(pid)) => attach::attached(pid, None, &cli.common, cli.on_screen.mouse()),
+        (Some(Command::Config(args)), _) => config::run(&args),
+        (Some(Command::Completions(args)), _) => completions::run(&args),
+        (Some(Command::Man(args)), _) => completions::man(&args),
+        (None, Some(pid)) => attach::attached(pid, None, &cli.common, &cli.still),
         (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")
             .next("Type: gilscope attach PID, or gilscope --help")),
-    };
-    match outcome {
-        Ok(code) => ExitCode::from(code),
-        Err(failure) => {
-            complain(&failure);
-            ExitCode::from(failure.status as u8)
-        }
     }
 }
 

@@ -158,11 +158,11 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
     let pid = info.pid;
     // A program that gilscope starts has its own limit by now.
     descriptors::use_all();
-    let fused = Precision::Fused { budget: common.max_overhead };
+    let fused = Precision::Fused { budget: common.settled.max_overhead };
     let precision = match common.mode {
         ModeArg::Sampled => Precision::Sampled,
         ModeArg::Exact => match perf::try_watchpoints(Tid(pid.0), WORDS) {
-            Ok(()) => Precision::Exact { budget: common.max_overhead },
+            Ok(()) => Precision::Exact { budget: common.settled.max_overhead },
             Err(refusal) => return Err(refused("watchpoints", &refusal)),
         },
         ModeArg::Auto | ModeArg::Fused => match (perf::try_switch_records(Tid(pid.0)), common.mode) {
@@ -202,7 +202,7 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
 
 /// How often to look: as asked for, or as pays.
 fn rate(common: &Common) -> Rate {
-    common.rate.map_or(Rate::Suited, Rate::Asked)
+    common.settled.rate.map_or(Rate::Suited, Rate::Asked)
 }
 
 /// The tracepoint that was asked for.

@@ -45,7 +45,7 @@ fn running(args: &RecordArgs, pid: Pid) -> Result<u8, Failure> {
     let file = create(args, pid)?;
     if args.live {
         let session = start_live(target, &args.common, args.duration, &stop, Some(file))?;
-        watch(session, &args.common, args.on_screen.mouse(), &stop)?;
+        watch(session, &args.common, &stop)?;
         return Ok(Status::Ok as u8);
     }
     stop_on_signals(&stop)?;

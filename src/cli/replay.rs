@@ -2,8 +2,8 @@
 
 use crate::capture::Stop;
 use crate::cli::ReplayArgs;
-use crate::cli::still::{Taken, still};
-use crate::cli::watch::watch;
+use crate::cli::still::Taken;
+use crate::cli::watch::show;
 use crate::error::{Failure, Status};
 use crate::session::{Engine, Recorded, Session};
 
@@ -18,9 +18,6 @@ pub fn run(args: &ReplayArgs) -> Result<u8, Failure> {
     let session = Session::start(engine)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start a thread to replay with: {error}")))?;
     let stop = Stop::default();
-    match args.still.is_wanted() {
-        true => still(session, &args.common, &args.still, Taken::At(args.at), &stop)?,
-        false => watch(session, &args.common, args.on_screen.mouse(), &stop)?,
-    }
+    show(session, &args.common, &args.still, Taken::At(args.at), &stop)?;
     Ok(Status::Ok as u8)
 }

@@ -171,7 +171,7 @@ pub fn write(snapshot: &Snapshot, format: Format, common: &Common, output: Desti
             snapshot,
             &TextOptions {
                 width: width(),
-                color: color(common.color, output.is_terminal()),
+                color: color(common.settled.color, output.is_terminal()),
                 allowed: common.allowed(),
             },
         ),

@@ -9,7 +9,6 @@ use crate::cli::report::Destination;
 use crate::cli::{Common, Still, print};
 use crate::dashboard::picture;
 use crate::dashboard::state::State;
-use crate::dashboard::theme::{Depth, Symbols, Theme};
 use crate::dashboard::view::ViewModel;
 use crate::error::{Failure, Status};
 use crate::session::{Command, Frame, Play, Session, Watch};
@@ -45,9 +44,9 @@ pub fn still(session: Session, common: &Common, wanted: &Still, taken: Taken, st
         Taken::At(at) => sought(&session, at, stop)?,
         Taken::After(duration) => observed(&session, duration, stop),
     };
-    let state = State { view: wanted.view, allowed: common.allowed(), ..State::default() };
+    let theme = common.settled.picture;
+    let state = State { view: wanted.view, ..common.settled.dashboard(theme, common.allowed()).state() };
     let view = ViewModel::of(&frame, &state, session.capabilities());
-    let theme = Theme { depth: Depth::Ansi16, symbols: Symbols::Unicode };
     let screen = picture::draw(&view, theme, wanted.size.0, wanted.size.1);
     if wanted.once {
         print(&picture::text(&screen))?;
@@ -79,7 +78,13 @@ fn sought(session: &Session, at: Option<Ns>, stop: &Stop) -> Result<Arc<Frame>, 
     session.send(Command::SeekTo(at));
     let began = Instant::now();
     let (mut last, mut rests) = (session.latest(), 0);
-    while began.elapsed() < PATIENCE && !stop.is_requested() {
+    while began.elapsed() < PATIENCE {
+        if stop.is_requested() {
+            return Err(Failure::new(
+                Status::Internal,
+                "stopped before the recording was read to there; nothing was taken",
+            ));
+        }
         std::thread::sleep(LOOK);
         let frame = session.latest();
         let is_there = frame.status.seeking.is_none() && at.since(frame.status.position) < Ns::SECOND;

@@ -8,11 +8,10 @@ use crate::cli::feed::LiveFeed;
 use crate::cli::observe::{options, stop_on_signals};
 use crate::cli::record::default_name;
 use crate::cli::report::Destination;
-use crate::cli::{Common, Format, When, print, report};
-use crate::dashboard::mouse::Mouse;
+use crate::cli::still::{Taken, still};
+use crate::cli::{Common, Format, Still, print, report};
 use crate::dashboard::terminal::{RealTime, Takeover};
-use crate::dashboard::theme::{Surroundings, Theme, Wanted};
-use crate::dashboard::{DashboardError, Leaving, REFRESH, Settings, run};
+use crate::dashboard::{DashboardError, Leaving, run};
 use crate::error::{Failure, Status};
 use crate::instruments::clock;
 use crate::recording::{DEFAULT_RING, RecordingFile};
@@ -50,25 +49,36 @@ pub fn start_live(
     Session::start(engine).map_err(refused)
 }
 
+/// Shows a session: one screen of it if that is wanted, else until the user has seen enough.
+///
+/// # Errors
+/// Those of [`still`] and [`watch`].
+pub fn show(session: Session, common: &Common, one: &Still, taken: Taken, stop: &Stop) -> Result<(), Failure> {
+    match one.is_wanted() {
+        true => still(session, common, one, taken, stop),
+        false => watch(session, common, stop),
+    }
+}
+
 /// Shows a session until the user has seen enough, or, without a terminal, until it ends or `stop` is asked for.
 ///
 /// # Errors
 /// If the terminal is gone, or stdout cannot be written to.
-pub fn watch(session: Session, common: &Common, mouse: Mouse, stop: &Stop) -> Result<(), Failure> {
+pub fn watch(session: Session, common: &Common, stop: &Stop) -> Result<(), Failure> {
     match std::io::stdout().is_terminal() {
-        true => on_terminal(session, common, mouse),
+        true => on_terminal(session, common),
         false => in_lines(session, common, stop),
     }
 }
 
-fn on_terminal(session: Session, common: &Common, mouse: Mouse) -> Result<(), Failure> {
-    let settings = Settings { theme: theme(common), refresh: REFRESH, allowed: common.allowed() };
+fn on_terminal(session: Session, common: &Common) -> Result<(), Failure> {
+    let settings = common.settled.dashboard(common.settled.theme, common.allowed());
     let outcome = {
         let refused = |error: std::io::Error| {
             Failure::new(Status::Internal, format!("cannot take the terminal: {error}"))
                 .next("For lines of text instead of the dashboard, pipe it: gilscope attach PID | cat")
         };
-        let mut takeover = Takeover::begin(mouse).map_err(refused)?;
+        let mut takeover = Takeover::begin(common.settled.mouse).map_err(refused)?;
         let mut terminal = takeover.terminal().map_err(refused)?;
         run(&mut terminal, &mut takeover, &RealTime::default(), &session, &settings)
     };
@@ -88,17 +98,6 @@ fn on_terminal(session: Session, common: &Common, mouse: Mouse) -> Result<(), Fa
             Err(Failure::new(Status::Internal, error))
         }
     }
-}
-
-/// The theme for this terminal.
-fn theme(common: &Common) -> Theme {
-    let wanted = match common.color {
-        When::Auto => Wanted::Auto,
-        When::Always => Wanted::Always,
-        When::Never => Wanted::Never,
-    };
-    let variable = |name: &str| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-    Theme::resolve(wanted, &Surroundings::read(variable))
 }
 
 fn in_lines(session: Session, common: &Common, stop: &Stop) -> Result<(), Failure> {

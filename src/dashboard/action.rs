@@ -1,7 +1,9 @@
-//! What can be done, and with which keys: the one table behind dispatch, footer, help and README.
+//! What can be done, and with which keys unless the user says otherwise: the one table behind dispatch, footer, help,
+//! README and configuration.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::crossterm::event::KeyCode;
 
+use crate::dashboard::keys::{Press, ctrl, key, letter};
 use crate::dashboard::views::View;
 use crate::session::{Ability, Capabilities, Origin};
 
@@ -46,6 +48,8 @@ pub enum Action {
     Visit,
     /// Compare what is under the cursor with what comes next.
     Compare,
+    /// Compare what was before a mark with what came after it.
+    CompareMark,
     /// Sort by the next column.
     SortNext,
     /// Sort by the column before.
@@ -54,7 +58,7 @@ pub enum Action {
     Reverse,
     /// Type what rows must contain.
     Filter,
-    /// Show the durations of the selected thread alone.
+    /// Show what is known of the selected thread.
     Select,
     /// Back: out of the selection, then out of the filter.
     Back,
@@ -84,6 +88,8 @@ pub enum Action {
     JumpBack,
     /// Ten seconds ahead.
     JumpAhead,
+    /// Type an instant to go to.
+    GoTo,
     /// To the oldest instant there is.
     Beginning,
     /// To the newest instant there is.
@@ -102,64 +108,64 @@ pub enum Action {
     Record,
 }
 
-/// A key as it is pressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Press {
-    /// Which key.
-    pub code: KeyCode,
-    /// Whether with Ctrl.
-    pub control: Control,
-}
-
-/// Whether Ctrl is held down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Control {
-    /// It is.
-    Held,
-    /// It is not.
-    Free,
-}
-
-const fn key(code: KeyCode) -> Press {
-    Press { code, control: Control::Free }
-}
-
-/// A letter or a digit.
-pub(super) const fn letter(c: char) -> Press {
-    key(KeyCode::Char(c))
-}
-
-const fn ctrl(c: char) -> Press {
-    Press { code: KeyCode::Char(c), control: Control::Held }
-}
-
-impl Press {
-    /// What a key event presses. Shift is in the character itself.
-    pub fn of(event: &KeyEvent) -> Press {
-        let control = match event.modifiers.contains(KeyModifiers::CONTROL) {
-            true => Control::Held,
-            false => Control::Free,
-        };
-        Press { code: event.code, control }
+impl Action {
+    /// What it is called where it is configured. Never changes: it stands in users' files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Action::Quit => "quit",
+            Action::QuitWithReport => "quit-with-report",
+            Action::Help => "help",
+            Action::Suspend => "suspend",
+            Action::Redraw => "redraw",
+            Action::Snapshot => "snapshot",
+            Action::Pause => "pause",
+            Action::Up => "up",
+            Action::Down => "down",
+            Action::PageUp => "page-up",
+            Action::PageDown => "page-down",
+            Action::First => "first",
+            Action::Last => "last",
+            Action::Left => "left",
+            Action::Right => "right",
+            Action::Open => "open",
+            Action::Measure => "measure",
+            Action::Visit => "visit",
+            Action::Compare => "compare",
+            Action::CompareMark => "compare-mark",
+            Action::SortNext => "sort-next",
+            Action::SortPrevious => "sort-previous",
+            Action::Reverse => "reverse",
+            Action::Filter => "filter",
+            Action::Select => "details",
+            Action::Back => "back",
+            Action::Show(view) => view.name(),
+            Action::NextView => "next-view",
+            Action::PreviousView => "previous-view",
+            Action::NextPanel => "next-panel",
+            Action::PreviousPanel => "previous-panel",
+            Action::Window => "window",
+            Action::NextGil => "next-gil",
+            Action::ZoomIn => "zoom-in",
+            Action::ZoomOut => "zoom-out",
+            Action::StepBack => "step-back",
+            Action::StepAhead => "step-ahead",
+            Action::JumpBack => "jump-back",
+            Action::JumpAhead => "jump-ahead",
+            Action::GoTo => "go-to",
+            Action::Beginning => "beginning",
+            Action::End => "end",
+            Action::Slower => "slower",
+            Action::Faster => "faster",
+            Action::Mark => "mark",
+            Action::PreviousMark => "previous-mark",
+            Action::NextMark => "next-mark",
+            Action::Record => "record",
+        }
     }
-}
 
-/// As it is written on keyboards.
-impl std::fmt::Display for Press {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.control == Control::Held {
-            f.write_str("^")?;
-        }
-        match self.code {
-            KeyCode::Char(' ') => f.write_str("Space"),
-            KeyCode::Char(c) if self.control == Control::Held => write!(f, "{}", c.to_ascii_uppercase()),
-            KeyCode::Char(c) => write!(f, "{c}"),
-            KeyCode::F(n) => write!(f, "F{n}"),
-            KeyCode::PageUp => f.write_str("PgUp"),
-            KeyCode::PageDown => f.write_str("PgDn"),
-            KeyCode::BackTab => f.write_str("Shift-Tab"),
-            other => write!(f, "{other:?}"),
-        }
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Action> {
+        BINDINGS.iter().map(|binding| binding.action).find(|action| action.name() == name)
     }
 }
 
@@ -226,12 +232,12 @@ impl Needs {
     }
 }
 
-/// An action, the keys it is on, and what is said of it.
+/// An action, the keys it is on by default, and what is said of it.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding {
     /// What it does.
     pub action: Action,
-    /// The keys, the usual one first.
+    /// The keys it is on by default, the usual one first.
     pub keys: &'static [Press],
     /// Where it stands in the help.
     pub group: Group,
@@ -275,17 +281,18 @@ const OVERVIEW: &[View] = &[View::Overview];
 const BLAME: &[View] = &[View::Blame];
 const HISTOGRAMS: &[View] = &[View::Histograms];
 const CONVOYS: &[View] = &[View::Convoys];
+const WITH_THREADS: &[View] = &[View::Overview, View::Histograms, View::Convoys, View::Blame];
 const OPENING: &[View] = &[View::Blame, View::Findings];
 
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 51] = [
+pub const BINDINGS: [Binding; 53] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
         .label("pause"),
     bind(A::Filter, &[letter('/')], G::Threads, "show only threads whose name, tid or state contains a text")
         .label("filter")
-        .only_in(OVERVIEW),
+        .only_in(WITH_THREADS),
     bind(A::SortNext, &[letter('s'), key(KeyCode::Right), letter('l')], G::Threads, "sort by the next column")
         .label("sort")
         .only_in(OVERVIEW),
@@ -318,8 +325,17 @@ pub const BINDINGS: [Binding; 51] = [
     bind(A::Compare, &[letter('c')], G::Rows, "histograms: compare with the selected row; with none again")
         .label("compare")
         .only_in(HISTOGRAMS),
-    bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "durations of the selected thread alone, and of all again")
-        .label("one thread")
+    bind(
+        A::CompareMark,
+        &[letter('C')],
+        G::Rows,
+        "histograms: before and after the newest mark, the one before it, none",
+    )
+    .label("mark")
+    .needs(Needs::Past)
+    .only_in(HISTOGRAMS),
+    bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "all that is known of the selected thread; again closes it")
+        .label("details")
         .only_in(OVERVIEW),
     bind(
         A::Back,
@@ -349,6 +365,9 @@ pub const BINDINGS: [Binding; 51] = [
     bind(A::StepAhead, &[letter(']')], G::Time, "one look ahead").needs(Needs::Past),
     bind(A::JumpBack, &[letter('{'), letter(',')], G::Time, "ten seconds back").needs(Needs::Past).label("10 s"),
     bind(A::JumpAhead, &[letter('}'), letter('.')], G::Time, "ten seconds ahead").needs(Needs::Past),
+    bind(A::GoTo, &[letter('t')], G::Time, "go to an instant: 12.5 or 1:02.5 from the start, -10s, +500ms, mark #2")
+        .needs(Needs::Past)
+        .label("go to"),
     bind(A::Beginning, &[letter('b')], G::Time, "to the oldest instant that is kept").needs(Needs::Past),
     bind(A::End, &[letter('e')], G::Time, "to the newest instant").needs(Needs::Past),
     bind(A::Slower, &[letter('<')], G::Time, "replay at half the speed").needs(Needs::Replay).label("speed"),
@@ -364,22 +383,6 @@ pub const BINDINGS: [Binding; 51] = [
     bind(A::Redraw, &[ctrl('l')], G::General, "draw everything afresh"),
     bind(A::Snapshot, &[letter('P')], G::General, "write the screen as a picture (SVG) into the current directory"),
 ];
-
-/// The action that a key stands for in a view, if the session can do it.
-pub fn action(press: Press, session: Capabilities, view: View) -> Option<Action> {
-    let meant = |binding: &&Binding| binding.views.contains(&view) && binding.keys.contains(&press);
-    offered(session).find(meant).map(|binding| binding.action)
-}
-
-/// The bindings that a session can use.
-pub fn offered(session: Capabilities) -> impl Iterator<Item = &'static Binding> {
-    BINDINGS.iter().filter(move |binding| binding.needs.met_by(session))
-}
-
-/// All keys of a binding, as they are written.
-pub fn keys(binding: &Binding) -> String {
-    binding.keys.iter().map(Press::to_string).collect::<Vec<_>>().join(" ")
-}
 
 /// The table in Markdown.
 pub fn markdown() -> String {

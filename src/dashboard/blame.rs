@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use crate::dashboard::rows::contains;
 use crate::event::{Frame, ThreadKey};
 use crate::model::snapshot::{Basis, BlameFigures, BlamePair, BlameShare, Blamed, ProcessFigures};
 use crate::time::Ns;
@@ -221,12 +222,18 @@ impl<'a> Part<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// That of `process`. Unless the user has chosen another cell, the one with most time is looked at.
-    pub fn of(process: Option<&'a ProcessFigures>, choice: Choice) -> Matrix<'a> {
-        let pairs: &[BlamePair] = process.map_or(&[], |process| &process.blame.pairs);
+    /// That of `process`, with a row for each waiter that `filter` lets through. Unless the user has chosen another cell, the one with most time is looked at.
+    pub fn of(process: Option<&'a ProcessFigures>, choice: Choice, filter: &str) -> Matrix<'a> {
+        let all: &[BlamePair] = process.map_or(&[], |process| &process.blame.pairs);
+        let wanted = filter.to_lowercase();
+        let passes = |pair: &&BlamePair| {
+            let waits = pair.waiter.and_then(|key| process?.thread(key));
+            wanted.is_empty() || waits.is_some_and(|thread| contains(thread, &wanted))
+        };
+        let pairs: Vec<&'a BlamePair> = all.iter().filter(passes).collect();
         let mut waiters: BTreeMap<Waiter, Ns> = BTreeMap::new();
         let mut columns: BTreeMap<Behind, Ns> = BTreeMap::from([(Behind::Scheduler, Ns::ZERO)]);
-        for pair in pairs {
+        for pair in &pairs {
             *waiters.entry(waiter(pair)).or_default() += pair.time;
             *columns.entry(behind(pair)).or_default() += pair.time;
         }
@@ -258,7 +265,7 @@ impl<'a> Matrix<'a> {
             || cells.iter().max_by_key(|(at, cell)| (is_one(at), cell.time, Reverse(**at))).map(|(at, _)| *at);
         let at = chosen.or_else(largest).unwrap_or_default();
         let most = cells.values().map(|cell| cell.time).max().unwrap_or_default();
-        let total = waiters.iter().map(|(_, time)| *time).sum();
+        let total = all.iter().map(|pair| pair.time).sum();
         Matrix { process, waiters, columns, total, most, at, choice, cells }
     }
 
@@ -344,7 +351,8 @@ fn waiter(pair: &BlamePair) -> Waiter {
     pair.waiter.map_or(Waiter::Others, Waiter::Thread)
 }
 
-fn behind(pair: &BlamePair) -> Behind {
+/// Its column.
+pub(super) fn behind(pair: &BlamePair) -> Behind {
     match pair.holder {
         Blamed::Thread(thread) => Behind::Thread(thread),
         Blamed::Free => Behind::Scheduler,

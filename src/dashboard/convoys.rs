@@ -1,5 +1,6 @@
 //! The rows of the convoys view: episodes, and which of them is looked at.
 
+use crate::dashboard::rows::contains;
 use crate::event::{GilKey, ThreadKey};
 use crate::model::snapshot::{Convoy, ProcessFigures};
 use crate::time::MonoNs;
@@ -38,10 +39,21 @@ pub struct Convoys<'a> {
 }
 
 impl<'a> Convoys<'a> {
-    /// Those of `process` at `at`. Unless the user has chosen another, the newest is looked at.
-    pub fn of(process: Option<&'a ProcessFigures>, selected: Option<ConvoyKey>, at: MonoNs) -> Convoys<'a> {
+    /// Those of `process` at `at`, with a thread in them that `filter` lets through. Unless the user has chosen another, the newest is looked at.
+    pub fn of(
+        process: Option<&'a ProcessFigures>,
+        selected: Option<ConvoyKey>,
+        filter: &str,
+        at: MonoNs,
+    ) -> Convoys<'a> {
         let convoys = process.and_then(|process| process.convoys.as_deref()).unwrap_or_default();
-        let rows: Vec<&Convoy> = convoys.iter().rev().collect();
+        let wanted = filter.to_lowercase();
+        let matches = |key: ThreadKey| process.and_then(|it| it.thread(key)).is_some_and(|one| contains(one, &wanted));
+        let passes = |convoy: &&Convoy| {
+            let mut all = std::iter::once(convoy.victim).chain(convoy.culprits.iter().map(|culprit| culprit.thread));
+            wanted.is_empty() || all.any(matches)
+        };
+        let rows: Vec<&Convoy> = convoys.iter().rev().filter(passes).collect();
         let chosen = rows.iter().position(|convoy| Some(ConvoyKey::of(convoy)) == selected);
         let selected = selected.filter(|_| chosen.is_some());
         Convoys { process, rows, cursor: chosen.unwrap_or(0), selected, at }

@@ -13,10 +13,15 @@
 
 pub mod action;
 pub mod blame;
+pub mod columns;
 pub mod console;
 pub mod convoys;
+pub mod details;
 pub mod found;
 pub mod histograms;
+pub mod history;
+pub mod instant;
+pub mod keys;
 pub mod mouse;
 pub mod picture;
 pub mod rows;

@@ -50,8 +50,10 @@ impl Spots {
             return Spots::default();
         }
         let places = screen::places(view, area);
-        let mut spots: Vec<(Rect, Spot)> =
-            tabs::places(view.shown, places.tabs).into_iter().map(|tab| (tab.area, Spot::Tab(tab.view))).collect();
+        let mut spots: Vec<(Rect, Spot)> = tabs::places(view.shown, &view.keys, places.tabs)
+            .into_iter()
+            .map(|tab| (tab.area, Spot::Tab(tab.view)))
+            .collect();
         spots.extend(view.shown.spots(view, places.body));
         if view.head.finding.is_some() {
             let line = line_of(places.head, head::finding_line(view));
@@ -106,8 +108,10 @@ impl State {
         match (&mut self.focus, gesture) {
             (Focus::Help { scrolled }, Gesture::WheelUp) => return *scrolled = scrolled.saturating_sub(1),
             (Focus::Help { scrolled }, Gesture::WheelDown) => return *scrolled = scrolled.saturating_add(1),
-            (Focus::Help { .. } | Focus::Filter { .. }, Gesture::Click) => return self.focus = Focus::Screen,
-            (Focus::Help { .. } | Focus::Filter { .. }, _) => return,
+            (Focus::Help { .. } | Focus::Filter { .. } | Focus::Instant { .. }, Gesture::Click) => {
+                return self.focus = Focus::Screen;
+            }
+            (Focus::Help { .. } | Focus::Filter { .. } | Focus::Instant { .. }, _) => return,
             (Focus::Screen, _) => {}
         }
         match (gesture, spot) {

@@ -25,6 +25,12 @@ pub enum Column {
     Max,
     /// State at this instant.
     State,
+    /// Time in which it wanted or did something, recently.
+    Busy,
+    /// Core it was last seen on.
+    Core,
+    /// Thread id.
+    Tid,
     /// Name.
     Name,
     /// Order of appearance.
@@ -33,7 +39,7 @@ pub enum Column {
 
 impl Column {
     /// All, in the order in which keys go through them.
-    pub const ALL: [Column; 11] = [
+    pub const ALL: [Column; 14] = [
         Column::Wait,
         Column::Hold,
         Column::Native,
@@ -42,7 +48,10 @@ impl Column {
         Column::P50,
         Column::P99,
         Column::Max,
+        Column::Busy,
         Column::State,
+        Column::Core,
+        Column::Tid,
         Column::Name,
         Column::Appearance,
     ];
@@ -59,6 +68,9 @@ impl Column {
             Column::P99 => "p99",
             Column::Max => "max",
             Column::State => "state",
+            Column::Busy => "time not idle",
+            Column::Core => "core",
+            Column::Tid => "tid",
             Column::Name => "name",
             Column::Appearance => "start",
         }
@@ -75,7 +87,7 @@ impl Column {
     /// The end of the column that one wants to see.
     fn usual(self) -> Order {
         match self {
-            Column::State | Column::Name | Column::Appearance => Order::Rising,
+            Column::State | Column::Core | Column::Tid | Column::Name | Column::Appearance => Order::Rising,
             _ => Order::Falling,
         }
     }
@@ -149,6 +161,9 @@ impl Row<'_> {
             Column::P50 => length(self.thread.waits.quantile(0.5)),
             Column::P99 => length(self.thread.waits.quantile(0.99)),
             Column::Max => length(self.thread.waits.max()),
+            Column::Busy => share(|s| s.total().saturating_sub(s.idle + s.unknown)),
+            Column::Core => self.thread.cpu.map_or(f64::MAX, |cpu| f64::from(cpu.0)),
+            Column::Tid => self.thread.tid.map_or(f64::MAX, |tid| f64::from(tid.0)),
             Column::State => rank(self.thread.now),
             Column::Name | Column::Appearance => 0.0,
         }
@@ -192,7 +207,8 @@ pub fn rows<'a>(process: &'a ProcessFigures, recent: Option<&Recent>, filter: &s
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-fn contains(thread: &ThreadFigures, wanted: &str) -> bool {
+/// Whether the filter lets a thread through: its name, its tid or its state has `wanted`, in small letters, in it.
+pub fn contains(thread: &ThreadFigures, wanted: &str) -> bool {
     thread.name.to_lowercase().contains(wanted)
         || thread.tid.is_some_and(|tid| tid.0.to_string().contains(wanted))
         || crate::dashboard::theme::word(thread.now).contains(wanted)

@@ -6,7 +6,9 @@ use ratatui::Terminal;
 use ratatui::backend::Backend;
 use ratatui::layout::Rect;
 
+use crate::dashboard::columns::Columns;
 use crate::dashboard::console::{Clock, Console, Heard};
+use crate::dashboard::keys::Keymap;
 use crate::dashboard::mouse::{Gesture, Spots, Wheel};
 use crate::dashboard::picture;
 use crate::dashboard::state::{Effect, Rows, State};
@@ -28,7 +30,7 @@ const EAGER: Duration = Duration::from_millis(15);
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
 
 /// How to show things.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// What they look like.
     pub theme: Theme,
@@ -36,6 +38,28 @@ pub struct Settings {
     pub refresh: Duration,
     /// Findings that are not told.
     pub allowed: Allowed,
+    /// Which keys are on which action.
+    pub keys: Keymap,
+    /// Which columns the thread table has.
+    pub columns: Columns,
+}
+
+impl Settings {
+    /// With this theme, and all else as it is by default.
+    pub fn new(theme: Theme) -> Settings {
+        Settings {
+            theme,
+            refresh: REFRESH,
+            allowed: Allowed::NONE,
+            keys: Keymap::default(),
+            columns: Columns::default(),
+        }
+    }
+
+    /// What is chosen before the first key.
+    pub fn state(&self) -> State {
+        State { allowed: self.allowed, keys: self.keys.clone(), columns: self.columns.clone(), ..State::default() }
+    }
 }
 
 /// How the dashboard was left.
@@ -71,7 +95,7 @@ pub fn run<B: Backend>(
 ) -> Result<Leaving, DashboardError> {
     let refused = |error: &dyn std::fmt::Display| DashboardError::Terminal(error.to_string());
     let capabilities = session.capabilities();
-    let mut state = State { allowed: settings.allowed, ..State::default() };
+    let mut state = settings.state();
     let (mut rows, mut spots, mut wheel) = (Rows::default(), Spots::default(), Wheel::default());
     let mut drawn = Drawn::default();
     let mut whole = Rect::default();

@@ -2,13 +2,17 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use crate::dashboard::action::{Action, Press, action};
+use crate::dashboard::action::Action;
 use crate::dashboard::blame;
+use crate::dashboard::columns::Columns;
 use crate::dashboard::convoys::ConvoyKey;
 use crate::dashboard::found::{self, FoundKey};
 use crate::dashboard::histograms;
+use crate::dashboard::instant;
+use crate::dashboard::keys::{Keymap, Press};
 use crate::dashboard::rows::{Column, Sort};
 use crate::dashboard::signals::SignalKey;
+use crate::dashboard::view::Transport;
 use crate::dashboard::views::View;
 use crate::dashboard::views::findings::shows;
 use crate::event::ThreadKey;
@@ -16,8 +20,8 @@ use crate::findings::Allowed;
 use crate::session::{Capabilities, Command, Frame, Play, Shift};
 use crate::time::{MonoNs, Ns};
 
-/// Longest text that the filter takes, in characters.
-const FILTER_MOST: usize = 64;
+/// Longest text that can be typed, in characters.
+const TYPED_MOST: usize = 64;
 /// How far the jump keys go.
 const JUMP: Ns = Ns(10_000_000_000);
 
@@ -82,6 +86,11 @@ pub enum Focus {
     Filter {
         /// To return to.
         before: String,
+    },
+    /// An instant to go to, as far as it was typed.
+    Instant {
+        /// What was typed.
+        typed: String,
     },
     /// The help, scrolled down by this many lines.
     Help {
@@ -160,6 +169,10 @@ pub struct State {
     pub page: usize,
     /// Findings that are not told.
     pub allowed: Allowed,
+    /// Which keys are on which action.
+    pub keys: Keymap,
+    /// Which columns the thread table has.
+    pub columns: Columns,
 }
 
 impl Default for State {
@@ -184,6 +197,8 @@ impl Default for State {
             gil: 0,
             page: 10,
             allowed: Allowed::NONE,
+            keys: Keymap::default(),
+            columns: Columns::default(),
         }
     }
 }
@@ -218,9 +233,9 @@ impl State {
         let press = Press::of(event);
         self.notice = None;
         match &mut self.focus {
-            Focus::Filter { .. } => return self.edit(event, press, session),
+            Focus::Filter { .. } | Focus::Instant { .. } => return self.edit(event, press, frame, session),
             Focus::Help { scrolled } => {
-                let step = match action(press, session, self.view) {
+                let step = match self.keys.action(press, session, self.view) {
                     Some(Action::Down) => 1,
                     Some(Action::PageDown) => 10,
                     Some(Action::Up) => -1,
@@ -238,36 +253,66 @@ impl State {
             }
             Focus::Screen => {}
         }
-        match action(press, session, self.view) {
+        match self.keys.action(press, session, self.view) {
             Some(action) => self.act(action, rows, frame),
             None => Effect::Nothing,
         }
     }
 
-    fn edit(&mut self, event: &KeyEvent, press: Press, session: Capabilities) -> Effect {
+    /// A key while something is typed.
+    fn edit(&mut self, event: &KeyEvent, press: Press, frame: &Frame, session: Capabilities) -> Effect {
+        let with_control = event.modifiers.contains(KeyModifiers::CONTROL);
         match event.code {
-            KeyCode::Enter => self.focus = Focus::Screen,
+            KeyCode::Enter => return self.typed(frame, session),
             KeyCode::Esc => {
                 if let Focus::Filter { before } = std::mem::replace(&mut self.focus, Focus::Screen) {
                     self.filter = before;
                 }
             }
-            KeyCode::Backspace => drop(self.filter.pop()),
-            KeyCode::Char('u') if event.modifiers.contains(KeyModifiers::CONTROL) => self.filter.clear(),
-            KeyCode::Char(c)
-                if !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) && !c.is_control() =>
-            {
-                if self.filter.chars().count() < FILTER_MOST {
-                    self.filter.push(c);
+            KeyCode::Backspace => drop(self.text().pop()),
+            KeyCode::Char('u') if with_control => self.text().clear(),
+            KeyCode::Char(c) if !with_control && !event.modifiers.contains(KeyModifiers::ALT) && !c.is_control() => {
+                let text = self.text();
+                if text.chars().count() < TYPED_MOST {
+                    text.push(c);
                 }
             }
-            _ => match action(press, session, self.view) {
+            _ => match self.keys.action(press, session, self.view) {
                 Some(Action::Quit) => return Effect::Quit,
                 Some(Action::Suspend) => return Effect::Suspend,
                 Some(Action::Redraw) => return Effect::Redraw,
                 _ => {}
             },
         }
+        Effect::Nothing
+    }
+
+    /// The text that is typed.
+    fn text(&mut self) -> &mut String {
+        match &mut self.focus {
+            Focus::Instant { typed } => typed,
+            Focus::Screen | Focus::Filter { .. } | Focus::Help { .. } => &mut self.filter,
+        }
+    }
+
+    /// What was typed is as it should be.
+    fn typed(&mut self, frame: &Frame, session: Capabilities) -> Effect {
+        if let Focus::Instant { typed } = &self.focus
+            && !typed.trim().is_empty()
+        {
+            match instant::read(typed, &Transport::of(frame, session)) {
+                Ok(at) => {
+                    self.focus = Focus::Screen;
+                    return Effect::Ask(Command::SeekTo(at));
+                }
+                Err(why) => {
+                    // It can be mended.
+                    self.notice = Some(why);
+                    return Effect::Nothing;
+                }
+            }
+        }
+        self.focus = Focus::Screen;
         Effect::Nothing
     }
 
@@ -291,6 +336,7 @@ impl State {
             Action::Open => self.open(rows),
             Action::Measure => self.blame.turn(),
             Action::Compare => self.histograms.compare(rows.durations.get(self.row(rows)).copied()),
+            Action::CompareMark => return self.compare_with_mark(frame),
             Action::Visit => return seek(rows.convoys.get(self.row(rows)).map(|(_, end)| *end)),
             Action::Show(view) => self.view = view,
             Action::NextView => self.view = self.view.step(1),
@@ -329,6 +375,7 @@ impl State {
             Action::StepAhead => return Effect::Ask(Command::Step(1)),
             Action::JumpBack => return Effect::Ask(Command::Move(Shift::Back(JUMP))),
             Action::JumpAhead => return Effect::Ask(Command::Move(Shift::Ahead(JUMP))),
+            Action::GoTo => self.focus = Focus::Instant { typed: String::new() },
             Action::Beginning => return Effect::Ask(Command::SeekTo(status.range.from)),
             Action::End => return Effect::Ask(Command::SeekTo(status.range.to)),
             Action::Slower => return Effect::Ask(Command::Speed(status.speed / 2.0)),
@@ -346,18 +393,30 @@ impl State {
         Effect::Nothing
     }
 
+    /// Before and after the newest mark, or the one before the last.
+    fn compare_with_mark(&mut self, frame: &Frame) -> Effect {
+        let before = self.histograms.mark.unwrap_or(MonoNs(u64::MAX));
+        let mark = marks(frame).rfind(|at| *at < before);
+        if mark.is_none() && self.histograms.mark.is_none() {
+            self.notice = Some("there is no mark yet to compare before and after".to_owned());
+            return Effect::Nothing;
+        }
+        self.histograms.mark = mark;
+        Effect::Ask(Command::CompareWith(mark))
+    }
+
     /// One step back.
     fn back(&mut self) {
         match (self.view, self.whose, self.selected) {
             (View::Interrupts, ..) if self.signal.is_some() => self.signal = None,
-            (View::Interrupts, ..) => self.view = View::Overview,
             (View::Convoys, ..) if self.convoy.is_some() => self.convoy = None,
-            (View::Convoys, ..) => self.view = View::Overview,
             (View::Findings, ..) if self.finding != found::Choice::default() => self.finding = found::Choice::default(),
-            (View::Findings, ..) => self.view = View::Overview,
             (View::Blame, ..) if self.blame.back().is_some() => {}
             (View::Histograms, ..) if self.histograms.back().is_some() => {}
-            (View::Blame | View::Histograms, ..) => self.view = View::Overview,
+            (View::Blame | View::Histograms | View::Convoys, ..) if !self.filter.is_empty() => self.filter.clear(),
+            (View::Interrupts | View::Convoys | View::Findings | View::Blame | View::Histograms, ..) => {
+                self.view = View::Overview;
+            }
             (View::Overview, Whose::Selected, _) => self.whose = Whose::All,
             (View::Overview, Whose::All, Some(_)) => self.selected = None,
             (View::Overview, Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),

@@ -8,16 +8,16 @@ use ratatui::style::{Color, Modifier, Style};
 
 use crate::model::snapshot::ThreadState;
 
-/// How many colours the terminal has.
+/// How many colours are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
     /// None, or none wanted.
     Mono,
     /// The terminal's own 16.
     Ansi16,
-    /// 256.
+    /// Those of Okabe and Ito, as near as 256 colours come.
     Indexed256,
-    /// 24 bits.
+    /// The same, in 24 bits.
     TrueColor,
 }
 
@@ -39,6 +39,44 @@ pub enum Wanted {
     Always,
     /// In no case.
     Never,
+}
+
+/// Which colours there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Palette {
+    /// The terminal's own 16, as its user has them.
+    #[default]
+    Default,
+    /// Those of Okabe and Ito, which people with any kind of colour vision can tell apart, where the terminal has 256
+    /// colours or more; on others the nearest of its own.
+    OkabeIto,
+    /// None.
+    Mono,
+}
+
+impl Palette {
+    /// All.
+    pub const ALL: [Palette; 3] = [Palette::Default, Palette::OkabeIto, Palette::Mono];
+
+    /// What it is called where it is chosen.
+    pub fn name(self) -> &'static str {
+        match self {
+            Palette::Default => "default",
+            Palette::OkabeIto => "okabe-ito",
+            Palette::Mono => "mono",
+        }
+    }
+}
+
+/// What a user wants things to look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taste {
+    /// Whether in colour.
+    pub wanted: Wanted,
+    /// In which colours.
+    pub palette: Palette,
+    /// With which symbols; `None`: those that the terminal can show.
+    pub symbols: Option<Symbols>,
 }
 
 /// What the environment says of the terminal.
@@ -63,6 +101,16 @@ impl Surroundings {
             term: filled("TERM"),
             colorterm: filled("COLORTERM"),
             locale: ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| filled(name)),
+        }
+    }
+
+    /// What a picture is drawn on: all colours and symbols can be had.
+    pub fn of_paper() -> Surroundings {
+        Surroundings {
+            no_color: None,
+            term: Some("xterm-256color".to_owned()),
+            colorterm: Some("truecolor".to_owned()),
+            locale: Some("C.UTF-8".to_owned()),
         }
     }
 
@@ -133,8 +181,8 @@ const PURPLE: usize = 6;
 
 impl Theme {
     /// Decides. What is asked for goes before `NO_COLOR`, and that before what the terminal can do.
-    pub fn resolve(wanted: Wanted, surroundings: &Surroundings) -> Theme {
-        let depth = match wanted {
+    pub fn resolve(taste: Taste, surroundings: &Surroundings) -> Theme {
+        let terminals = match taste.wanted {
             Wanted::Never => Depth::Mono,
             Wanted::Always => surroundings.depth().max(Depth::Ansi16),
             Wanted::Auto if surroundings.no_color.is_some() => Depth::Mono,
@@ -145,7 +193,13 @@ impl Theme {
             locale.contains("utf-8") || locale.contains("utf8")
         });
         let console = matches!(surroundings.term.as_deref(), Some("linux" | "dumb") | None);
-        Theme { depth, symbols: if utf8 && !console { Symbols::Unicode } else { Symbols::Ascii } }
+        let can_show = if utf8 && !console { Symbols::Unicode } else { Symbols::Ascii };
+        let depth = match taste.palette {
+            Palette::Default => terminals.min(Depth::Ansi16),
+            Palette::OkabeIto => terminals,
+            Palette::Mono => Depth::Mono,
+        };
+        Theme { depth, symbols: taste.symbols.unwrap_or(can_show) }
     }
 
     fn color(self, place: usize, ansi: Color) -> Option<Color> {
@@ -211,6 +265,21 @@ impl Theme {
             ThreadState::Idle => self.pick('·', '.'),
             ThreadState::Unknown => '?',
             ThreadState::Ended => ' ',
+        }
+    }
+
+    /// A figure among others, in one of eight heights of `most`. Nothing has a symbol of its own, and what is above it
+    /// never looks like it.
+    pub fn spark(self, value: f64, most: f64) -> char {
+        const HEIGHTS: [[char; 8]; 2] =
+            [['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'], ['.', ':', '-', '=', '+', '*', '#', '@']];
+        let heights = self.pick(HEIGHTS[0], HEIGHTS[1]);
+        match (value, most) {
+            (value, most) if value > 0.0 && most > 0.0 => {
+                let height = (value / most * 8.0).ceil().clamp(1.0, 8.0) as usize;
+                heights.get(height - 1).copied().unwrap_or(' ')
+            }
+            _ => self.pick('·', '_'),
         }
     }
 
@@ -302,7 +371,10 @@ mod tests {
 
     #[test]
     fn the_order_of_who_decides_on_colour() {
-        let depth = |wanted, pairs: &[(&str, &str)]| Theme::resolve(wanted, &on(pairs)).depth;
+        let in_palette = |wanted, palette, pairs: &[(&str, &str)]| {
+            Theme::resolve(Taste { wanted, palette, symbols: None }, &on(pairs)).depth
+        };
+        let depth = |wanted, pairs: &[(&str, &str)]| in_palette(wanted, Palette::OkabeIto, pairs);
         let rich = [("TERM", "xterm-256color"), ("COLORTERM", "truecolor")];
         assert_eq!(depth(Wanted::Auto, &rich), Depth::TrueColor);
         assert_eq!(depth(Wanted::Never, &rich), Depth::Mono);
@@ -313,14 +385,22 @@ mod tests {
         assert_eq!(depth(Wanted::Always, &[("TERM", "dumb"), ("NO_COLOR", "1")]), Depth::Ansi16);
         assert_eq!(depth(Wanted::Auto, &[("TERM", "dumb"), ("COLORTERM", "truecolor")]), Depth::Mono);
         assert_eq!(depth(Wanted::Auto, &[]), Depth::Mono);
+        assert_eq!(in_palette(Wanted::Auto, Palette::Default, &rich), Depth::Ansi16);
+        assert_eq!(in_palette(Wanted::Never, Palette::Default, &rich), Depth::Mono);
+        assert_eq!(in_palette(Wanted::Always, Palette::Mono, &rich), Depth::Mono);
     }
 
     #[test]
     fn symbols_follow_the_locale() {
-        let symbols = |pairs: &[(&str, &str)]| Theme::resolve(Wanted::Auto, &on(pairs)).symbols;
+        let with = |symbols, pairs: &[(&str, &str)]| {
+            Theme::resolve(Taste { wanted: Wanted::Auto, palette: Palette::Default, symbols }, &on(pairs)).symbols
+        };
+        let symbols = |pairs: &[(&str, &str)]| with(None, pairs);
         assert_eq!(symbols(&[("TERM", "xterm"), ("LANG", "de_DE.UTF-8")]), Symbols::Unicode);
         assert_eq!(symbols(&[("TERM", "xterm"), ("LC_ALL", "C"), ("LANG", "de_DE.UTF-8")]), Symbols::Ascii);
         assert_eq!(symbols(&[("TERM", "linux"), ("LANG", "de_DE.UTF-8")]), Symbols::Ascii);
+        assert_eq!(with(Some(Symbols::Ascii), &[("TERM", "xterm"), ("LANG", "de_DE.UTF-8")]), Symbols::Ascii);
+        assert_eq!(with(Some(Symbols::Unicode), &[("LANG", "C")]), Symbols::Unicode);
     }
 
     #[test]
@@ -332,20 +412,36 @@ mod tests {
         }
     }
 
+    /// In every palette, with all symbols: the block or the letter of a state with its weight, its hue left out.
     #[test]
     fn states_differ_without_their_hue() {
-        for symbols in [Symbols::Unicode, Symbols::Ascii] {
-            let theme = Theme { depth: Depth::Mono, symbols };
-            let mut blocks: Vec<char> = STATES.iter().map(|state| theme.block(*state)).collect();
-            blocks.sort_unstable();
-            blocks.dedup();
-            assert_eq!(blocks.len(), STATES.len());
-            assert!(symbols == Symbols::Unicode || blocks.iter().all(char::is_ascii));
+        let depths = [Depth::Mono, Depth::Ansi16, Depth::Indexed256, Depth::TrueColor];
+        for (depth, symbols) in
+            depths.into_iter().flat_map(|depth| [(depth, Symbols::Unicode), (depth, Symbols::Ascii)])
+        {
+            let theme = Theme { depth, symbols };
+            for glyph in [|theme: Theme, state: ThreadState| theme.block(state), |_, state| letter(state)] {
+                let seen: Vec<(char, Modifier)> = STATES
+                    .iter()
+                    .map(|state| (glyph(theme, *state), theme.style(Tone::State(*state)).add_modifier))
+                    .collect();
+                let alike = |one: &(char, Modifier)| seen.iter().filter(|other| *other == one).count();
+                assert!(seen.iter().all(|one| alike(one) == 1), "{depth:?} {symbols:?}: {seen:?}");
+                assert!(symbols == Symbols::Unicode || seen.iter().all(|(glyph, _)| glyph.is_ascii()));
+            }
         }
-        let mut letters: Vec<char> = STATES.iter().map(|state| letter(*state)).collect();
-        letters.sort_unstable();
-        letters.dedup();
-        assert_eq!(letters.len(), STATES.len());
+    }
+
+    /// Who holds and who waits is not told by red against green, nor by two colours of the same lightness.
+    #[test]
+    fn holding_and_waiting_are_no_pair_that_some_people_cannot_tell_apart() {
+        for depth in [Depth::Ansi16, Depth::Indexed256, Depth::TrueColor] {
+            let theme = Theme { depth, symbols: Symbols::Unicode };
+            let hue = |state| theme.style(Tone::State(state)).fg;
+            let red_or_green = |color| matches!(color, Some(Color::Red | Color::Green));
+            let pair = [hue(ThreadState::Running), hue(ThreadState::Waiting)];
+            assert!(pair[0] != pair[1] && !pair.iter().copied().all(red_or_green), "{depth:?}: {pair:?}");
+        }
     }
 
     #[test]
@@ -358,5 +454,8 @@ mod tests {
         assert_eq!(theme.bar(0.0, 3), "");
         assert_eq!(theme.bar(f64::NAN, 3), "");
         assert_eq!(theme.bar(0.3, 0), "");
+        let sparks: String = [0.0, 1e-9, 0.5, 1.0, 7.0, f64::NAN].map(|value| theme.spark(value, 1.0)).iter().collect();
+        assert_eq!(sparks, "·▁▄██·");
+        assert_eq!(theme.spark(1.0, 0.0), '·');
     }
 }

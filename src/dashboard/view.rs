@@ -4,10 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use unicode_width::UnicodeWidthChar;
+
 use crate::dashboard::blame::Matrix;
+use crate::dashboard::columns::Columns;
 use crate::dashboard::convoys::{ConvoyKey, Convoys};
+use crate::dashboard::details::Details;
 use crate::dashboard::found::{FindingView, Found};
 use crate::dashboard::histograms::Histograms;
+use crate::dashboard::history::History;
+use crate::dashboard::keys::Keymap;
 use crate::dashboard::rows::{Row, Sort, rows};
 use crate::dashboard::signals::Signals;
 use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
@@ -20,6 +26,7 @@ use crate::model::snapshot::{
 use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
+use crate::units;
 use crate::words;
 
 /// Text from outside. It is made safe where it is laid out, and can be had in no other way.
@@ -45,6 +52,19 @@ impl Foreign {
         text::foreign_name(&self.0, width)
     }
 
+    /// Its end, as safe, in at most `width` columns.
+    pub fn end(&self, width: usize) -> String {
+        let whole = self.fit(usize::from(u16::MAX));
+        let mut used = 0;
+        let fits = |c: &char| {
+            used += c.width().unwrap_or(0);
+            used <= width
+        };
+        let mut end: Vec<char> = whole.chars().rev().take_while(fits).collect();
+        end.reverse();
+        end.into_iter().collect()
+    }
+
     /// Whether there is any.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -58,6 +78,10 @@ pub struct ViewModel<'a> {
     pub head: Head,
     /// The thread table.
     pub threads: Threads<'a>,
+    /// The thread that is looked at closer; `None`: none is.
+    pub details: Option<Details<'a>>,
+    /// What its GIL did of late.
+    pub history: History<'a>,
     /// Who held the GIL where.
     pub lanes: LanesView<'a>,
     /// How long waits and holds take.
@@ -80,6 +104,8 @@ pub struct ViewModel<'a> {
     pub panel: Panel,
     /// What keys go to.
     pub focus: Focus,
+    /// Which keys are on which action.
+    pub keys: Keymap,
     /// What came of the last key.
     pub notice: Option<Foreign>,
     /// What the session can do.
@@ -200,6 +226,8 @@ pub struct Threads<'a> {
     pub filter: Foreign,
     /// What shares are of.
     pub window: Window,
+    /// Which columns it has.
+    pub columns: Columns,
 }
 
 /// Who held a GIL on which core over time.
@@ -255,13 +283,6 @@ pub struct Transport {
     pub recording: Option<(PathBuf, u64)>,
 }
 
-impl Transport {
-    /// Whether a bar helps: wherever the view is not simply at the edge of what happens.
-    pub fn is_shown(&self) -> bool {
-        self.origin == Origin::Recording || self.play == Play::Paused
-    }
-}
-
 impl<'a> ViewModel<'a> {
     /// What is to be shown of `frame`.
     pub fn of(frame: &'a Frame, state: &State, session: Capabilities) -> ViewModel<'a> {
@@ -297,7 +318,10 @@ impl<'a> ViewModel<'a> {
                 selected: state.selected,
                 filter: Foreign::new(&state.filter),
                 window: state.window,
+                columns: state.columns.clone(),
             },
+            details: thread.and_then(|thread| Some(Details::of(process?, thread, frame.snapshot.at))),
+            history: History::of(chosen.gil, state.column(), frame.snapshot.at),
             lanes: LanesView {
                 process,
                 lanes: chosen.gil.map(|gil| &*gil.lanes),
@@ -308,15 +332,17 @@ impl<'a> ViewModel<'a> {
                 selected: state.selected,
             },
             durations,
-            transport: transport(frame, session),
-            histograms: (state.view == View::Histograms).then(|| Histograms::of(process, chosen.gil, state.histograms)),
+            transport: Transport::of(frame, session),
+            histograms: (state.view == View::Histograms)
+                .then(|| Histograms::of(process, chosen.gil, state.histograms, &state.filter, frame)),
             found,
-            convoys: Convoys::of(process, state.convoy, frame.snapshot.at),
+            convoys: Convoys::of(process, state.convoy, &state.filter, frame.snapshot.at),
             signals: Signals::of(process, state.signal, frame.snapshot.at),
-            blame: (state.view == View::Blame).then(|| Matrix::of(process, state.blame)),
+            blame: (state.view == View::Blame).then(|| Matrix::of(process, state.blame, &state.filter)),
             shown: state.view,
             panel: state.panel,
             focus: state.focus.clone(),
+            keys: state.keys.clone(),
             notice: state.notice.as_deref().map(Foreign::new),
             session,
         }
@@ -384,6 +410,7 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, found: &Fou
         Ending::LostSight { reason } => Foreign::new(&format!("lost sight of it: {reason}")),
     });
     notices.extend(ending.clone());
+    notices.extend(advice(frame, process));
     let ended = process.threads.iter().filter(|thread| thread.end.is_some()).count();
     let build = match process.target.build {
         Build::Default => "",
@@ -429,6 +456,22 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, found: &Fou
         interrupts: process.interrupts.as_deref().map(|it| interrupt_view(it, capture.start + capture.duration)),
         notices,
     }
+}
+
+/// Share of looks that come too late from which on there is something to do about it.
+const MANY_LATE: f64 = 0.1;
+
+/// What a user could do to see more.
+fn advice(frame: &Frame, process: &ProcessFigures) -> Option<Foreign> {
+    let late = frame.ten.late.saturating_add(frame.ten.ticks);
+    let share = (late > 0).then(|| frame.ten.late as f64 / late as f64)?;
+    (share >= MANY_LATE && process.ending.is_none()).then(|| {
+        Foreign::new(&format!(
+            "{} of the looks come too late, for every core is busy, and what happens then is not seen: leave gilscope a \
+             core (taskset), or start it with nice -n -10",
+            units::percent(share)
+        ))
+    })
 }
 
 fn interrupt_view(interrupts: &InterruptFigures, at: MonoNs) -> InterruptView {
@@ -491,19 +534,27 @@ fn cores(process: &ProcessFigures) -> Vec<Cpu> {
     cores
 }
 
-fn transport(frame: &Frame, session: Capabilities) -> Transport {
-    let status = &frame.status;
-    let start = frame.snapshot.processes.iter().map(|process| process.capture.start).min();
-    Transport {
-        origin: session.origin,
-        play: status.play,
-        start: start.unwrap_or(status.range.from).min(status.range.from),
-        position: status.position,
-        range: status.range,
-        speed: status.speed,
-        seeking: status.seeking.map(|(_, done)| done),
-        marks: status.marks.clone(),
-        recording: status.recording.as_ref().map(|recording| (recording.path.clone(), recording.bytes)),
+impl Transport {
+    /// That of `frame`.
+    pub fn of(frame: &Frame, session: Capabilities) -> Transport {
+        let status = &frame.status;
+        let start = frame.snapshot.processes.iter().map(|process| process.capture.start).min();
+        Transport {
+            origin: session.origin,
+            play: status.play,
+            start: start.unwrap_or(status.range.from).min(status.range.from),
+            position: status.position,
+            range: status.range,
+            speed: status.speed,
+            seeking: status.seeking.map(|(_, done)| done),
+            marks: status.marks.clone(),
+            recording: status.recording.as_ref().map(|recording| (recording.path.clone(), recording.bytes)),
+        }
+    }
+
+    /// Whether a bar helps: wherever the view is not simply at the edge of what happens.
+    pub fn is_shown(&self) -> bool {
+        self.origin == Origin::Recording || self.play == Play::Paused
     }
 }
 

@@ -492,6 +492,26 @@ impl Distribution {
         Some(self.length(h.value_at_quantile(share.clamp(0.0, 1.0))))
     }
 
+    /// What came since `before`, which is this very distribution at an earlier instant; `None`: it is not.
+    pub fn since(&self, before: &Distribution) -> Option<Distribution> {
+        let histogram = match (&self.histogram, &before.histogram) {
+            (now, None) => now.clone(),
+            (None, Some(_)) => return None,
+            (Some(now), Some(before)) => {
+                let mut new = Histogram::clone(now);
+                new.subtract(&**before).ok()?;
+                Some(Arc::new(new))
+            }
+        };
+        Some(Distribution {
+            histogram,
+            total: self.total.saturating_sub(before.total),
+            censored: self.censored.saturating_sub(before.censored),
+            below_resolution: self.below_resolution.saturating_sub(before.below_resolution),
+            ..self.clone()
+        })
+    }
+
     /// The shortest whole interval.
     pub fn min(&self) -> Option<Length> {
         let h = self.histogram.as_ref().filter(|h| !h.is_empty())?;

@@ -28,7 +28,8 @@ pub struct Bin {
 }
 
 impl Bin {
-    fn add(&mut self, other: &Bin) {
+    /// Adds what happened in another one.
+    pub fn add(&mut self, other: &Bin) {
         self.observed += other.observed;
         self.held += other.held;
         self.held_asleep += other.held_asleep;

@@ -1,10 +1,12 @@
 //! The session's engine, a turn at a time: no thread, no clock of its own.
 
+mod aside;
 mod travel;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::aside::Aside;
 use crate::event::Event;
 use crate::session::checkpoints::Checkpoints;
 use crate::session::fold::Fold;
@@ -87,6 +89,8 @@ pub struct Engine {
     framed: Option<Duration>,
     dirty: Dirty,
     stop: Over,
+    /// What is shown is compared with this.
+    aside: Option<Aside>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +142,7 @@ impl Engine {
             framed: None,
             dirty: Dirty::Asked,
             stop: Over::NotYet,
+            aside: None,
         }
     }
 
@@ -159,6 +164,9 @@ impl Engine {
         }
         self.take_events(wait);
         let mut busy = self.play_on(now);
+        if self.fold_aside() == Busy::Busy {
+            busy = Busy::Busy;
+        }
         if self.target.is_none() && self.scout_on() == Busy::Busy {
             busy = Busy::Busy;
         }
@@ -184,7 +192,8 @@ impl Engine {
         let second = fold.recent(&snapshot, Ns::SECOND);
         let ten = fold.recent(&snapshot, super::LONGEST_WINDOW);
         let status = self.status(snapshot.at);
-        Arc::new(Frame { number: self.number, snapshot, second, ten, status })
+        let baseline = self.aside.as_ref().and_then(Aside::made);
+        Arc::new(Frame { number: self.number, snapshot, second, ten, status, baseline })
     }
 
     fn status(&self, at: MonoNs) -> Status {
@@ -285,6 +294,7 @@ impl Engine {
             }
             Command::Speed(_) => {}
             Command::Mark => self.mark(self.here()),
+            Command::CompareWith(at) => self.compare_with(at),
             Command::RecordStart => self.record(|past| past.record()),
             Command::RecordStop => self.record(|past| past.end_recording()),
             Command::Stop => {

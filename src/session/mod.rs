@@ -43,6 +43,17 @@ pub struct Frame {
     pub ten: Arc<Recent>,
     /// How the session stands.
     pub status: Status,
+    /// What it is to be compared with, if that was asked for and is there.
+    pub baseline: Option<Arc<Baseline>>,
+}
+
+/// What was known at another instant.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    /// The instant that was asked for.
+    pub at: MonoNs,
+    /// What was known at it.
+    pub snapshot: Arc<Snapshot>,
 }
 
 /// How a session stands.
@@ -159,6 +170,8 @@ pub enum Command {
     Speed(f64),
     /// Set a mark at the instant shown.
     Mark,
+    /// Hand out what was known at that instant beside what is shown; nothing more with `None`.
+    CompareWith(Option<MonoNs>),
     /// Begin to record, from the oldest instant that is still kept.
     RecordStart,
     /// Close the recording.

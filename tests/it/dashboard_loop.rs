@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gilscope::dashboard::action::{Action, BINDINGS, Group, Press, action, markdown, offered};
+use gilscope::dashboard::action::{Action, BINDINGS, Group, markdown};
 use gilscope::dashboard::console::{Clock, Console, Heard};
+use gilscope::dashboard::keys::{Keymap, Press};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
@@ -26,7 +27,7 @@ use ratatui::style::Modifier;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
 use crate::fixtures;
-use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, frame};
+use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, busy, frame};
 
 /// A clock that goes on only while the loop listens.
 #[derive(Default)]
@@ -122,12 +123,17 @@ pub struct Played {
 }
 
 pub fn play_on(frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
+    play_with(Keymap::default(), frame, capabilities, cues)
+}
+
+/// The same with keys of the user's own.
+fn play_with(keys: Keymap, frame: Frame, capabilities: Capabilities, cues: Vec<Cue>) -> Played {
     let still = Still { frame: RefCell::new(Arc::new(frame)), asked: RefCell::default(), capabilities };
     let time = Time::default();
     let mut script = Script { cues: cues.into(), time: &time, suspended: 0, kept: Vec::new() };
     let theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
     let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
-    let settings = Settings { theme, refresh: REFRESH, allowed: Allowed::NONE };
+    let settings = Settings { keys, ..Settings::new(theme) };
     let outcome = run(&mut terminal, &mut script, &time, &still, &settings);
     let buffer = terminal.backend().buffer();
     let lines = 0..buffer.area.height;
@@ -229,7 +235,7 @@ fn the_cursor_is_one_reversed_row_and_stays_on_its_thread() {
     assert!(last.screen[last.selected[0]].contains("http-3"));
     assert_eq!(play("Gjjjj").selected, last.selected);
     assert_eq!(play("Ggkkk").selected, play("g").selected);
-    assert!(play("g\n").has("Waits of http-2"));
+    assert!(play("g\n").has("Esc closes") && play("g\n").has("time lost") && !play("g\n").has("GIL by core"));
     assert!(play("g\n\n").has("Waits of all threads"));
     assert!(play("g\u{1b}").selected.is_empty());
 }
@@ -284,6 +290,53 @@ fn commands_reach_the_session_only_if_it_can() {
     assert_eq!(replay.asked, [Command::Speed(2.0), Command::Speed(0.5)]);
     let forgetful = play_on(frame(fixtures::typical(), Play::Live), FORGETFUL, typed("[]be{}mR"));
     assert_eq!(forgetful.asked, []);
+}
+
+/// Paused, with marks after 0, 3 and 9 s.
+fn marked() -> Frame {
+    let mut frame = busy(frame(fixtures::typical(), Play::Paused));
+    (frame.status.recording, frame.status.seeking) = (None, None);
+    frame
+}
+
+#[test]
+fn one_goes_to_an_instant_that_is_typed() {
+    let at = |ms: u64| fixtures::START + gilscope::time::Ns::from_millis(ms);
+    let with = |keys: &str| play_on(marked(), REPLAY, typed(keys));
+    assert_eq!(with("t3.5\n").asked, [Command::SeekTo(at(3_500))]);
+    assert_eq!(with("t0:04\n").asked, [Command::SeekTo(at(4_000))]);
+    assert_eq!(with("t-10s\n").asked, [Command::SeekTo(at(2_000))]);
+    assert_eq!(with("t+1\n").asked, [Command::SeekTo(at(13_000))]);
+    assert_eq!(with("t#2\n").asked, [Command::SeekTo(at(3_000))]);
+    assert!(with("t#2").has("go to: #2_"));
+    // What is wrong is said, and can be mended; Esc stays.
+    let wrong = with("tsoon\n");
+    assert!(wrong.asked.is_empty() && wrong.has("`soon` is no instant"));
+    assert_eq!(with("tsoon\n\u{8}\u{8}\u{8}\u{8}5\n").asked, [Command::SeekTo(at(5_000))]);
+    assert!(with("t99\n").has("there is nothing at 1:39.000, only from 0.000 s to 21.000 s"));
+    assert!(with("t5\u{1b}").asked.is_empty() && with("t\n").asked.is_empty());
+    // Letters are letters meanwhile.
+    assert_eq!(with("tq").outcome.unwrap(), Leaving::Quit);
+    assert!(with("tq").has("go to: q_"));
+    assert!(play_on(frame(fixtures::typical(), Play::Live), FORGETFUL, typed("t5\n")).asked.is_empty());
+}
+
+#[test]
+fn keys_are_where_the_user_has_put_them_and_are_shown_there() {
+    let keys = Keymap::with(&[
+        (Action::Mark, vec![Press::read("K").unwrap(), Press::read("F5").unwrap()]),
+        (Action::Help, vec![Press::read("F2").unwrap()]),
+        (Action::Show(View::Blame), vec![Press::read("B").unwrap()]),
+        (Action::Pause, vec![]),
+    ]);
+    let with = |cues| play_with(keys.clone().unwrap(), frame(fixtures::typical(), Play::Live), LIVE, cues);
+    assert_eq!(with(typed("mK ")).asked, [Command::Mark]);
+    assert_eq!(with(vec![key(KeyCode::F(5))]).asked, [Command::Mark]);
+    let plain = with(vec![]);
+    assert!(plain.has("F2 help") && plain.has(" B Blame ") && !plain.has("? help") && !plain.has("pause"));
+    assert!(with(typed("B")).has("nobody has waited") || with(typed("B")).has("scheduler"));
+    let help = with(vec![key(KeyCode::F(2)), key(KeyCode::PageDown), key(KeyCode::PageDown), key(KeyCode::PageDown)]);
+    assert!(help.has("K F5") && help.has("set a mark"), "{:#?}", help.screen);
 }
 
 #[test]
@@ -346,8 +399,7 @@ fn a_frame_is_drawn_when_it_is_due_and_not_before() {
     };
     let theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    run(&mut terminal, &mut script, &time, &session, &Settings { theme, refresh: REFRESH, allowed: Allowed::NONE })
-        .unwrap();
+    run(&mut terminal, &mut script, &time, &session, &Settings::new(theme)).unwrap();
     let looks = session.looks.get();
     let expected = 3_000 / REFRESH.as_millis() as u64;
     assert!((expected..expected + 5).contains(&looks), "{looks} looks in 3 s");
@@ -367,13 +419,14 @@ fn no_key_has_two_meanings_and_no_action_is_without_a_key() {
             if press.to_string().starts_with('^') && press.to_string().len() > 1 {
                 assert_ne!(Press::of(&event), *press);
             } else {
-                let means = |session| action(Press::of(&event), session, view);
+                let means = |session| Keymap::default().action(Press::of(&event), session, view);
                 assert_eq!(means(REPLAY).or(means(LIVE)), Some(binding.action));
             }
         }
     }
+    let keys = Keymap::default();
     assert_eq!(
-        offered(LIVE).chain(offered(REPLAY)).map(|binding| binding.help).collect::<BTreeSet<_>>().len(),
+        keys.offered(LIVE).chain(keys.offered(REPLAY)).map(|bound| bound.binding.help).collect::<BTreeSet<_>>().len(),
         BINDINGS.len()
     );
 }

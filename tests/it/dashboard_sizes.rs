@@ -1,5 +1,7 @@
 //! Every widget at every size, with everything that it may have to show.
 
+use std::sync::Arc;
+
 use gilscope::dashboard::blame::{self, Depth as Opened};
 use gilscope::dashboard::found::{self, FoundKey};
 use gilscope::dashboard::histograms::{self, Of};
@@ -10,10 +12,12 @@ use gilscope::dashboard::state::{Focus, Panel, State, Whose, Window};
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::{self, View, interrupts, overview};
-use gilscope::dashboard::widgets::{durations, footer, head, help, lanes, screen, tabs, threads, transport};
+use gilscope::dashboard::widgets::{
+    details, durations, figures, footer, head, help, lanes, screen, tabs, threads, transport,
+};
 use gilscope::event::{Signal, ThreadKey};
-use gilscope::model::snapshot::ArrivalKind;
-use gilscope::session::{Capabilities, Frame, Play};
+use gilscope::model::snapshot::{ArrivalKind, Snapshot};
+use gilscope::session::{Baseline, Capabilities, Frame, Play};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
@@ -45,6 +49,14 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         ..State::default()
     };
     let many = || fixtures::many_threads(1_000, 5);
+    let no_choice = histograms::Choice::default();
+    let mark = fixtures::START + gilscope::time::Ns::from_millis(3_000);
+    let with_mark = |snapshot: Snapshot| {
+        let mut frame = busy(frame(snapshot, Play::Paused));
+        frame.baseline = Some(Arc::new(Baseline { at: mark, snapshot: Arc::clone(&frame.snapshot) }));
+        frame
+    };
+    let split = |row| State { histograms: histograms::Choice { row, mark: Some(mark), ..no_choice }, ..plain() };
     vec![
         ("no data", frame(fixtures::no_data(), Play::Live), plain(), FORGETFUL),
         ("just found", frame(fixtures::just_found(), Play::Live), plain(), LIVE),
@@ -83,7 +95,11 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
             busy(frame(fixtures::convoys_beyond_reason(fixtures::blamed_beyond_reason(hostile())), Play::Replaying)),
             State {
                 finding: found::Choice { row: Some(FoundKey::Answer), scrolled: usize::MAX },
-                histograms: histograms::Choice { row: Some(Of::Thread(ThreadKey(3))), against: Some(Of::All) },
+                histograms: histograms::Choice {
+                    row: Some(Of::Thread(ThreadKey(3))),
+                    against: Some(Of::All),
+                    mark: None,
+                },
                 ..blamed(Opened::Stack)
             },
             REPLAY,
@@ -91,9 +107,22 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         (
             "convoys",
             frame(fixtures::in_convoys(hostile()), Play::Live),
-            State { histograms: histograms::Choice { row: None, against: Some(Of::Thread(ThreadKey(5))) }, ..plain() },
+            State {
+                histograms: histograms::Choice { against: Some(Of::Thread(ThreadKey(5))), ..no_choice },
+                ..plain()
+            },
             LIVE,
         ),
+        ("before and after a mark", with_mark(hostile()), split(None), LIVE),
+        ("a thread before and after", with_mark(many()), split(Some(Of::Thread(ThreadKey(7)))), REPLAY),
+        ("a mark to come", busy(frame(hostile(), Play::Paused)), split(None), REPLAY),
+        (
+            "an instant is typed",
+            busy(frame(fixtures::typical(), Play::Paused)),
+            State { focus: Focus::Instant { typed: "日本\u{301}\u{202e}#".repeat(9) }, ..selected(2) },
+            REPLAY,
+        ),
+        ("64 cores", frame(fixtures::many_threads(64, 64), Play::Live), selected(9), LIVE),
         ("no convoys", frame(fixtures::convoys_not_found(fixtures::typical()), Play::Live), plain(), LIVE),
         ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
         ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
@@ -104,8 +133,8 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
 /// All small ones, and some of the larger ones.
 fn sizes() -> Vec<(u16, u16)> {
     let small = (0..12).flat_map(|width| (0..12).map(move |height| (width, height)));
-    let widths = [13, 30, 59, 60, 61, 80, 99, 120, 160, 200];
-    let heights = [1, 2, 3, 5, 11, 12, 13, 24, 40, 60];
+    let widths = [13, 30, 59, 60, 61, 80, 99, 120, 160, 250];
+    let heights = [1, 2, 3, 5, 11, 12, 13, 24, 40, 70];
     let large = widths.into_iter().flat_map(|width| heights.map(|height| (width, height)));
     let tall = [1, 4, 8].into_iter().flat_map(|width| [20, 60].map(|height| (width, height)));
     small.chain(large).chain(tall).collect()
@@ -113,11 +142,13 @@ fn sizes() -> Vec<(u16, u16)> {
 
 type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
 
-fn widgets() -> [(&'static str, View, Draw); 15] {
+fn widgets() -> [(&'static str, View, Draw); 17] {
     let over = View::Overview;
     [
         ("head", over, head::draw),
         ("threads", over, threads::draw),
+        ("figures", over, figures::draw),
+        ("details", over, details::draw),
         ("lanes", over, lanes::draw),
         ("durations", over, durations::draw),
         ("overview", over, overview::draw),
@@ -152,7 +183,7 @@ fn every_widget_draws_at_every_size_and_stays_in_its_place() {
 #[test]
 #[ignore = "minutes long: cargo test --release --test it -- --ignored really_every_size"]
 fn every_widget_draws_at_really_every_size() {
-    let sizes: Vec<(u16, u16)> = (0..=200).flat_map(|width| (0..=60).map(move |height| (width, height))).collect();
+    let sizes: Vec<(u16, u16)> = (0..=250).flat_map(|width| (0..=70).map(move |height| (width, height))).collect();
     draw_every_widget(&sizes);
 }
 
@@ -193,8 +224,8 @@ fn the_whole_screen_draws_at_every_size() {
             let view = ViewModel::of(frame, &state, *session);
             // Each case takes its share of all sizes, so that together they have had them all.
             let every = if panel == Panel::All { cases.len() } else { 4 * cases.len() };
-            for number in (0..201usize * 61).filter(|number| (number + i) % every == 0) {
-                let (width, height) = ((number % 201) as u16, (number / 201) as u16);
+            for number in (0..251usize * 71).filter(|number| (number + i) % every == 0) {
+                let (width, height) = ((number % 251) as u16, (number / 251) as u16);
                 let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
                 screen::draw(&view, THEMES[number % 2], buffer.area, &mut buffer);
                 assert_harmless(&buffer, &format!("{name} at {width}x{height}"));
@@ -219,6 +250,8 @@ fn places_never_overlap_and_fill_the_screen() {
             let all = [
                 places.head,
                 places.tabs,
+                panels.figures,
+                panels.details,
                 panels.threads,
                 panels.lanes,
                 panels.durations,
@@ -230,7 +263,7 @@ fn places_never_overlap_and_fill_the_screen() {
             for (i, one) in all.iter().enumerate() {
                 assert!(all[i + 1..].iter().all(|other| one.intersection(*other).is_empty()), "{name}: {places:?}");
             }
-            assert!(panels.threads.height >= 3, "{name} at {width}x{height}: {panels:?}");
+            assert!(panels.threads.height >= 3 || !panels.details.is_empty(), "{name} at {width}x{height}: {panels:?}");
         }
     }
 }

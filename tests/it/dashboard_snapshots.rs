@@ -142,7 +142,7 @@ fn the_findings_convoys_and_histograms_views() {
     keep("convoys_120x40", shot(&convoys, &state(View::Convoys), LIVE, COLOR, (120, 40)));
     keep("histograms_60x12", shot(&convoys, &state(View::Histograms), LIVE, COLOR, (60, 12)));
     let compared = State {
-        histograms: histograms::Choice { row: Some(Of::Thread(ThreadKey(2))), against: Some(Of::All) },
+        histograms: histograms::Choice { row: Some(Of::Thread(ThreadKey(2))), against: Some(Of::All), mark: None },
         ..state(View::Histograms)
     };
     keep("histograms_100x30_mono", shot(&convoys, &compared, REPLAY, MONO, (100, 30)));

@@ -1,5 +1,7 @@
 //! Histograms, convoys, blame and findings in the real loop: what keys and mouse do there.
 
+use std::sync::Arc;
+
 use gilscope::dashboard::Leaving;
 use gilscope::session::{Command, Play};
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEvent, MouseEventKind};
@@ -165,6 +167,77 @@ fn histograms_of_one_thread_stand_beside_those_of_another() {
     assert!(with("G").has("Waits of") && with("G").has("none seen whole yet"));
 }
 
+/// What is typed to filter by is heeded wherever rows are threads, and can be seen.
+#[test]
+fn the_filter_is_heeded_in_every_view_with_threads() {
+    let with = |keys: &str| {
+        let snapshot = fixtures::blamed(fixtures::in_convoys(fixtures::typical()));
+        play_on(frame(snapshot, Play::Live), LIVE, typed(keys))
+    };
+    let list = with("2/http\n");
+    assert!(list.has("filter: http") && list.has("http-1") && !list.has("report-builder"));
+    let convoys = with("3/nobody\n");
+    assert!(with("3").has("810 ms") && with("3/http\n").has("810 ms"));
+    assert!(!convoys.has("810 ms") && convoys.has("filter: nobody"), "{:#?}", convoys.screen);
+    // Of a matrix the rows are filtered: who waits. Shares stay those of all waiting.
+    let matrix = with("5/http-2\n");
+    assert!(matrix.has("31.0 %") && matrix.has("d http-2") && !matrix.has("http-3 "));
+    let cleared = with("5/http-2\n\u{1b}");
+    assert!(!cleared.has("filter: ") && cleared.has("scheduler"), "Esc clears it, and stays");
+    assert!(with("1/http\n2").has("filter: http"), "it is the same everywhere");
+}
+
+/// Waits and holds before a mark, beside those after it.
+#[test]
+fn before_and_after_a_mark() {
+    let at = |s: u64| fixtures::START + gilscope::time::Ns(s * 1_000_000_000);
+    let scene = |baseline: Option<(u64, gilscope::model::snapshot::Snapshot)>| {
+        let mut frame = frame(fixtures::typical(), Play::Live);
+        frame.status.marks = [3, 9].map(|s| gilscope::session::Mark { at: at(s) }).to_vec();
+        frame.baseline = baseline
+            .map(|(s, snapshot)| Arc::new(gilscope::session::Baseline { at: at(s), snapshot: Arc::new(snapshot) }));
+        frame
+    };
+    let with = |keys: &str, frame| play_on(frame, LIVE, typed(&format!("2{keys}")));
+    // The newest first, then the one before, then none.
+    let asked = with("CCCC", scene(None)).asked;
+    let [first, second, none, again] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!([first, second], [&Command::CompareWith(Some(at(9))), &Command::CompareWith(Some(at(3)))]);
+    assert_eq!([none, again], [&Command::CompareWith(None), &Command::CompareWith(Some(at(9)))]);
+    assert!(with("C", scene(None)).has("it is being worked out"));
+    // Nothing was there before: everything came after it.
+    let mut nothing = fixtures::typical();
+    for process in &mut nothing.processes {
+        process.threads.clear();
+        process.interpreters.clear();
+    }
+    let all = with("C", scene(Some((9, nothing))));
+    assert!(all.has("before mark #2") && all.has("after mark #2") && all.has("none seen whole yet"));
+    assert!(with("", scene(None)).has("791  p50 5.18 ms") && all.has("791  p50 5.18 ms"), "{:#?}", all.screen);
+    // All was there before: nothing came after it.
+    let unchanged = with("C", scene(Some((9, fixtures::typical()))));
+    assert!(unchanged.has("before mark #2") && unchanged.has("none seen whole yet"));
+    assert!(with("C\u{1b}", scene(None)).has("Waits of all threads"));
+    let none = play_on(frame(fixtures::typical(), Play::Live), LIVE, typed("2C"));
+    assert!(none.asked.is_empty() && none.has("there is no mark yet"));
+}
+
+#[test]
+fn one_thread_in_full() {
+    let with = |keys: &str| {
+        let snapshot = fixtures::blamed(fixtures::typical());
+        play_on(frame(snapshot, Play::Live), LIVE, typed(keys))
+    };
+    let shown = with("g\n");
+    for text in ["Thread d http-2", "a Python thread", "its time", "waits", "holds", "time lost", "waited behind"] {
+        assert!(shown.has(text), "no {text} in {:#?}", shown.screen);
+    }
+    assert!(shown.has("b report-builder: 1.10 s") && shown.has("55.0 % of it in Report.render"), "{:#?}", shown.screen);
+    // It follows the cursor, and goes.
+    assert!(with("g\nj").has("http-1") && !with("g\nj").has("Thread d http-2"));
+    assert!(with("g\n\u{1b}").has("GIL by core") && with("g\n\n").has("GIL by core"));
+}
+
 #[test]
 fn the_mouse_chooses_views_rows_and_cells() {
     let play = |keys: &str, cues: Vec<Cue>| {
@@ -254,8 +327,9 @@ fn the_chosen_cell_is_one_reversed_cell() {
 /// Whatever is pressed in whatever view, with much to show or nothing, it goes on until it is left.
 #[test]
 fn every_key_in_every_view_leads_somewhere() {
-    use gilscope::dashboard::action::{BINDINGS, Control};
+    use gilscope::dashboard::action::BINDINGS;
     use gilscope::dashboard::console::Heard;
+    use gilscope::dashboard::keys::Control;
     use gilscope::dashboard::views::View;
     use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
     let presses: Vec<KeyEvent> = BINDINGS

@@ -3,7 +3,9 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::dashboard::action::Action;
 use crate::dashboard::found::Found;
+use crate::dashboard::keys::Keymap;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{Foreign, ViewModel};
 use crate::dashboard::views::View;
@@ -35,7 +37,7 @@ pub fn page(view: &ViewModel<'_>, area: Rect) -> usize {
 
 /// How far its text can be scrolled down.
 pub fn reach(view: &ViewModel<'_>, area: Rect) -> usize {
-    prose(&view.found, area.width).reach(page(view, area))
+    prose(&view.found, &view.keys, area.width).reach(page(view, area))
 }
 
 /// The view that shows what a finding tells of.
@@ -81,7 +83,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     if text.is_empty() {
         return;
     }
-    let prose = prose(found, area.width);
+    let prose = prose(found, &view.keys, area.width);
     let room = usize::from(text.height.saturating_sub(1));
     let (name, severity) = match found.shown() {
         None => ("The answer", None),
@@ -137,7 +139,7 @@ fn whose(process: Option<&ProcessFigures>, finding: &Finding) -> Option<String> 
 }
 
 /// All that there is to say of the row that is looked at.
-fn prose(found: &Found<'_>, width: u16) -> Prose {
+fn prose(found: &Found<'_>, keys: &Keymap, width: u16) -> Prose {
     let mut prose = Prose::new(width);
     let Some(findings) = &found.findings else { return prose };
     let Some(finding) = found.shown() else {
@@ -165,8 +167,11 @@ fn prose(found: &Found<'_>, width: u16) -> Prose {
         }
     }
     if let Some(view) = shows(finding.name) {
-        let key = view.keys().first().map_or(String::new(), ToString::to_string);
-        prose.figure("where to look", &format!("{} (Enter, or {key})", view.title()));
+        let ways: Vec<String> = [Action::Open, Action::Show(view)]
+            .into_iter()
+            .filter_map(|action| keys.first(action).map(|press| press.to_string()))
+            .collect();
+        prose.figure("where to look", &format!("{} ({})", view.title(), ways.join(", or ")));
     }
     prose.heading("What it means");
     prose.markdown(explain(finding.name));

@@ -5,9 +5,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::buckets::{Bucket, buckets, fitted, marks, shares};
-use crate::dashboard::histograms::{Histograms, Of, Row};
+use crate::dashboard::histograms::{Histograms, Of, Row, Split};
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::view::ViewModel;
+use crate::dashboard::view::{Transport, ViewModel};
 use crate::dashboard::widgets::durations::summary;
 use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, take_top, titled, who};
 use crate::model::snapshot::{Distribution, ThreadState};
@@ -16,6 +16,8 @@ use crate::units;
 
 /// Columns of the list of threads.
 const LIST: (u16, u16) = (22, 38);
+/// Columns of a name in a title.
+const NAME: usize = 24;
 /// Columns of the marks: `p50-p99`.
 const MARKS: usize = 7;
 /// Columns of a share.
@@ -49,10 +51,79 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     let Some(of) = &view.histograms else { return };
     let (list, waits, holds) = places(area);
     threads(of, theme, list, buffer);
-    let sides = [of.shown(), of.beside()];
-    let state = |state| Tone::State(state);
-    block(of, "Waits", sides, |row| row.waits, state(ThreadState::Waiting), theme, waits, buffer);
-    block(of, "Holds", sides, |row| row.holds, state(ThreadState::Running), theme, holds, buffer);
+    let sides = match sides(of, &view.transport) {
+        Ok(sides) => sides,
+        Err(why) => {
+            let both = waits.union(holds);
+            let inner = titled(both, buffer, theme, "Before and after the mark", &[]);
+            return centred(inner, buffer, why, theme.style(Tone::Faint));
+        }
+    };
+    block(&sides, Part::Waits, theme, waits, buffer);
+    block(&sides, Part::Holds, theme, holds, buffer);
+}
+
+/// Waits, or holds.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Waits,
+    Holds,
+}
+
+impl Part {
+    fn title(self) -> &'static str {
+        match self {
+            Part::Waits => "Waits",
+            Part::Holds => "Holds",
+        }
+    }
+
+    fn tone(self) -> Tone {
+        match self {
+            Part::Waits => Tone::State(ThreadState::Waiting),
+            Part::Holds => Tone::State(ThreadState::Running),
+        }
+    }
+}
+
+/// What stands beside what.
+struct Side<'a> {
+    of: String,
+    waits: &'a Distribution,
+    holds: &'a Distribution,
+}
+
+impl Side<'_> {
+    /// Those that there are.
+    fn part(&self, part: Part) -> Option<&Distribution> {
+        let durations = match part {
+            Part::Waits => self.waits,
+            Part::Holds => self.holds,
+        };
+        Some(durations).filter(|durations| durations.count() > 0)
+    }
+}
+
+/// One row, beside another, or before a mark beside after it; or why there is nothing to show.
+fn sides<'a>(of: &'a Histograms<'_>, transport: &Transport) -> Result<[Option<Side<'a>>; 2], &'static str> {
+    let side = |row: &Row<'a>, what: &str| {
+        let of = format!("{what} {}", named(of, row, NAME).1);
+        Side { of, waits: row.waits, holds: row.holds }
+    };
+    match &of.split {
+        None => Ok([of.shown().map(|row| side(row, "of")), of.beside().map(|row| side(row, "compared with"))]),
+        Some(Split::Coming) => Err("it is being worked out"),
+        Some(Split::Ahead) => Err("what is shown lies before the mark"),
+        Some(Split::Unknown) => Err("what came before and what after cannot be told apart"),
+        Some(Split::Made { before, after }) => {
+            let place = transport.marks.iter().position(|mark| Some(mark.at) == of.choice.mark);
+            let mark = place.map_or("the mark".to_owned(), |place| format!("mark #{}", place + 1));
+            let made = |when: &str, [waits, holds]: &'a [Distribution; 2]| {
+                Some(Side { of: format!("{when} {mark}"), waits, holds })
+            };
+            Ok([made("before", before), made("after", after)])
+        }
+    }
 }
 
 fn threads(of: &Histograms<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -88,41 +159,29 @@ fn named(of: &Histograms<'_>, row: &Row<'_>, columns: usize) -> (char, String, T
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "what is drawn, of whom, how, and where")]
-fn block(
-    of: &Histograms<'_>,
-    title: &str,
-    sides: [Option<&Row<'_>>; 2],
-    part: for<'b> fn(&Row<'b>) -> &'b Distribution,
-    tone: Tone,
-    theme: Theme,
-    area: Rect,
-    buffer: &mut Buffer,
-) {
+fn block(sides: &[Option<Side<'_>>; 2], part: Part, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let half = area.width / 2;
-    let places = match sides[1] {
+    let places = match &sides[1] {
         None => [area, Rect::default()],
         Some(_) => [
             Rect { width: half.saturating_sub(1), ..area },
             Rect { x: area.x.saturating_add(half), width: area.width - half, ..area },
         ],
     };
-    let all = sides.map(|row| row.map(part).filter(|durations| durations.count() > 0));
+    let all = [0, 1].map(|which: usize| sides.get(which).and_then(Option::as_ref).and_then(|side| side.part(part)));
     let room = usize::from(area.height.saturating_sub(2));
     let buckets = fitted(buckets(all), room);
     let most = shares(&buckets).into_iter().flatten().fold(0.0, f64::max);
-    for (which, ((row, place), durations)) in sides.into_iter().zip(places).zip(all).enumerate() {
-        let Some(row) = row.filter(|_| !place.is_empty()) else { continue };
-        let (_, name, _) = named(of, row, 24);
-        let aside = if which == 0 { format!("of {name}") } else { format!("compared with {name}") };
-        let inner = titled(place, buffer, theme, title, &[(aside, Tone::Faint)]);
+    for (which, ((of, place), durations)) in sides.iter().zip(places).zip(all).enumerate() {
+        let Some(of) = of.as_ref().filter(|_| !place.is_empty()) else { continue };
+        let inner = titled(place, buffer, theme, part.title(), &[(of.of.clone(), Tone::Faint)]);
         let Some(durations) = durations else {
             centred(inner, buffer, "none seen whole yet", theme.style(Tone::Faint));
             continue;
         };
         summary(durations, theme, line_of(inner, 0), buffer);
         let below = Rect { y: inner.y.saturating_add(1), height: inner.height.saturating_sub(1), ..inner };
-        side(&buckets, which, durations, most, tone, theme, below, buffer);
+        side(&buckets, which, durations, most, part.tone(), theme, below, buffer);
     }
 }
 

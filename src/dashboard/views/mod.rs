@@ -14,7 +14,7 @@ pub mod overview;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use crate::dashboard::action::{Press, letter};
+use crate::dashboard::keys::{Press, letter};
 use crate::dashboard::mouse::Spot;
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
@@ -53,7 +53,19 @@ impl View {
         }
     }
 
-    /// The key that shows it: its place among the tabs.
+    /// What it is called on the command line and in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            View::Overview => "overview",
+            View::Histograms => "histograms",
+            View::Convoys => "convoys",
+            View::Interrupts => "interrupts",
+            View::Blame => "blame",
+            View::Findings => "findings",
+        }
+    }
+
+    /// The key that shows it by default: its place among the tabs.
     pub const fn keys(self) -> &'static [Press] {
         match self {
             View::Overview => const { &[letter('1')] },

@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use ratatui::symbols::border;
 use ratatui::widgets::{Block, Clear, Widget};
 
-use crate::dashboard::action::{Group, keys, offered};
+use crate::dashboard::action::Group;
 use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::widgets::{Line, line_of};
@@ -69,10 +69,10 @@ fn lines(view: &ViewModel<'_>, theme: Theme) -> Vec<Line> {
     };
     for group in Group::ALL {
         lines.push(heading(group.title()));
-        for binding in offered(view.session).filter(|binding| binding.group == group) {
+        for bound in view.keys.offered(view.session).filter(|bound| bound.binding.group == group) {
             let mut line = Line::new();
-            line.push(format!("  {} ", left(&keys(binding), KEYS)), theme.style(Tone::Key));
-            line.push(binding.help, Style::new());
+            line.push(format!("  {} ", left(&bound.written(), KEYS)), theme.style(Tone::Key));
+            line.push(bound.binding.help, Style::new());
             lines.push(line);
         }
     }

@@ -1,7 +1,9 @@
 //! What is drawn: pure functions of a view model and a theme into a rectangle, of whatever size.
 
 pub mod delays;
+pub mod details;
 pub mod durations;
+pub mod figures;
 pub mod footer;
 pub mod head;
 pub mod help;

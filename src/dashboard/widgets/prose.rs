@@ -64,6 +64,11 @@ impl Prose {
         }
     }
 
+    /// Its lines.
+    pub fn height(&self) -> usize {
+        self.lines.len()
+    }
+
     /// Lines beyond the first `room`: how far it can be scrolled down.
     pub fn reach(&self, room: usize) -> usize {
         self.lines.len().saturating_sub(room)

@@ -4,11 +4,16 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::dashboard::action::Action;
+use crate::dashboard::keys::Keymap;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::views::View;
 use crate::dashboard::widgets::Line;
 use crate::text::cut;
+
+/// Columns of a filter.
+const FILTER: usize = 24;
 
 /// A tab, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,19 +28,20 @@ pub struct Tab {
 
 /// The tabs in the first line of `area`. Where there is no room for all titles, those of the others are cut; where there
 /// is none for that either, keys are left.
-pub fn places(shown: View, area: Rect) -> Vec<Tab> {
+pub fn places(shown: View, keys: &Keymap, area: Rect) -> Vec<Tab> {
     let width = usize::from(area.width);
     let longest = View::ALL.into_iter().map(|view| view.title().len()).max().unwrap_or(0);
-    let fits = |most: &usize| View::ALL.into_iter().map(|view| columns(view, shown, *most)).sum::<usize>() <= width;
+    let fits =
+        |most: &usize| View::ALL.into_iter().map(|view| columns(view, shown, keys, *most)).sum::<usize>() <= width;
     let most = (0..=longest).rev().find(fits).unwrap_or(0);
     let mut x = area.x;
     View::ALL
         .into_iter()
         .map(|view| {
-            let tab = u16::try_from(columns(view, shown, most)).unwrap_or(u16::MAX);
+            let tab = u16::try_from(columns(view, shown, keys, most)).unwrap_or(u16::MAX);
             let place = Rect { x, width: tab, height: area.height.min(1), ..area }.intersection(area);
             x = x.saturating_add(tab);
-            let key = view.keys().first().map_or(String::new(), ToString::to_string);
+            let key = key(view, keys);
             Tab { view, area: place, key, title: title(view, shown, most) }
         })
         .collect()
@@ -45,14 +51,27 @@ fn title(view: View, shown: View, most: usize) -> String {
     if view == shown { view.title().to_owned() } else { cut(view.title(), most) }
 }
 
+fn key(view: View, keys: &Keymap) -> String {
+    keys.first(Action::Show(view)).map_or(String::new(), |press| press.to_string())
+}
+
 /// A blank without, and within it a blank, key, blank, title, blank.
-fn columns(view: View, shown: View, most: usize) -> usize {
-    5 + title(view, shown, most).chars().count()
+fn columns(view: View, shown: View, keys: &Keymap, most: usize) -> usize {
+    4 + key(view, keys).chars().count() + title(view, shown, most).chars().count()
 }
 
 /// Draws them into the first line of `area`.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    for tab in places(view.shown, area) {
+    let tabs = places(view.shown, &view.keys, area);
+    // The thread table says it itself.
+    if view.shown != View::Overview && !view.threads.filter.is_empty() {
+        let used = tabs.last().map_or(0, |tab| tab.area.right().saturating_sub(area.x));
+        let rest = Rect { x: area.x.saturating_add(used), width: area.width.saturating_sub(used), ..area };
+        let mut line = Line::new();
+        line.push_right(format!("filter: {} ", view.threads.filter.fit(FILTER)), theme.style(Tone::Warn));
+        line.draw(rest, buffer);
+    }
+    for tab in tabs {
         let mut line = Line::new();
         line.push(" ", Style::new());
         match tab.view == view.shown {

@@ -4,8 +4,9 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 
+use crate::dashboard::columns::{Cell, GAP, NAME_AT_LEAST};
 use crate::dashboard::mouse::Spot;
-use crate::dashboard::rows::{Column, Order, Row, tag};
+use crate::dashboard::rows::{Order, Row, tag};
 use crate::dashboard::state::Focus;
 use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
 use crate::dashboard::view::{Foreign, Threads, ViewModel};
@@ -16,49 +17,6 @@ use crate::text::{left, right};
 use crate::time::Ns;
 use crate::units;
 use crate::words;
-
-/// A column of the table on the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cell {
-    Tag,
-    State,
-    Word,
-    Name,
-    Tid,
-    Core,
-    Bar,
-    Wait,
-    Hold,
-    Native,
-    Lost,
-    Waits,
-    P50,
-    P99,
-    Max,
-}
-
-/// In the order in which they are shown: width, and the narrowest table that still shows the column.
-const CELLS: [(Cell, usize, u16); 15] = [
-    (Cell::Tag, 1, 0),
-    (Cell::State, 1, 0),
-    (Cell::Word, 13, 132),
-    (Cell::Name, 0, 0),
-    (Cell::Tid, 8, 160),
-    (Cell::Core, 4, 50),
-    (Cell::Bar, 16, 90),
-    (Cell::Wait, 7, 0),
-    (Cell::Hold, 7, 30),
-    (Cell::Native, 7, 100),
-    (Cell::Lost, 8, 110),
-    (Cell::Waits, 7, 140),
-    (Cell::P50, 8, 60),
-    (Cell::P99, 8, 70),
-    (Cell::Max, 8, 80),
-];
-
-const GAP: usize = 1;
-const NAME_AT_LEAST: usize = 8;
-const NAME_AT_MOST: usize = 40;
 
 /// Rows of threads that fit into `area` with its title and its header.
 pub fn page(area: Rect) -> usize {
@@ -72,11 +30,9 @@ pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, Spot)> {
     let mut spots: Vec<(Rect, Spot)> = rows.map(|(line, number)| (line, Spot::Row(number))).collect();
     let head = line_of(area, 1);
     let mut x = head.x;
-    for (cell, columns) in layout(area.width) {
+    for (cell, columns) in table.columns.fitting(area.width.into()) {
         let width = u16::try_from(columns + GAP).unwrap_or(u16::MAX);
-        if let (_, Some(column)) = title_of(cell) {
-            spots.push((Rect { x, width, ..head }.intersection(head), Spot::Head(column)));
-        }
+        spots.push((Rect { x, width, ..head }.intersection(head), Spot::Head(cell.sorts_by())));
         x = x.saturating_add(width);
     }
     spots
@@ -86,7 +42,7 @@ pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, Spot)> {
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let table = &view.threads;
     let area = titled(area, buffer, theme, "Threads", &remarks(view, theme));
-    let cells = layout(area.width);
+    let cells = table.columns.fitting(area.width.into());
     header(table, &cells, theme, line_of(area, 0), buffer);
     if table.rows.is_empty() {
         let why = match (table.of, table.filter.is_empty()) {
@@ -127,7 +83,7 @@ fn remarks(view: &ViewModel<'_>, theme: Theme) -> Vec<(String, Tone)> {
     const FILTER_COLUMNS: usize = 24;
     match &view.focus {
         Focus::Filter { .. } => {
-            remarks.push((format!("filter: {}{}", tail(&table.filter), theme.pick('▏', '_')), Tone::Warn));
+            remarks.push((format!("filter: {}{}", table.filter.end(FILTER_COLUMNS), theme.pick('▏', '_')), Tone::Warn));
         }
         _ if !table.filter.is_empty() => {
             remarks.push((format!("filter: {}", table.filter.fit(FILTER_COLUMNS)), Tone::Warn));
@@ -137,55 +93,6 @@ fn remarks(view: &ViewModel<'_>, theme: Theme) -> Vec<(String, Tone)> {
     remarks
 }
 
-/// What is being typed: its end must be seen.
-fn tail(filter: &Foreign) -> String {
-    const COLUMNS: usize = 24;
-    let whole = filter.fit(usize::from(u16::MAX));
-    let skipped = whole.chars().count().saturating_sub(COLUMNS);
-    whole.chars().skip(skipped).collect()
-}
-
-/// The columns that fit, with their widths; the name takes what is left.
-fn layout(width: u16) -> Vec<(Cell, usize)> {
-    let mut cells: Vec<(Cell, usize)> =
-        CELLS.iter().filter(|(.., from)| width >= *from).map(|(cell, columns, _)| (*cell, *columns)).collect();
-    let used = |cells: &[(Cell, usize)]| cells.iter().map(|(_, columns)| columns + GAP).sum::<usize>();
-    while cells.len() > 3 && used(&cells) + NAME_AT_LEAST > usize::from(width) {
-        cells.pop();
-    }
-    let name = usize::from(width).saturating_sub(used(&cells)).min(NAME_AT_MOST);
-    let spare = usize::from(width).saturating_sub(used(&cells) + name);
-    for (cell, columns) in &mut cells {
-        match cell {
-            Cell::Name => *columns = name,
-            // A bar tells more when it is longer.
-            Cell::Bar => *columns += spare.min(40),
-            _ => {}
-        }
-    }
-    cells
-}
-
-fn title_of(cell: Cell) -> (&'static str, Option<Column>) {
-    match cell {
-        Cell::Tag => ("", None),
-        Cell::State => ("S", Some(Column::State)),
-        Cell::Word => ("state", Some(Column::State)),
-        Cell::Name => ("thread", Some(Column::Name)),
-        Cell::Tid => ("tid", None),
-        Cell::Core => ("core", None),
-        Cell::Bar => ("time by state", None),
-        Cell::Wait => ("wait", Some(Column::Wait)),
-        Cell::Hold => ("hold", Some(Column::Hold)),
-        Cell::Native => ("native", Some(Column::Native)),
-        Cell::Lost => ("lost", Some(Column::Lost)),
-        Cell::Waits => ("waits", Some(Column::Waits)),
-        Cell::P50 => ("wait p50", Some(Column::P50)),
-        Cell::P99 => ("p99", Some(Column::P99)),
-        Cell::Max => ("max", Some(Column::Max)),
-    }
-}
-
 fn is_left(cell: Cell) -> bool {
     matches!(cell, Cell::Tag | Cell::State | Cell::Word | Cell::Name | Cell::Bar)
 }
@@ -193,10 +100,9 @@ fn is_left(cell: Cell) -> bool {
 fn header(table: &Threads<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, buffer: &mut Buffer) {
     let mut line = Line::new();
     for (cell, columns) in cells {
-        let (title, column) = title_of(*cell);
-        let title = crate::text::cut(title, *columns);
+        let title = crate::text::cut(cell.title(), *columns);
         let text = if is_left(*cell) { left(&title, *columns) } else { right(&title, *columns) };
-        let style = match column == Some(table.sort.column) {
+        let style = match cell.sorts_by() == table.sort.column {
             true => theme.style(Tone::Title).add_modifier(Modifier::UNDERLINED),
             false => theme.style(Tone::Label),
         };
@@ -223,7 +129,7 @@ fn draw_row(row: &Row<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, bu
             Cell::Tid => (thread.tid.map_or("?".to_owned(), |tid| tid.0.to_string()), plain),
             Cell::Core => (thread.cpu.map_or("?".to_owned(), |cpu| cpu.0.to_string()), plain),
             Cell::Bar => {
-                bar(row, *columns, theme, &mut line);
+                states(row.recent, *columns, theme, &mut line);
                 line.push(" ".repeat(GAP), Style::new());
                 continue;
             }
@@ -267,9 +173,9 @@ fn name(row: &Row<'_>, columns: usize) -> String {
     }
 }
 
-/// The thread's time by state, in blocks; what is left over by rounding goes to the largest.
-fn bar(row: &Row<'_>, columns: usize, theme: Theme, line: &mut Line) {
-    let Some(times) = row.recent.filter(|times| times.total() > Ns::ZERO) else {
+/// Time by state, in blocks; what is left over by rounding goes to the largest.
+pub(super) fn states(times: Option<StateTimes>, columns: usize, theme: Theme, line: &mut Line) {
+    let Some(times) = times.filter(|times| times.total() > Ns::ZERO) else {
         line.push(left("?", columns), theme.style(Tone::Faint));
         return;
     };
@@ -295,7 +201,8 @@ fn bar(row: &Row<'_>, columns: usize, theme: Theme, line: &mut Line) {
     line.push(" ".repeat(room), Style::new());
 }
 
-fn time_in(times: &StateTimes, state: ThreadState) -> Ns {
+/// Of these, the time in a state.
+pub(super) fn time_in(times: &StateTimes, state: ThreadState) -> Ns {
     match state {
         ThreadState::Running => times.running,
         ThreadState::HoldingOffCpu => times.holding_off_cpu,

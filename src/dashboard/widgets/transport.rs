@@ -8,7 +8,8 @@ use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{Transport, ViewModel};
 use crate::dashboard::widgets::Line;
 use crate::session::{Origin, Play};
-use crate::time::{MonoNs, Ns};
+use crate::time::MonoNs;
+use crate::units;
 
 /// Draws it into the first line of `area`.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -23,7 +24,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         Origin::Recording => format!(" {}", factor(transport.speed)),
         Origin::Live => String::new(),
     };
-    let at = |instant: MonoNs| clock(instant.since(transport.start));
+    let at = |instant: MonoNs| units::clock(instant.since(transport.start));
     let mut line = Line::new();
     line.push(format!(" {symbol}{speed} "), theme.style(Tone::Warn));
     line.push(at(transport.position), theme.style(Tone::Strong));
@@ -54,9 +55,11 @@ fn track(transport: &Transport, width: usize, theme: Theme) -> Vec<(char, Tone)>
             false => (theme.pick('─', '-'), Tone::Faint),
         })
         .collect();
-    for mark in &transport.marks {
+    // By their numbers, which name them where one goes to an instant.
+    for (number, mark) in (1..).zip(&transport.marks) {
         if let Some(slot) = track.get_mut(place(mark.at)) {
-            *slot = (theme.pick('◆', 'm'), Tone::Warn);
+            let digit = char::from_digit(number, 10).unwrap_or_else(|| theme.pick('◆', 'm'));
+            *slot = (digit, Tone::Warn);
         }
     }
     if let Some(slot) = track.get_mut(here) {
@@ -74,25 +77,12 @@ fn factor(speed: f64) -> String {
     }
 }
 
-/// Time since the start: `12.345 s`, `1:02.345`, `2:05:07`.
-fn clock(since: Ns) -> String {
-    let (s, ms) = (since.0 / 1_000_000_000, since.0 / 1_000_000 % 1_000);
-    match s {
-        0..60 => format!("{s}.{ms:03} s"),
-        60..3_600 => format!("{}:{:02}.{ms:03}", s / 60, s % 60),
-        _ => format!("{}:{:02}:{:02}", s / 3_600, s / 60 % 60, s % 60),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn times_and_speeds_read_as_on_a_player() {
-        assert_eq!(clock(Ns::from_millis(12_345)), "12.345 s");
-        assert_eq!(clock(Ns::from_millis(62_345)), "1:02.345");
-        assert_eq!(clock(Ns::from_millis(7_507_000)), "2:05:07");
+    fn speeds_read_as_on_a_player() {
         assert_eq!((factor(1.0), factor(8.0), factor(0.25)), ("x1".into(), "x8".into(), "x1/4".into()));
     }
 }
