@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dashboard::rows::Column;
+use crate::session::Lately;
 
 /// A column of the table on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub enum Cell {
     Tid,
     /// The core it was last seen on.
     Core,
+    /// What it did in each of the last seconds.
+    History,
     /// Its time by state in the window, as a bar.
     Bar,
     /// Share of the window that it waited.
@@ -52,13 +55,14 @@ const BAR_GROWS: usize = 40;
 
 impl Cell {
     /// All, in the order in which they are shown by default.
-    pub const ALL: [Cell; 15] = [
+    pub const ALL: [Cell; 16] = [
         Cell::Tag,
         Cell::State,
         Cell::Word,
         Cell::Name,
         Cell::Tid,
         Cell::Core,
+        Cell::History,
         Cell::Bar,
         Cell::Wait,
         Cell::Hold,
@@ -71,7 +75,7 @@ impl Cell {
     ];
 
     /// The order in which they come as a screen gets wider: where there is no room, the last ones go first.
-    const BY_WEIGHT: [Cell; 15] = [
+    const BY_WEIGHT: [Cell; 16] = [
         Cell::Name,
         Cell::State,
         Cell::Tag,
@@ -81,6 +85,7 @@ impl Cell {
         Cell::P50,
         Cell::P99,
         Cell::Max,
+        Cell::History,
         Cell::Bar,
         Cell::Native,
         Cell::Lost,
@@ -100,6 +105,7 @@ impl Cell {
             Cell::Name => "thread",
             Cell::Tid => "tid",
             Cell::Core => "core",
+            Cell::History => "history",
             Cell::Bar => "time-by-state",
             Cell::Wait => "wait",
             Cell::Hold => "hold",
@@ -121,6 +127,7 @@ impl Cell {
             Cell::Name => "thread",
             Cell::Tid => "tid",
             Cell::Core => "core",
+            Cell::History => "last 8 s",
             Cell::Bar => "time by state",
             Cell::Wait => "wait",
             Cell::Hold => "hold",
@@ -141,7 +148,7 @@ impl Cell {
             Cell::Name => Column::Name,
             Cell::Tid => Column::Tid,
             Cell::Core => Column::Core,
-            Cell::Bar => Column::Busy,
+            Cell::History | Cell::Bar => Column::Busy,
             Cell::Wait => Column::Wait,
             Cell::Hold => Column::Hold,
             Cell::Native => Column::Native,
@@ -160,6 +167,7 @@ impl Cell {
             Cell::Word => 13,
             Cell::Name => 0,
             Cell::Core => 4,
+            Cell::History => Lately::SECONDS,
             Cell::Bar => 16,
             Cell::Wait | Cell::Hold | Cell::Native | Cell::Waits => 7,
             Cell::Tid | Cell::Lost | Cell::P50 | Cell::P99 | Cell::Max => 8,
@@ -252,7 +260,7 @@ mod tests {
         }
         assert_eq!(before, Cell::ALL.len());
         assert!(shown(&all, 60).contains(&Cell::P50) && !shown(&all, 60).contains(&Cell::Max));
-        assert!(shown(&all, 80).contains(&Cell::Max) && !shown(&all, 80).contains(&Cell::Bar));
+        assert!(shown(&all, 80).contains(&Cell::Max) && !shown(&all, 80).contains(&Cell::History));
     }
 
     #[test]

@@ -268,6 +268,11 @@ impl Theme {
         }
     }
 
+    /// What some time is drawn with in which no state took most.
+    pub fn mixed(self) -> char {
+        self.pick('≈', '%')
+    }
+
     /// A figure among others, in one of eight heights of `most`. Nothing has a symbol of its own, and what is above it
     /// never looks like it.
     pub fn spark(self, value: f64, most: f64) -> char {
@@ -427,6 +432,7 @@ mod tests {
                     .collect();
                 let alike = |one: &(char, Modifier)| seen.iter().filter(|other| *other == one).count();
                 assert!(seen.iter().all(|one| alike(one) == 1), "{depth:?} {symbols:?}: {seen:?}");
+                assert!(seen.iter().all(|(glyph, _)| *glyph != theme.mixed()));
                 assert!(symbols == Symbols::Unicode || seen.iter().all(|(glyph, _)| glyph.is_ascii()));
             }
         }

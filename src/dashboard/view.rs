@@ -23,7 +23,7 @@ use crate::model::lanes::Lanes;
 use crate::model::snapshot::{
     Distribution, ExactFigures, GilFigures, InterruptFigures, Length, Perturbation, ProcessFigures, SwitchFigures,
 };
-use crate::session::{Capabilities, Frame, Mark, Origin, Play, Recent, Span};
+use crate::session::{Capabilities, Frame, Lately, Mark, Origin, Play, Recent, Span};
 use crate::text;
 use crate::time::{MonoNs, Ns};
 use crate::units;
@@ -228,6 +228,8 @@ pub struct Threads<'a> {
     pub window: Window,
     /// Which columns it has.
     pub columns: Columns,
+    /// What each thread did in the last seconds.
+    pub lately: &'a Lately,
 }
 
 /// Who held a GIL on which core over time.
@@ -319,6 +321,7 @@ impl<'a> ViewModel<'a> {
                 filter: Foreign::new(&state.filter),
                 window: state.window,
                 columns: state.columns.clone(),
+                lately: &frame.lately,
             },
             details: thread.and_then(|thread| Some(Details::of(process?, thread, frame.snapshot.at))),
             history: History::of(chosen.gil, state.column(), frame.snapshot.at),

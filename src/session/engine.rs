@@ -191,9 +191,10 @@ impl Engine {
         let snapshot = fold.snapshot();
         let second = fold.recent(&snapshot, Ns::SECOND);
         let ten = fold.recent(&snapshot, super::LONGEST_WINDOW);
+        let lately = fold.lately(snapshot.at);
         let status = self.status(snapshot.at);
         let baseline = self.aside.as_ref().and_then(Aside::made);
-        Arc::new(Frame { number: self.number, snapshot, second, ten, status, baseline })
+        Arc::new(Frame { number: self.number, snapshot, second, ten, lately, status, baseline })
     }
 
     fn status(&self, at: MonoNs) -> Status {

@@ -6,7 +6,7 @@ use crate::event::{Event, What};
 use crate::model::Model;
 use crate::model::snapshot::Snapshot;
 use crate::session::Mark;
-use crate::session::recent::{Recent, Tallies};
+use crate::session::recent::{Lately, Recent, Tallies};
 use crate::time::{MonoNs, Ns};
 
 /// Marks that are kept.
@@ -68,6 +68,11 @@ impl Fold {
     /// What happened over about the last `window` before `snapshot`, which must be this fold's own.
     pub fn recent(&self, snapshot: &Snapshot, window: Ns) -> Arc<Recent> {
         Arc::new(self.tallies.recent(snapshot, window))
+    }
+
+    /// What each thread did in the last seconds before `at`.
+    pub fn lately(&self, at: MonoNs) -> Lately {
+        self.tallies.lately(at)
     }
 
     /// A bound of the memory a copy holds on to by itself, in bytes.

@@ -26,7 +26,7 @@ pub use archive::{Kept, Naming, Recorded};
 pub use checkpoints::{CHECKPOINTS_KEPT, Checkpoints};
 pub use engine::{Busy, Engine, Turn};
 pub use fold::Fold;
-pub use recent::{LONGEST_WINDOW, Recent, TALLY_EVERY};
+pub use recent::{LONGEST_WINDOW, Lately, Recent, TALLY_EVERY, Tallies};
 pub use source::{Archive, Events, Fed, Feed, Numbered, Past};
 pub use thread::Session;
 
@@ -41,6 +41,8 @@ pub struct Frame {
     pub second: Arc<Recent>,
     /// The last ten seconds before that position.
     pub ten: Arc<Recent>,
+    /// What each thread did in the last seconds before that position.
+    pub lately: Lately,
     /// How the session stands.
     pub status: Status,
     /// What it is to be compared with, if that was asked for and is there.

@@ -88,6 +88,20 @@ impl Tallies {
         }
     }
 
+    /// The totals at the last whole seconds before `at`. They stay the same for a second, so that nothing flickers.
+    pub fn lately(&self, at: MonoNs) -> Lately {
+        let last = at.0 / Ns::SECOND.0;
+        let ends = (0..=Lately::SECONDS as u64).rev().filter_map(|back| last.checked_sub(back));
+        let mut kept: Vec<Arc<Tally>> = Vec::new();
+        for end in ends {
+            let newest = self.kept.iter().rev().find(|tally| tally.at <= MonoNs(end * Ns::SECOND.0));
+            if let Some(tally) = newest.filter(|one| kept.last().is_none_or(|before| before.at < one.at)) {
+                kept.push(Arc::clone(tally));
+            }
+        }
+        Lately(kept)
+    }
+
     /// What happened over about the last `window` before `snapshot`.
     pub fn recent(&self, snapshot: &Snapshot, window: Ns) -> Recent {
         let now = Tally::of(snapshot);
@@ -101,6 +115,26 @@ impl Tallies {
             .cloned()
             .unwrap_or_else(|| Arc::new(Tally { at: snapshot.at, ..Tally::default() }));
         Recent::between(&base, &now)
+    }
+}
+
+/// Running totals at the whole seconds of the last while, oldest first: what each thread did in each of them.
+#[derive(Debug, Clone, Default)]
+pub struct Lately(Vec<Arc<Tally>>);
+
+impl Lately {
+    /// Seconds that are told.
+    pub const SECONDS: usize = 8;
+
+    /// The time of a thread by state in each of the seconds, oldest first. `None`: it was not there, or nothing was
+    /// observed. A second begins and ends at the newest total that was kept before it.
+    pub fn of(&self, thread: ThreadKey) -> Vec<Option<StateTimes>> {
+        let missing = Lately::SECONDS.saturating_sub(self.0.len().saturating_sub(1));
+        let told = self.0.iter().zip(self.0.iter().skip(1)).map(|(from, to)| {
+            let (before, after) = (from.threads.get(&thread)?, to.threads.get(&thread)?);
+            Some(difference(after, before)).filter(|states| states.total() > Ns::ZERO)
+        });
+        std::iter::repeat_n(None, missing).chain(told).collect()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use gilscope::event::{Event, What};
 use gilscope::session::{
     Ability, Archive, Busy, CHECKPOINTS_KEPT, Checkpoints, Command, Engine, Events, Fed, Feed, Fold, Frame, Kept,
-    Numbered, Origin, Play, Recorded, Session, Shift, Span, Watch,
+    Lately, Numbered, Origin, Play, Recorded, Session, Shift, Span, Watch,
 };
 use gilscope::time::{MonoNs, Ns};
 
@@ -398,4 +398,67 @@ fn a_session_on_its_thread_answers_and_ends() {
     session.send(Command::Pause);
     let last = session.finish();
     assert_eq!(last.status.position, end);
+}
+
+#[test]
+fn what_was_known_at_a_mark_is_handed_out_beside_what_is_shown() {
+    let events = Arc::new(capture(6));
+    let (first, last) = (events[0].at, events[events.len() - 1].at);
+    let mark = first + Ns::from_millis(2_500);
+    let mut fold = Fold::new();
+    for (number, event) in events.iter().enumerate().take_while(|(_, event)| event.at <= mark) {
+        fold.apply(event, number as u64 + 1);
+    }
+    let there = format!("{:?}", fold.snapshot());
+    let is_there = |frame: &Frame| {
+        frame.baseline.as_ref().is_some_and(|it| it.at == mark && format!("{:?}", it.snapshot) == there)
+    };
+    let mut replay = Desk::replay(&events);
+    let frame = replay.ask(&[Command::SeekTo(last), Command::CompareWith(Some(mark))]);
+    assert_eq!(frame.snapshot.at, last, "what is shown is where it was");
+    assert!(is_there(&frame));
+    // What came since, and what was before, are all.
+    let before = &frame.baseline.as_ref().unwrap().snapshot.processes[0].threads;
+    let after = &frame.snapshot.processes[0].threads;
+    assert!(before.iter().any(|thread| thread.waits.count() > 0));
+    for (before, now) in before.iter().zip(after) {
+        let since = now.waits.since(&before.waits).expect("a later state of the same");
+        assert_eq!((since.count() + before.waits.count(), since.total + before.waits.total), {
+            (now.waits.count(), now.waits.total)
+        });
+        assert!(now.waits.count() == before.waits.count() || before.waits.since(&now.waits).is_none());
+    }
+    assert!(replay.ask(&[Command::CompareWith(None)]).baseline.is_none());
+    let (mut live, hand) = Desk::live(64 << 20);
+    hand.give(&events);
+    live.ask(&[]);
+    assert!(is_there(&live.ask(&[Command::CompareWith(Some(mark))])));
+    // What is no longer kept is said to be so.
+    let (mut forgetful, hand) = Desk::live(64 << 10);
+    for part in events.chunks(500) {
+        hand.give(part);
+        forgetful.ask(&[]);
+    }
+    let frame = forgetful.ask(&[Command::CompareWith(Some(first + Ns(1)))]);
+    assert!(frame.baseline.is_none());
+    assert!(frame.status.warnings.iter().any(|warning| warning.contains("no longer kept")), "{:?}", frame.status);
+}
+
+#[test]
+fn the_last_seconds_of_each_thread_are_told_one_by_one() {
+    let events = Arc::new(capture(12));
+    let mut desk = Desk::replay(&events);
+    let end = desk.ask(&[Command::SeekTo(events[events.len() - 1].at)]);
+    for thread in &end.snapshot.processes[0].threads {
+        let seconds = end.lately.of(thread.key);
+        assert_eq!(seconds.len(), Lately::SECONDS);
+        for second in seconds {
+            let total = second.expect("it was there").total();
+            assert!((Ns::from_millis(700)..Ns::from_millis(1_300)).contains(&total), "{total}");
+        }
+    }
+    let soon = desk.ask(&[Command::SeekTo(events[0].at + Ns::from_millis(3_300))]);
+    let seconds = soon.lately.of(soon.snapshot.processes[0].threads[0].key);
+    assert!(seconds[..4].iter().all(Option::is_none), "there was nothing before it began");
+    assert!(seconds[7].is_some());
 }

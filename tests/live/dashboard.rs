@@ -11,6 +11,7 @@ use std::time::Duration;
 use gilscope::dashboard::console::{Console, Heard};
 use gilscope::dashboard::mouse::Mouse;
 use gilscope::dashboard::terminal::Takeover;
+use gilscope::dashboard::views::View;
 use portable_pty::{CommandBuilder, MasterPty, PtyPair, PtySize, native_pty_system};
 use vt100::MouseProtocolMode;
 
@@ -22,7 +23,7 @@ use crate::support::pythons::newest_with_gil;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A terminal with gilscope in it.
-struct Terminal {
+pub struct Terminal {
     pair: PtyPair,
     keys: Box<dyn Write + Send>,
     screen: Arc<Mutex<vt100::Parser>>,
@@ -30,7 +31,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(directory: &Path, arguments: &[&str]) -> Terminal {
+    pub fn open(directory: &Path, arguments: &[&str]) -> Terminal {
         Terminal::with(Path::new(env!("CARGO_BIN_EXE_gilscope")), directory, arguments)
     }
 
@@ -42,6 +43,7 @@ impl Terminal {
         command.cwd(directory);
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
+        command.env("XDG_CONFIG_HOME", "/nonexistent");
         command.env_remove("NO_COLOR");
         command.env_remove("RUST_BACKTRACE");
         let child = pair.slave.spawn_command(command).expect("gilscope starts");
@@ -62,23 +64,23 @@ impl Terminal {
         self.child.process_id().expect("a pid")
     }
 
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
-    fn press(&mut self, keys: &str) {
+    pub fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("keys are taken");
         self.keys.flush().expect("keys are taken");
     }
 
-    fn resize(&self, cols: u16, rows: u16) {
+    pub fn resize(&self, cols: u16, rows: u16) {
         self.screen.lock().unwrap().screen_mut().set_size(cells(rows), cells(cols));
         let size = PtySize { rows, cols, pixel_width: 0, pixel_height: 0 };
         self.pair.master.resize(size).expect("it takes a size");
     }
 
     /// Waits until the screen is as it should be.
-    fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+    pub fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         let shown = std::cell::RefCell::new(String::new());
         let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             eventually(PATIENCE, what, || {
@@ -92,7 +94,7 @@ impl Terminal {
         }
     }
 
-    fn until_shown(&self, text: &str) {
+    pub fn until_shown(&self, text: &str) {
         self.until(text, |screen| screen.contains(text));
     }
 
@@ -107,7 +109,29 @@ impl Terminal {
         self.press(&format!("\u{1b}[<0;{column};{row}M\u{1b}[<0;{column};{row}m"));
     }
 
-    fn mouse(&self) -> MouseProtocolMode {
+    /// Whose tab is in reverse.
+    pub fn tab(&self) -> Option<View> {
+        let parser = self.screen.lock().unwrap();
+        let screen = parser.screen();
+        let rows: Vec<String> = screen.rows(0, screen.size().1.get()).collect();
+        let is_reversed =
+            |row: usize, column: usize| screen.cell(row as u16, column as u16).is_some_and(vt100::Cell::inverse);
+        View::ALL.into_iter().find(|view| {
+            rows.iter().enumerate().any(|(number, row)| {
+                let place = row.find(&format!(" {} ", view.title()));
+                place.is_some_and(|at| is_reversed(number, row[..at].chars().count() + 1))
+            })
+        })
+    }
+
+    /// Whether a row of a table is under the cursor.
+    pub fn has_row_in_reverse(&self) -> bool {
+        let parser = self.screen.lock().unwrap();
+        let screen = parser.screen();
+        (0..screen.size().0.get()).any(|row| screen.cell(row, 0).is_some_and(vt100::Cell::inverse))
+    }
+
+    pub fn mouse(&self) -> MouseProtocolMode {
         self.screen.lock().unwrap().screen().mouse_protocol_mode()
     }
 
@@ -126,7 +150,7 @@ impl Terminal {
     }
 
     /// Waits for its end; its exit status.
-    fn ended(&mut self) -> u32 {
+    pub fn ended(&mut self) -> u32 {
         let status = eventually(PATIENCE, "gilscope to end", || self.child.try_wait().expect("it can be waited for"));
         // What it wrote last may still be on its way through the terminal.
         eventually(PATIENCE, "the alternate screen to be left", || {
@@ -165,12 +189,12 @@ fn is_cooked(terminal: &dyn MasterPty) -> bool {
     flags.contains("ECHO") && flags.contains("ICANON")
 }
 
-fn convoy() -> Child {
+pub fn convoy() -> Child {
     let workload = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/workloads/convoy.py");
     Child::spawn(newest_with_gil().command().arg(workload).arg("300"))
 }
 
-fn attach(target: &Child, directory: &Path) -> Terminal {
+pub fn attach(target: &Child, directory: &Path) -> Terminal {
     let terminal = Terminal::open(directory, &["attach", &target.pid().to_string()]);
     terminal.until("the figures", |screen| screen.contains("LIVE") && screen.contains("io-echo"));
     assert!(terminal.is_taken());
@@ -285,7 +309,7 @@ fn look_through_the_views(terminal: &mut Terminal) {
 }
 
 /// The recording that is there.
-fn recorded_in(directory: &Path) -> String {
+pub fn recorded_in(directory: &Path) -> String {
     let recording = std::fs::read_dir(directory)
         .expect("a directory")
         .filter_map(Result::ok)

@@ -20,7 +20,9 @@ mod command_experiment;
 mod command_interrupt;
 mod command_launch;
 mod command_stop;
+mod configured;
 mod dashboard;
+mod dashboard_keys;
 
 mod doctor;
 mod exact;

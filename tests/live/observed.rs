@@ -21,7 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The `gilscope` under test.
 pub fn gilscope() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_gilscope"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gilscope"));
+    // Not with the configuration of whoever runs the tests.
+    command.env("XDG_CONFIG_HOME", "/nonexistent");
+    command
 }
 
 /// What `gilscope report -f json` says of a process in `seconds`.

@@ -18,6 +18,9 @@ use crate::time::Ns;
 use crate::units;
 use crate::words;
 
+/// Share of a second from which on it is told by one state.
+const MOSTLY: f64 = 2.0 / 3.0;
+
 /// Rows of threads that fit into `area` with its title and its header.
 pub fn page(area: Rect) -> usize {
     usize::from(area.height.saturating_sub(2))
@@ -56,7 +59,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     }
     for (line, number) in rows_shown(area, 1, cursor(table), table.rows.len()) {
         let Some(row) = table.rows.get(number) else { break };
-        draw_row(row, &cells, theme, line, buffer);
+        draw_row(table, row, &cells, theme, line, buffer);
         if table.selected == Some(row.thread.key) {
             // Over whatever the cells have, so that the row is one bar also where they have colours of their own.
             buffer.set_style(line.intersection(buffer.area), theme.style(Tone::Selected));
@@ -94,7 +97,7 @@ fn remarks(view: &ViewModel<'_>, theme: Theme) -> Vec<(String, Tone)> {
 }
 
 fn is_left(cell: Cell) -> bool {
-    matches!(cell, Cell::Tag | Cell::State | Cell::Word | Cell::Name | Cell::Bar)
+    matches!(cell, Cell::Tag | Cell::State | Cell::Word | Cell::Name | Cell::History | Cell::Bar)
 }
 
 fn header(table: &Threads<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, buffer: &mut Buffer) {
@@ -112,7 +115,14 @@ fn header(table: &Threads<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect
     line.draw(area, buffer);
 }
 
-fn draw_row(row: &Row<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, buffer: &mut Buffer) {
+fn draw_row(
+    table: &Threads<'_>,
+    row: &Row<'_>,
+    cells: &[(Cell, usize)],
+    theme: Theme,
+    area: Rect,
+    buffer: &mut Buffer,
+) {
     let thread = row.thread;
     let state = Tone::State(thread.now);
     let ended = thread.now == ThreadState::Ended;
@@ -128,6 +138,11 @@ fn draw_row(row: &Row<'_>, cells: &[(Cell, usize)], theme: Theme, area: Rect, bu
             Cell::Name => (name(row, *columns), plain),
             Cell::Tid => (thread.tid.map_or("?".to_owned(), |tid| tid.0.to_string()), plain),
             Cell::Core => (thread.cpu.map_or("?".to_owned(), |cpu| cpu.0.to_string()), plain),
+            Cell::History => {
+                history(&table.lately.of(thread.key), *columns, theme, &mut line);
+                line.push(" ".repeat(GAP), Style::new());
+                continue;
+            }
             Cell::Bar => {
                 states(row.recent, *columns, theme, &mut line);
                 line.push(" ".repeat(GAP), Style::new());
@@ -170,6 +185,28 @@ fn name(row: &Row<'_>, columns: usize) -> String {
         (true, _) => "(no name)".to_owned(),
         (false, true) => format!("{}{role}", Foreign::new(&thread.name).fit_name(room)),
         (false, false) => Foreign::new(&thread.name).fit_name(columns),
+    }
+}
+
+/// What a thread mostly did in each of the last seconds.
+fn history(seconds: &[Option<StateTimes>], columns: usize, theme: Theme, line: &mut Line) {
+    let shown = seconds.get(seconds.len().saturating_sub(columns)..).unwrap_or_default();
+    line.push(" ".repeat(columns.saturating_sub(shown.len())), Style::new());
+    for second in shown {
+        let (symbol, tone) = second.as_ref().map_or((' ', Tone::Plain), |times| mostly(times, theme));
+        line.push(symbol.to_string(), theme.style(tone));
+    }
+}
+
+/// The state that took two thirds of some time; where none did, it is a mixture, and shown as one.
+fn mostly(times: &StateTimes, theme: Theme) -> (char, Tone) {
+    let total = times.total();
+    let share = |state| time_in(times, state).share_of(total).unwrap_or(0.0);
+    let most = STATES.into_iter().max_by(|one, other| share(*one).total_cmp(&share(*other)));
+    match most {
+        Some(state) if share(state) >= MOSTLY => (theme.block(state), Tone::State(state)),
+        Some(state) => (theme.mixed(), Tone::State(state)),
+        None => (' ', Tone::Plain),
     }
 }
 
