@@ -268,11 +268,6 @@ impl Theme {
         }
     }
 
-    /// What some time is drawn with in which no state took most.
-    pub fn mixed(self) -> char {
-        self.pick('≈', '%')
-    }
-
     /// A figure among others, in one of eight heights of `most`. Nothing has a symbol of its own, and what is above it
     /// never looks like it.
     pub fn spark(self, value: f64, most: f64) -> char {
@@ -319,6 +314,15 @@ pub fn letter(state: ThreadState) -> char {
         ThreadState::Idle => 'i',
         ThreadState::Unknown => '?',
         ThreadState::Ended => 'x',
+    }
+}
+
+/// What stands for a mixture in which a state took more than any other: its letter, but for one that is a block of its
+/// own.
+pub fn mostly(state: ThreadState) -> char {
+    match state {
+        ThreadState::HoldingOffCpu => 'z',
+        state => letter(state),
     }
 }
 
@@ -432,7 +436,10 @@ mod tests {
                     .collect();
                 let alike = |one: &(char, Modifier)| seen.iter().filter(|other| *other == one).count();
                 assert!(seen.iter().all(|one| alike(one) == 1), "{depth:?} {symbols:?}: {seen:?}");
-                assert!(seen.iter().all(|(glyph, _)| *glyph != theme.mixed()));
+                // A mixture's letter is no state's block; of what is not known both say the same.
+                let known = STATES.iter().filter(|state| **state != ThreadState::Unknown);
+                let blocks: Vec<char> = STATES.iter().map(|state| theme.block(*state)).collect();
+                assert!(known.into_iter().all(|state| !blocks.contains(&mostly(*state))));
                 assert!(symbols == Symbols::Unicode || seen.iter().all(|(glyph, _)| glyph.is_ascii()));
             }
         }

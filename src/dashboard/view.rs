@@ -470,8 +470,7 @@ fn advice(frame: &Frame, process: &ProcessFigures) -> Option<Foreign> {
     let share = (late > 0).then(|| frame.ten.late as f64 / late as f64)?;
     (share >= MANY_LATE && process.ending.is_none()).then(|| {
         Foreign::new(&format!(
-            "{} of the looks come too late, for every core is busy, and what happens then is not seen: leave gilscope a \
-             core (taskset), or start it with nice -n -10",
+            "{} of the looks come too late: every core is busy. Leave gilscope one (taskset), or start it with nice -n -10",
             units::percent(share)
         ))
     })

@@ -88,7 +88,7 @@ fn lines(view: &ViewModel<'_>, theme: Theme) -> Vec<Line> {
     }
     lines.push(heading("Figures"));
     for text in [
-        "last 8 s: a second a cell, by the state that took two thirds of it; ≈ (%): none did",
+        "last 8 s: a second a cell; a block: that state took two thirds of it; a letter: most of it",
         "wait, hold, native: shares of the window (w) in which the thread was seen",
         "lost, waits, p50, p99, max: of the whole capture; only contended waits count",
         "<1.00 ms: shorter than the time between two looks, and no more is known",

@@ -8,7 +8,7 @@ use crate::dashboard::columns::{Cell, GAP, NAME_AT_LEAST};
 use crate::dashboard::mouse::Spot;
 use crate::dashboard::rows::{Order, Row, tag};
 use crate::dashboard::state::Focus;
-use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
+use crate::dashboard::theme::{STATES, Theme, Tone, letter, mostly, word};
 use crate::dashboard::view::{Foreign, Threads, ViewModel};
 use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, titled};
 use crate::event::Role;
@@ -192,20 +192,20 @@ fn name(row: &Row<'_>, columns: usize) -> String {
 fn history(seconds: &[Option<StateTimes>], columns: usize, theme: Theme, line: &mut Line) {
     let shown = seconds.get(seconds.len().saturating_sub(columns)..).unwrap_or_default();
     line.push(" ".repeat(columns.saturating_sub(shown.len())), Style::new());
-    for second in shown {
-        let (symbol, tone) = second.as_ref().map_or((' ', Tone::Plain), |times| mostly(times, theme));
+    for times in shown {
+        let (symbol, tone) = times.as_ref().map_or((' ', Tone::Plain), |times| second(times, theme));
         line.push(symbol.to_string(), theme.style(tone));
     }
 }
 
-/// The state that took two thirds of some time; where none did, it is a mixture, and shown as one.
-fn mostly(times: &StateTimes, theme: Theme) -> (char, Tone) {
+/// The block of the state that took two thirds of some time; where none did, the letter of the one that took most.
+fn second(times: &StateTimes, theme: Theme) -> (char, Tone) {
     let total = times.total();
     let share = |state| time_in(times, state).share_of(total).unwrap_or(0.0);
     let most = STATES.into_iter().max_by(|one, other| share(*one).total_cmp(&share(*other)));
     match most {
         Some(state) if share(state) >= MOSTLY => (theme.block(state), Tone::State(state)),
-        Some(state) => (theme.mixed(), Tone::State(state)),
+        Some(state) => (mostly(state), Tone::State(state)),
         None => (' ', Tone::Plain),
     }
 }
