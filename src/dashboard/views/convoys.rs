@@ -95,6 +95,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     if convoys.rows.is_empty() {
         let why = match (convoys.process, convoys.were_looked_for()) {
             (None, _) => "nothing observed yet",
+            (Some(_), true) if !view.threads.filter.is_empty() => "none with a thread that the filter lets through",
             (Some(_), true) => "none was found",
             (Some(_), false) => "too few looks to find any: they come faster than -r looks, or it has just begun",
         };

@@ -150,7 +150,17 @@ fn prose(found: &Found<'_>, keys: &Keymap, width: u16) -> Prose {
         }
         if findings.list.is_empty() {
             prose.heading("What it means");
-            prose.paragraph("Nothing was found that costs anything.", Tone::Plain);
+            prose.paragraph(
+                match verdict.answer {
+                    Answer::IsNot | Answer::NoGil => "Nothing was found that costs anything.",
+                    Answer::Is | Answer::Partly => {
+                        "What it costs is known, but none of the patterns that gilscope knows explains it. Blame says who \
+                         made whom wait, and in which code."
+                    }
+                    Answer::Unknown => "Too little was observed to find anything.",
+                },
+                Tone::Plain,
+            );
         }
         return prose;
     };

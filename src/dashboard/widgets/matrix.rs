@@ -78,7 +78,11 @@ pub fn draw(matrix: &Matrix<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) 
     let shown = shown(matrix, area);
     let inner = titled(area, buffer, theme, "Blame", &remarks(matrix, &shown));
     if matrix.waiters.is_empty() {
-        centred(inner, buffer, "nobody has waited for the GIL", theme.style(Tone::Faint));
+        let why = match matrix.total {
+            Ns::ZERO => "nobody has waited for the GIL",
+            _ => "nobody whom the filter lets through has waited for the GIL",
+        };
+        centred(inner, buffer, why, theme.style(Tone::Faint));
         return;
     }
     header(matrix, &shown, theme, line_of(inner, 0), buffer);

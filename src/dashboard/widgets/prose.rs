@@ -12,6 +12,9 @@ use crate::text::{cut, left};
 const WIDEST: usize = 100;
 /// Columns of a figure's name.
 const NAME: usize = 24;
+/// Below this width a name gets fewer.
+const NARROW: usize = 64;
+const NARROW_NAME: usize = 14;
 /// What is said of a process may hold a name of its; no such text is longer than this.
 const LONGEST: usize = 4_096;
 
@@ -44,12 +47,13 @@ impl Prose {
 
     /// A figure. What is long goes on in the next line.
     pub fn figure(&mut self, name: &str, value: &str) {
-        let name = cut(name, NAME);
+        let columns = if self.width < NARROW { NARROW_NAME } else { NAME };
+        let name = cut(name, columns);
         let value = Foreign::new(value).fit(LONGEST);
-        let room = self.width.saturating_sub(NAME + 3).max(8);
+        let room = self.width.saturating_sub(columns + 3).max(8);
         for (number, part) in wrapped(&value, room).into_iter().enumerate() {
             let name = if number == 0 { name.as_str() } else { "" };
-            self.lines.push((cut(&format!("  {} {part}", left(name, NAME)), self.width), Tone::Plain));
+            self.lines.push((cut(&format!("  {} {part}", left(name, columns)), self.width), Tone::Plain));
         }
     }
 
