@@ -3,8 +3,14 @@
 use std::sync::Arc;
 
 use gilscope::dashboard::Leaving;
+use gilscope::dashboard::state::State;
+use gilscope::dashboard::theme::{Depth, Symbols, Theme};
+use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::widgets::threads;
 use gilscope::session::{Command, Play};
+use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::Rect;
 
 use crate::dashboard_loop::{Cue, Played, key, play_on, typed};
 use crate::fixtures;
@@ -362,8 +368,6 @@ fn every_key_in_every_view_leads_somewhere() {
 /// Keys that come faster than the screen is drawn are each worth a row.
 #[test]
 fn keys_before_the_next_drawing_count_one_by_one() {
-    use gilscope::dashboard::state::State;
-    use gilscope::dashboard::view::ViewModel;
     use gilscope::dashboard::views::View;
     use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
     let frame = frame(fixtures::in_convoys(fixtures::blamed(fixtures::signals_to_a_busy_main())), Play::Live);
@@ -384,5 +388,54 @@ fn keys_before_the_next_drawing_count_one_by_one() {
         assert_eq!((at_once.convoy, at_once.signal), (one_by_one.convoy, one_by_one.signal));
         assert_eq!((at_once.histograms, at_once.selected), (one_by_one.histograms, one_by_one.selected));
         assert_ne!(at_once, State { view, ..State::default() }, "{view:?} has no rows");
+    }
+}
+
+/// Every head of the thread table that is on the screen sorts by its column, and by it the other way round.
+#[test]
+fn a_click_on_any_head_sorts_by_it() {
+    use gilscope::dashboard::columns::Cell as Column;
+    let play = |cues| play_on(frame(fixtures::typical(), Play::Live), LIVE, cues);
+    let plain = play(vec![]);
+    let (_, y) = find(&plain, "S thread");
+    let mut clicked = 0;
+    for column in Column::ALL.into_iter().filter(|column| !column.title().is_empty()) {
+        let head = &plain.screen[usize::from(y)];
+        let Some(x) = head.find(&format!(" {} ", column.title())).filter(|_| column != Column::Word) else { continue };
+        let at = (x as u16 + 1, y);
+        let by = |order: &str| format!("by {} {order}", column.sorts_by().title());
+        let (once, twice) = (play(vec![click(at)]), play(vec![click(at), click(at)]));
+        let either = |played: &Played| played.has(&by("v")) || played.has(&by("^"));
+        assert!(either(&once) && either(&twice), "{column:?}: {:#?}", once.screen);
+        assert_ne!(once.has(&by("v")), twice.has(&by("v")), "{column:?} is not turned round");
+        clicked += 1;
+    }
+    assert!(clicked >= 9, "{clicked} heads are on the screen");
+}
+
+/// What is beside a name stays in its column, however wide the name's characters are.
+#[test]
+fn wide_and_combining_names_push_nothing_aside() {
+    let names = ["plain", "日本語のスレッド", "👩‍👩‍👧 family", "e\u{301}tude\u{302}", "ｆｕｌｌ", "한국어 작업자", "🇩🇪 🚀"];
+    let mut snapshot = fixtures::many_threads(names.len(), 2);
+    for (thread, name) in snapshot.processes[0].threads.iter_mut().zip(names) {
+        thread.name = name.to_owned();
+        thread.cpu = Some(gilscope::event::Cpu(3));
+    }
+    let frame = frame(snapshot, Play::Live);
+    for symbols in [Symbols::Unicode, Symbols::Ascii] {
+        let theme = Theme { depth: Depth::Mono, symbols };
+        for width in [60, 80, 100, 140, 200] {
+            let view = ViewModel::of(&frame, &State::default(), LIVE);
+            let mut buffer = Buffer::empty(Rect::new(0, 0, width, 12));
+            threads::draw(&view, theme, buffer.area, &mut buffer);
+            let line = |y: u16| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<Vec<_>>();
+            let head = line(1);
+            // The last letter of `core` stands over the core's last digit, in every row.
+            let core = head.windows(4).position(|letters| letters.concat() == "core").unwrap() + 3;
+            for y in 2..2 + names.len() as u16 {
+                assert_eq!(line(y)[core], "3", "{width}: {}", line(y).concat());
+            }
+        }
     }
 }
