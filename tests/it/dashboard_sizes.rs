@@ -229,6 +229,9 @@ fn the_whole_screen_draws_at_every_size() {
                 let mut buffer = Buffer::empty(Rect::new(0, 0, width, height));
                 screen::draw(&view, THEMES[number % 2], buffer.area, &mut buffer);
                 assert_harmless(&buffer, &format!("{name} at {width}x{height}"));
+                let theme = THEMES[number % 2];
+                let is_plain = |cell: &ratatui::buffer::Cell| cell.symbol().is_ascii();
+                assert!(theme.symbols == Symbols::Unicode || buffer.content().iter().all(is_plain), "{name}");
                 let body = screen::places(&view, buffer.area).body;
                 let (page, reach) = (shown.page(&view, body), shown.reach(&view, body));
                 assert!(page < 1_000 && reach < 100_000, "{name} at {width}x{height}: {page}, {reach}");

@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::dashboard::state::Focus;
-use crate::dashboard::theme::{Theme, Tone};
+use crate::dashboard::theme::{Symbols, Theme, Tone};
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::widgets::{centred, footer, head, help, line_of, tabs, take_top, transport};
 
@@ -44,6 +44,29 @@ pub fn places(view: &ViewModel<'_>, area: Rect) -> Places {
 /// Draws everything.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let area = area.intersection(buffer.area);
+    draw_all(view, theme, area, buffer);
+    if theme.symbols == Symbols::Ascii {
+        only_ascii(area, buffer);
+    }
+}
+
+/// Names and marks of what was cut may have other characters, whatever the theme has: such a terminal cannot show them.
+fn only_ascii(area: Rect, buffer: &mut Buffer) {
+    for position in area.positions() {
+        let Some(cell) = buffer.cell_mut(position) else { continue };
+        match cell.symbol() {
+            symbol if symbol.is_ascii() => {}
+            "…" => {
+                cell.set_char('~');
+            }
+            _ => {
+                cell.set_char('?');
+            }
+        }
+    }
+}
+
+fn draw_all(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     if area.width < MINIMUM.0 || area.height < MINIMUM.1 {
         too_small(theme, area, buffer);
         return;
