@@ -44,7 +44,7 @@ pub struct Config {
     /// Time between two drawings.
     pub refresh: Option<Duration>,
     /// Time between two looks.
-    pub rate: Option<Ns>,
+    pub rate: Option<RateWanted>,
     /// Share of the program's time that observing may cost.
     pub max_overhead: Option<f64>,
     /// Columns of the thread table.
@@ -60,6 +60,15 @@ pub enum SymbolsWanted {
     Auto,
     /// These.
     Only(Symbols),
+}
+
+/// How often to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateWanted {
+    /// As pays.
+    Auto,
+    /// At this interval.
+    Every(Ns),
 }
 
 /// The file as it is written.
@@ -149,7 +158,7 @@ fn read(text: &str) -> Result<Config, Wrong> {
         )?,
         mouse: written.mouse.map(|taken| if taken { Mouse::Heard } else { Mouse::Left }),
         refresh: figure(written.refresh.as_ref(), refresh)?,
-        rate: figure(written.rate.as_ref(), parse_rate)?,
+        rate: figure(written.rate.as_ref(), wanted_rate)?,
         max_overhead: figure(written.max_overhead.as_ref(), parse_overhead)?,
         columns: written
             .columns
@@ -174,6 +183,13 @@ fn one_of<T: Copy>(word: Option<&Spanned<String>>, known: &[(&str, T)]) -> Resul
 
 fn figure<T>(figure: Option<&Spanned<Figure>>, read: fn(&str) -> Result<T, String>) -> Result<Option<T>, Wrong> {
     figure.map(|figure| read(&figure.as_ref().text()).map_err(|why| Wrong::at(figure, why))).transpose()
+}
+
+fn wanted_rate(text: &str) -> Result<RateWanted, String> {
+    match text {
+        "auto" => Ok(RateWanted::Auto),
+        rate => parse_rate(rate).map(RateWanted::Every).map_err(|why| format!("{why}, or auto")),
+    }
 }
 
 fn refresh(text: &str) -> Result<Duration, String> {

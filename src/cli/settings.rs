@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::cli::config::{Config, SymbolsWanted};
+use crate::cli::config::{Config, RateWanted, SymbolsWanted};
 use crate::cli::{Common, OnScreen, When};
 use crate::dashboard::columns::Columns;
 use crate::dashboard::keys::Keymap;
@@ -14,8 +14,6 @@ use crate::dashboard::{REFRESH, Settings};
 use crate::findings::Allowed;
 use crate::time::Ns;
 
-/// Time between two looks by default.
-const RATE: Ns = Ns::MILLISECOND;
 /// What observing may cost the program by default.
 const MAX_OVERHEAD: f64 = 0.02;
 
@@ -57,8 +55,8 @@ pub struct Settled {
     pub mouse: Mouse,
     /// Time between two drawings.
     pub refresh: Duration,
-    /// Time between two looks.
-    pub rate: Ns,
+    /// Time between two looks; `None`: as pays.
+    pub rate: Option<Ns>,
     /// Share of the program's time that observing may cost.
     pub max_overhead: f64,
     /// Columns of the thread table.
@@ -87,7 +85,10 @@ pub fn settle(asked: &Asked, surroundings: &Surroundings, config: &Config) -> Se
         picture: Theme::resolve(taste, &paper),
         mouse: asked.mouse.or(config.mouse).unwrap_or_default(),
         refresh: config.refresh.unwrap_or(REFRESH),
-        rate: asked.rate.or(config.rate).unwrap_or(RATE),
+        rate: asked.rate.or(match config.rate {
+            Some(RateWanted::Every(interval)) => Some(interval),
+            Some(RateWanted::Auto) | None => None,
+        }),
         max_overhead: asked.max_overhead.or(config.max_overhead).unwrap_or(MAX_OVERHEAD),
         columns: config.columns.clone().unwrap_or_default(),
         keys: config.keys.clone().unwrap_or_default(),
@@ -127,15 +128,15 @@ mod tests {
         let file = file.expect("it is right");
         let nothing = settle(&Asked::default(), &rich, &Config::default());
         assert_eq!((nothing.theme.depth, nothing.theme.symbols), (Depth::Mono, Symbols::Unicode), "NO_COLOR");
-        assert_eq!((nothing.rate, nothing.mouse), (Ns::MILLISECOND, Mouse::Heard));
+        assert_eq!((nothing.rate, nothing.mouse), (None, Mouse::Heard));
         let filed = settle(&Asked::default(), &rich, &file);
         assert_eq!((filed.theme.depth, filed.theme.symbols), (Depth::Indexed256, Symbols::Ascii));
-        assert_eq!((filed.rate, filed.mouse), (Ns(500_000), Mouse::Left));
+        assert_eq!((filed.rate, filed.mouse), (Some(Ns(500_000)), Mouse::Left));
         assert_eq!(filed.max_overhead, 0.02);
         let asked =
             Asked { color: Some(When::Never), rate: Some(Ns(250_000)), max_overhead: Some(0.1), ..Asked::default() };
         let asked = settle(&asked, &rich, &file);
-        assert_eq!((asked.theme.depth, asked.rate, asked.max_overhead), (Depth::Mono, Ns(250_000), 0.1));
+        assert_eq!((asked.theme.depth, asked.rate, asked.max_overhead), (Depth::Mono, Some(Ns(250_000)), 0.1));
         let palette = Asked { palette: Some(Palette::Default), ..Asked::default() };
         assert_eq!(settle(&palette, &rich, &file).theme.depth, Depth::Ansi16);
     }
