@@ -434,12 +434,13 @@ fn what_was_known_at_a_mark_is_handed_out_beside_what_is_shown() {
     live.ask(&[]);
     assert!(is_there(&live.ask(&[Command::CompareWith(Some(mark))])));
     // What is no longer kept is said to be so.
-    let (mut forgetful, hand) = Desk::live(64 << 10);
-    for part in events.chunks(500) {
+    let long = capture(20);
+    let (mut forgetful, hand) = Desk::live(60_000);
+    for part in long.chunks(500) {
         hand.give(part);
-        forgetful.ask(&[]);
+        forgetful.turn(&[]);
     }
-    let frame = forgetful.ask(&[Command::CompareWith(Some(first + Ns(1)))]);
+    let frame = forgetful.ask(&[Command::CompareWith(Some(long[0].at + Ns(1)))]);
     assert!(frame.baseline.is_none());
     assert!(frame.status.warnings.iter().any(|warning| warning.contains("no longer kept")), "{:?}", frame.status);
 }
