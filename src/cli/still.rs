@@ -13,6 +13,7 @@ use crate::dashboard::view::ViewModel;
 use crate::error::{Failure, Status};
 use crate::session::{Command, Frame, Play, Session, Watch};
 use crate::time::Ns;
+use crate::units;
 
 /// How long a running process is observed before its screen is taken, unless told otherwise.
 const OBSERVED: Duration = Duration::from_secs(5);
@@ -41,7 +42,7 @@ pub fn still(session: Session, common: &Common, wanted: &Still, taken: Taken, st
     let file = wanted.snapshot.as_deref().map(Destination::create).transpose()?;
     stop_on_signals(stop)?;
     let frame = match taken {
-        Taken::At(at) => sought(&session, at, stop)?,
+        Taken::At(at) => sought(&session, at, common, stop)?,
         Taken::After(duration) => observed(&session, duration, stop),
     };
     let theme = common.settled.picture;
@@ -71,7 +72,7 @@ fn observed(session: &Session, duration: Option<Ns>, stop: &Stop) -> Arc<Frame> 
     }
 }
 
-fn sought(session: &Session, at: Option<Ns>, stop: &Stop) -> Result<Arc<Frame>, Failure> {
+fn sought(session: &Session, at: Option<Ns>, common: &Common, stop: &Stop) -> Result<Arc<Frame>, Failure> {
     session.send(Command::Pause);
     let range = session.latest().status.range;
     let at = at.map_or(range.to, |at| (range.from + at).min(range.to));
@@ -80,10 +81,10 @@ fn sought(session: &Session, at: Option<Ns>, stop: &Stop) -> Result<Arc<Frame>, 
     let (mut last, mut rests) = (session.latest(), 0);
     while began.elapsed() < PATIENCE {
         if stop.is_requested() {
-            return Err(Failure::new(
-                Status::Internal,
-                "stopped before the recording was read to there; nothing was taken",
-            ));
+            let frame = session.latest();
+            let read = frame.snapshot.at.since(range.from);
+            common.say(&format!("stopped: this is the recording at {}, as far as it was read", units::clock(read)));
+            return Ok(frame);
         }
         std::thread::sleep(LOOK);
         let frame = session.latest();
