@@ -45,7 +45,10 @@ fn it_moves_keys_and_columns_and_the_command_line_goes_before_it() {
     terminal.until("ascii", |screen| screen.contains("* LIVE") && screen.contains("io-echo") && screen.contains("tid"));
     assert!(terminal.text().is_ascii() && !terminal.text().contains("wait p50"), "{}", terminal.text());
     assert_eq!(terminal.mouse(), vt100::MouseProtocolMode::None);
-    terminal.press("K2C");
+    // Paused after it, the mark is there.
+    terminal.press("K 2");
+    terminal.until("the mark", |screen| screen.contains("PAUSED") && screen.contains("Waits of all threads"));
+    terminal.press("C");
     terminal.until_shown("before mark #1");
     terminal.press("\u{1b}OP");
     terminal.until("the help with its own keys", |screen| screen.contains("F1 ") && screen.contains("this help"));

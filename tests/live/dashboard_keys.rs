@@ -46,7 +46,7 @@ fn shows(action: Action, origin: Origin) -> Shows {
         Action::Open => Shows::Text("Its stack"),
         Action::Measure => Shows::Text("of each waiter's own"),
         Action::Compare => Shows::Text("◆"),
-        Action::CompareMark => Shows::Text("before mark #1"),
+        Action::CompareMark => Shows::Text("before mark #"),
         Action::SortNext | Action::SortPrevious | Action::Reverse => Shows::Another("─ Threads"),
         Action::Filter => Shows::Text("filter: "),
         Action::GoTo => Shows::Text("go to: "),
