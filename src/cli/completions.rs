@@ -31,7 +31,8 @@ fn page(name: Option<&str>) -> Result<String, Failure> {
     let command = match name {
         None => whole,
         Some(name) => {
-            let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
+            let offered = whole.get_subcommands().filter(|command| !command.is_hide_set());
+            let names: Vec<&str> = offered.map(clap::Command::get_name).collect();
             let next = format!("There are: {}", names.join(", "));
             let missing = || Failure::new(Status::Usage, format!("there is no command `{name}`")).next(next);
             whole.find_subcommand(name).cloned().ok_or_else(missing)?
@@ -52,7 +53,7 @@ mod tests {
     fn the_command_line_is_sound_and_every_command_has_a_page() {
         Cli::command().debug_assert();
         let whole = page(None).expect("it has one");
-        for command in Cli::command().get_subcommands() {
+        for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
             assert!(whole.contains(&format!("gilscope\\-{name}(1)")), "{name}: {whole}");
             let page = page(Some(name)).expect(name);
@@ -68,7 +69,9 @@ mod tests {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "gilscope", &mut script);
             let script = String::from_utf8(script).expect("text");
-            assert!(Cli::command().get_subcommands().all(|command| script.contains(command.get_name())), "{shell}");
+            let command = Cli::command();
+            let mut offered = command.get_subcommands().filter(|command| !command.is_hide_set());
+            assert!(offered.all(|command| script.contains(command.get_name())), "{shell}");
         }
     }
 }

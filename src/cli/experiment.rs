@@ -445,7 +445,7 @@ pub(super) fn finish(store: &Store, runs: Runs, args: &ExperimentArgs, output: D
     let outcome = Outcome::of(store.plan(), store.done(), read);
     let rendered = match args.format {
         Format::Text => {
-            let mut text = outcome_text(&outcome, width(), color(args.common.color, output.is_terminal()));
+            let mut text = outcome_text(&outcome, width(), color(args.common.settled.color, output.is_terminal()));
             text.push_str(&next_steps(store));
             text
         }

@@ -778,8 +778,15 @@ fn configured(mut cli: Cli) -> Result<Cli, Failure> {
         Some(Command::Report(args)) => (&mut args.common, None),
         Some(Command::Flame(args)) => (&mut args.common, None),
         Some(Command::Interrupt(args)) => (&mut args.common, None),
+        Some(Command::Experiment(args)) => (&mut args.common, None),
         Some(
-            Command::Dump(_) | Command::Doctor(_) | Command::Config(_) | Command::Completions(_) | Command::Man(_),
+            Command::Compare(_)
+            | Command::GuardCores
+            | Command::Dump(_)
+            | Command::Doctor(_)
+            | Command::Config(_)
+            | Command::Completions(_)
+            | Command::Man(_),
         ) => return Ok(cli),
     };
     let config = config::load(common.config.as_deref())?;
