@@ -13,7 +13,7 @@ mod shares;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use defined::Defined;
+pub use defined::{Defined, Stack};
 pub use figures::figures;
 pub use holds::Party;
 pub use shares::{Basis, Part, Shares};

@@ -7,6 +7,7 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+mod charted;
 mod convoys;
 mod course;
 pub mod exact;
@@ -33,6 +34,9 @@ use crate::event::{
     StackKey, ThreadKey,
 };
 use crate::model::blame::{Blame, Waiting};
+use crate::model::gil::charted::Chart;
+pub use crate::model::gil::charted::Habit;
+pub(in crate::model) use crate::model::gil::charted::going_on;
 use crate::model::gil::convoys::{Convoys, Instrument, Setting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
 use crate::model::gil::handoffs::Handoffs;
@@ -42,7 +46,7 @@ pub use crate::model::gil::perturbed::Scrutiny;
 use crate::model::gil::tenure::Tenures;
 pub use crate::model::gil::tick::Seen;
 use crate::model::gil::tick::{Step, Tick};
-use crate::model::intervals::{Edge, Grain, Intervals, Open, Sharpness};
+use crate::model::intervals::{Edge, Grain, Intervals, Moment, Open, Sharpness};
 use crate::model::lanes::Lanes;
 use crate::model::thread::{After, Stand, Standing, ThreadAccount};
 use crate::model::timeline::{Bin, Timeline};
@@ -122,6 +126,8 @@ pub struct GilAccount {
     long: LongHolds,
     /// Who made whom wait.
     blame: Blame,
+    /// What is to be told of it, stretch by stretch.
+    chart: Chart,
 }
 
 /// A wait that is over.
@@ -208,6 +214,7 @@ impl GilAccount {
             over: Vec::new(),
             long: LongHolds::default(),
             blame: Blame::default(),
+            chart: Chart::default(),
         }
     }
 
@@ -428,6 +435,7 @@ impl GilAccount {
             None => {
                 self.tenures.lose(at);
                 if let Some(last) = self.last {
+                    self.chart_gap(last.at, at);
                     self.followed.miss(handoffs, at.since(last.at), self.switch_interval);
                     self.tenure = at;
                     self.cut_all(last.at, touched, threads);
@@ -529,6 +537,7 @@ impl GilAccount {
     /// What one thread was in ends unseen at `at`.
     fn cut(&mut self, at: MonoNs, thread: ThreadKey, account: &mut ThreadAccount) {
         let Some(stand) = account.finish(self.key, at) else { return };
+        self.chart_stand(thread, &stand, Moment { at, sharpness: Sharpness::Tick });
         match stand.standing {
             Standing::Waiting => {
                 self.waiting = self.waiting.saturating_sub(1);

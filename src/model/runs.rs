@@ -9,8 +9,9 @@ mod named;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::event::{Cpu, Departure, FutexSite, GilKey};
+use crate::event::{Cpu, Departure, FutexSite, GilKey, ThreadKey};
 use crate::model::runs::named::{Entered, Whole};
+use crate::model::segments::{Entry, Off, Turn};
 use crate::time::{MonoNs, Ns};
 
 /// Runs that are remembered: those between two ticks, and the time-outs of a long wait before them.
@@ -208,9 +209,9 @@ impl Runs {
         self.current = Current::On(at, Some(cpu));
     }
 
-    /// It left its core.
-    pub fn switched_out(&mut self, at: MonoNs, how: Departure) {
-        let Some(since) = self.told else { return };
+    /// It left its core; the time that it was on it, if that is known.
+    pub(in crate::model) fn switched_out(&mut self, at: MonoNs, how: Departure) -> Option<Turn> {
+        let since = self.told?;
         let (from, cpu) = match self.current {
             Current::On(from, cpu) => (from, cpu),
             // It was on a core when its switches began to be told.
@@ -228,6 +229,7 @@ impl Runs {
                 Slept::Untold
             }
         };
+        let turn = Turn { before: self.off_until(from), from, to: at, cpu };
         self.totals.known += at.since(self.known);
         self.known = at;
         self.totals.ran(cpu, at.since(from));
@@ -238,6 +240,36 @@ impl Runs {
         }
         self.recent.push_back(Run { from, to: at, how, cpu, slept });
         self.current = Current::Off;
+        (from < at).then_some(turn)
+    }
+
+    /// Since when it was off a core before it got one at `at`, and why.
+    fn off_until(&self, at: MonoNs) -> Option<Off> {
+        let last = self.recent.back().filter(|run| run.to <= at)?;
+        Some(Off { since: last.to, how: last.how })
+    }
+
+    /// Where it is at `now`, and since when.
+    pub(in crate::model) fn going_on(&self, thread: ThreadKey, now: MonoNs) -> Option<Entry> {
+        match self.current {
+            Current::Unknown => None,
+            Current::On(from, cpu) => {
+                Some(Entry::Ran { thread, turn: Turn { before: self.off_until(from), from, to: now, cpu } })
+            }
+            Current::Off => Some(Entry::Left { thread, off: self.off_until(now)?, until: now }),
+        }
+    }
+
+    /// Its spells that reach into the time between two instants, the oldest first, as of the later; `None`: not all are
+    /// known.
+    pub fn between(&self, from: MonoNs, to: MonoNs) -> Option<Vec<Spell>> {
+        if !self.remembers(from) || self.current == Current::Unknown {
+            return None;
+        }
+        let within = self.spells(to).take_while(|spell| spell.to.is_none_or(|ended| ended > from));
+        let mut spells: Vec<Spell> = within.filter(|spell| spell.from < to).collect();
+        spells.reverse();
+        Some(spells)
     }
 
     /// Time until `now` of which is known whether it was on a core.
@@ -502,8 +534,10 @@ mod tests {
             runs.switched_in(MonoNs(from * 1_000), Cpu(0));
             match to {
                 0 => {}
-                to if *to < 0 => runs.switched_out(MonoNs(to.unsigned_abs() * 1_000), Departure::Preempted),
-                to => runs.switched_out(MonoNs(to.unsigned_abs() * 1_000), Departure::Asleep),
+                to => {
+                    let how = if *to < 0 { Departure::Preempted } else { Departure::Asleep };
+                    runs.switched_out(MonoNs(to.unsigned_abs() * 1_000), how);
+                }
             }
         }
         runs

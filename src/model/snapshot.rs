@@ -65,6 +65,8 @@ pub struct ProcessFigures {
     pub blame: Arc<BlameFigures>,
     /// Threads in convoys, in the order of time; `None`: there were too few looks to find any.
     pub convoys: Option<Vec<Convoy>>,
+    /// What each thread did when, as far back as that is kept.
+    pub segments: crate::model::segments::Segments,
 }
 
 impl ProcessFigures {
@@ -377,6 +379,35 @@ pub struct StateTimes {
 }
 
 impl StateTimes {
+    /// So much of one state; what has ended is in none.
+    pub fn of(state: ThreadState, length: Ns) -> StateTimes {
+        let mut times = StateTimes::default();
+        if let Some(time) = times.get_mut(state) {
+            *time = length;
+        }
+        times
+    }
+
+    /// The time in a state; what has ended is in none.
+    pub fn get(&self, state: ThreadState) -> Ns {
+        let mut times = *self;
+        times.get_mut(state).map_or(Ns::ZERO, |time| *time)
+    }
+
+    fn get_mut(&mut self, state: ThreadState) -> Option<&mut Ns> {
+        Some(match state {
+            ThreadState::Running => &mut self.running,
+            ThreadState::HoldingOffCpu => &mut self.holding_off_cpu,
+            ThreadState::Waiting => &mut self.waiting,
+            ThreadState::HandingOver => &mut self.handing_over,
+            ThreadState::Native => &mut self.native,
+            ThreadState::Runnable => &mut self.runnable,
+            ThreadState::Idle => &mut self.idle,
+            ThreadState::Unknown => &mut self.unknown,
+            ThreadState::Ended => return None,
+        })
+    }
+
     /// The sum of all states: the lifetime.
     pub fn total(&self) -> Ns {
         self.running
@@ -398,16 +429,22 @@ impl StateTimes {
 impl<'a> std::iter::Sum<&'a StateTimes> for StateTimes {
     fn sum<I: Iterator<Item = &'a StateTimes>>(iter: I) -> StateTimes {
         iter.fold(StateTimes::default(), |mut all, one| {
-            all.running += one.running;
-            all.holding_off_cpu += one.holding_off_cpu;
-            all.waiting += one.waiting;
-            all.handing_over += one.handing_over;
-            all.native += one.native;
-            all.runnable += one.runnable;
-            all.idle += one.idle;
-            all.unknown += one.unknown;
+            all += *one;
             all
         })
+    }
+}
+
+impl std::ops::AddAssign for StateTimes {
+    fn add_assign(&mut self, other: StateTimes) {
+        self.running += other.running;
+        self.holding_off_cpu += other.holding_off_cpu;
+        self.waiting += other.waiting;
+        self.handing_over += other.handing_over;
+        self.native += other.native;
+        self.runnable += other.runnable;
+        self.idle += other.idle;
+        self.unknown += other.unknown;
     }
 }
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Cpu, GilKey, InterpreterId, Placement, Role, Switches, ThreadInfo, ThreadKey, Usage};
+use crate::model::gil::Habit;
 use crate::model::intervals::{Grain, Intervals, Open};
 use crate::model::runs::Runs;
+use crate::model::segments::Entry;
 use crate::model::snapshot::{StateTimes, ThreadCore, ThreadFigures, ThreadState};
 use crate::time::{MonoNs, Ns};
 
@@ -120,6 +122,12 @@ pub struct ThreadAccount {
     pub runs: Runs,
     /// Before it, nothing can begin any more: its last standing ended there.
     pub settled: MonoNs,
+    /// What looks into its runs found.
+    pub habit: Habit,
+    /// Since when, and until when, its totals have not moved.
+    quiet: Option<(MonoNs, MonoNs)>,
+    /// Of what its totals leave for the time apart from the GIL, so much has been told.
+    apart_told: Apart,
 }
 
 /// A thread's time on one core, or several threads'.
@@ -140,6 +148,14 @@ struct Blind {
     covered: Ns,
     on_cpu: Ns,
     run_delay: Ns,
+}
+
+/// Time apart from the GIL that was not idle, beside the time that the GIL was held.
+#[derive(Debug, Clone, Copy, Default)]
+struct Apart {
+    native: Ns,
+    queued: Ns,
+    held: Ns,
 }
 
 impl Blind {
@@ -184,6 +200,9 @@ impl ThreadAccount {
             held_on: BTreeMap::new(),
             runs: Runs::default(),
             settled: start,
+            habit: Habit::default(),
+            quiet: None,
+            apart_told: Apart::default(),
         }
     }
 
@@ -287,6 +306,44 @@ impl ThreadAccount {
         }
     }
 
+    /// What the newest step of its totals tells of a thread whose switches do not: as long as they do not move, nothing.
+    pub(in crate::model) fn told_by_totals(&mut self, key: ThreadKey) -> impl Iterator<Item = Entry> + use<> {
+        let mut told = [None, None];
+        // Half ticks add up to the right time, not to the right part of it: what was told too much is made up for.
+        let (all, so_far) = (self.apart(), self.apart_told);
+        let over = self.step.map_or(Ns::ZERO, |step| step.over);
+        let room = over.saturating_sub(all.held.saturating_sub(so_far.held));
+        let native = all.native.saturating_sub(so_far.native).min(room);
+        let queued = all.queued.saturating_sub(so_far.queued).min(room.saturating_sub(native));
+        self.apart_told = Apart { native: so_far.native + native, queued: so_far.queued + queued, held: all.held };
+        if let Some(step) = self.step.filter(|step| step.over > Ns::ZERO && !self.runs.is_placed()) {
+            let from = step.at - step.over;
+            let moved = native + queued > Ns::ZERO;
+            let quiet = self.quiet.filter(|(_, until)| *until == from && !moved);
+            if quiet.is_none() {
+                told[0] = self.quiet(key);
+            }
+            self.quiet = (!moved).then_some((quiet.map_or(from, |(since, _)| since), step.at));
+            told[1] = moved.then_some(Entry::Used { thread: key, from, until: step.at, native, queued });
+        }
+        told.into_iter().flatten()
+    }
+
+    fn quiet(&self, thread: ThreadKey) -> Option<Entry> {
+        let (from, until) = self.quiet?;
+        Some(Entry::Used { thread, from, until, native: Ns::ZERO, queued: Ns::ZERO })
+    }
+
+    /// What is known of it that goes on at `now`.
+    pub(in crate::model) fn going_on(&self, key: ThreadKey, now: MonoNs) -> impl Iterator<Item = Entry> {
+        self.runs.going_on(key, now).into_iter().chain(self.quiet(key))
+    }
+
+    /// How it stands to the GILs that it has to do with.
+    pub fn stands(&self) -> impl Iterator<Item = &Stand> {
+        self.stands.iter()
+    }
+
     /// How it stands to `gil`.
     pub fn standing(&self, gil: GilKey) -> Option<&Stand> {
         self.stands.iter().find(|stand| stand.gil == gil)
@@ -366,11 +423,9 @@ impl ThreadAccount {
             left = left.saturating_sub(got);
             got
         };
-        let unplaced_asleep = self.held_unplaced.scaled(self.held_asleep, self.held_placed + self.held_asleep);
-        let preempted = self.preempted.min(self.held_placed);
-        let running =
-            take(self.held_placed.saturating_sub(preempted) + self.held_unplaced.saturating_sub(unplaced_asleep));
-        let holding_off_cpu = take(self.held_asleep + preempted + unplaced_asleep);
+        let (on, off) = self.held_on_and_off();
+        let running = take(on);
+        let holding_off_cpu = take(off);
         let waiting = take(self.lost(ticks));
         let handing_over = take(self.handing_over + self.open_time(Standing::HandingOver, ticks));
         let unseen = self.unobserved + self.open_time(Standing::Unseen, ticks);
@@ -379,10 +434,10 @@ impl ThreadAccount {
         let covered = if is_followed { lifetime } else { self.covered() };
         let gaps_elsewhere = gaps.saturating_sub(self.blind.covered);
         let uncovered = take(lifetime.saturating_sub(covered).saturating_sub(gaps_elsewhere));
-        let (used, run_delay) = self.used();
-        let on_cpu = if is_followed { self.runs.total(end) } else { used };
-        let native = take(on_cpu.saturating_sub(running + self.blind.on_cpu));
-        let runnable = take(run_delay.saturating_sub(preempted + self.delay_in_wait + self.blind.run_delay));
+        let apart = self.apart();
+        let recorded = self.runs.total(end).saturating_sub(running + self.blind.on_cpu);
+        let native = take(if is_followed { recorded } else { apart.native });
+        let runnable = take(apart.queued);
         StateTimes {
             running,
             holding_off_cpu,
@@ -392,6 +447,26 @@ impl ThreadAccount {
             runnable,
             unknown: gaps + uncovered,
             idle: left,
+        }
+    }
+
+    /// Of the time it held, how much it was on a core, and off it.
+    fn held_on_and_off(&self) -> (Ns, Ns) {
+        let asleep = self.held_unplaced.scaled(self.held_asleep, self.held_placed + self.held_asleep);
+        let preempted = self.preempted.min(self.held_placed);
+        let on = self.held_placed.saturating_sub(preempted) + self.held_unplaced.saturating_sub(asleep);
+        (on, self.held_asleep + preempted + asleep)
+    }
+
+    /// What the kernel's totals leave for the time apart from the GIL.
+    fn apart(&self) -> Apart {
+        let (on_cpu, run_delay) = self.used();
+        let (running, off) = self.held_on_and_off();
+        let elsewhere = self.preempted.min(self.held_placed) + self.delay_in_wait;
+        Apart {
+            native: on_cpu.saturating_sub(running + self.blind.on_cpu),
+            queued: run_delay.saturating_sub(elsewhere + self.blind.run_delay),
+            held: running + off,
         }
     }
 

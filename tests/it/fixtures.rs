@@ -23,6 +23,7 @@ use gilscope::event::{
     ProcessInfo, ProcessKey, PythonVersion, RateReason, Role, Spent, ThreadKey, Tid,
 };
 use gilscope::model::lanes::{Holding, Lanes, Stretch};
+use gilscope::model::segments::Segments;
 use gilscope::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, GilFigures, GilNow, InterpreterFigures, ProcessFigures, Snapshot,
     Source, StateTimes, ThreadCore, ThreadFigures, ThreadState,
@@ -261,6 +262,7 @@ impl Scene {
         let samples = self.duration.0 / self.interval.0.max(1);
         ProcessFigures {
             blame: Arc::default(),
+            segments: Segments::default(),
             key: ProcessKey(number),
             target: Arc::new(ProcessInfo {
                 pid: Pid(4242 + number),

@@ -25,6 +25,7 @@ mod report_json;
 mod report_text;
 mod report_verdict;
 mod sampling;
+mod segments;
 mod session;
 mod simulator;
 mod switches;

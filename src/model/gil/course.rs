@@ -38,7 +38,7 @@ fn party(tick: &Tick) -> Party {
 }
 
 /// From take to take. Who is off its core when the next takes it had let go of it before it left the core.
-fn by_takes(step: &Step, takes: &Takes, threads: &Threads) -> Course {
+pub(super) fn by_takes(step: &Step, takes: &Takes, threads: &Threads) -> Course {
     let mut course = Course::new();
     let (mut holder, mut since) = (step.last.holder(), step.last.at);
     for (at, thread) in takes.known() {

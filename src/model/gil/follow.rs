@@ -102,6 +102,7 @@ impl GilAccount {
         let ended = ended.chain(whole.iter().map(|(thread, _, until)| (*until, *thread)));
         let takes = self.takes(step, told.unwrap_or_else(|| ended.collect()), threads);
         let handed_by_wait = moves.iter().find_map(woke);
+        self.chart_holds(step, &takes, course.as_ref(), threads);
         self.log_holds(step, &takes, course, threads);
         self.follow_handoffs(step, &takes, touched, seen, threads);
         let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, settled: None };
@@ -111,6 +112,7 @@ impl GilAccount {
         }
         for (thread, start, until) in whole {
             let from = moves.iter().find(|moved| moved.thread == thread).and_then(|moved| moved.from);
+            self.chart_wait(thread, start, until);
             self.wait_is_over(Wait { thread, from: start, until, after: came_from(from) });
             if let Some(account) = threads.get_mut(&thread) {
                 let rounds = takes.before(until, thread).zip(takes.before(start, thread));
@@ -226,6 +228,7 @@ impl GilAccount {
         };
         if let Some(stand) = account.finish(self.key, ends.at) {
             let unseen = blind(&step.tick, moved.to, stand.standing);
+            self.chart_stand(moved.thread, &stand, ends);
             match stand.standing {
                 Standing::Waiting => {
                     self.waiting = self.waiting.saturating_sub(1);

@@ -8,9 +8,10 @@
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
-use crate::event::{Cpu, Relation, ThreadKey};
-use crate::model::intervals::Moment;
+use crate::event::{Cpu, GilKey, Relation, ThreadKey};
+use crate::model::intervals::{Moment, Sharpness};
 use crate::model::runs::Spell;
+use crate::model::segments::{Entry, Handoff, Passing};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
 
@@ -130,6 +131,8 @@ impl Takes {
 #[derive(Debug, Clone, Copy)]
 struct Drop {
     dropper: ThreadKey,
+    /// Who took it, and how well is known when; `None`: not known.
+    to: Option<(ThreadKey, Sharpness)>,
     /// When the taker woke up.
     taken: MonoNs,
     /// It was seen in `switch_cond`.
@@ -152,6 +155,24 @@ enum Verdict {
     Forced,
     Voluntary,
     Unclear,
+}
+
+/// What is known of the first drop between two ticks.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Known(Verdict),
+    /// The dropper has yet to show it.
+    Open,
+}
+
+impl From<Verdict> for Passing {
+    fn from(verdict: Verdict) -> Passing {
+        match verdict {
+            Verdict::Forced => Passing::Forced,
+            Verdict::Voluntary => Passing::Voluntary,
+            Verdict::Unclear => Passing::Unclear,
+        }
+    }
 }
 
 /// What a tick says of whoever dropped the GIL.
@@ -199,7 +220,14 @@ impl GilAccount {
         self.followed.told |= touched.iter().any(is_told);
         if step.handoffs > 0 {
             self.count_cores(step, takes, threads);
-            self.begin_drop(step, takes, touched, threads);
+            let first = match self.begin_drop(step, takes, touched, threads) {
+                Fate::Known(verdict) => {
+                    self.followed.count(verdict);
+                    Some(verdict.into())
+                }
+                Fate::Open => None,
+            };
+            self.chart_handoffs(step, takes, first);
             self.followed.last = takes.known.last().filter(|_| takes.complete).map(|(_, thread)| *thread);
         }
         let open = std::mem::take(&mut self.followed.open);
@@ -214,16 +242,24 @@ impl GilAccount {
                 Some(thread) => drop.verdict(thread, now, step.tick.at, takes, let_go),
                 None => Some(Verdict::Voluntary),
             };
-            match verdict {
+            let verdict = match verdict {
                 // Nobody looked for long: what is seen now may be what came after.
-                Some(_) if step.is_blurred() => self.followed.count(Verdict::Unclear),
-                Some(Verdict::Forced) if drop.request == Request::Unknown && !drop.handing_over => {
-                    self.followed.count(Verdict::Unclear);
+                Some(_) if step.is_blurred() => Verdict::Unclear,
+                Some(Verdict::Forced) if drop.request == Request::Unknown && !drop.handing_over => Verdict::Unclear,
+                Some(verdict) => verdict,
+                None => {
+                    self.followed.open.push(drop);
+                    continue;
                 }
-                Some(verdict) => self.followed.count(verdict),
-                None => self.followed.open.push(drop),
-            }
+            };
+            self.followed.count(verdict);
+            drop.passed(self.key, verdict.into()).into_iter().for_each(|passed| self.chart.push(passed));
         }
+    }
+
+    /// The handoffs of which it is not decided yet how the GIL was let go of.
+    pub(super) fn undecided(&self) -> impl Iterator<Item = Entry> + '_ {
+        self.followed.open.iter().filter_map(|drop| drop.passed(self.key, Passing::Undecided))
     }
 
     /// Who let go of it, or will, at the next handoff.
@@ -265,27 +301,33 @@ impl GilAccount {
     }
 
     /// The first handoff of a step may have been forced; the others came too soon after another one.
-    fn begin_drop(&mut self, step: &Step, takes: &Takes, touched: &[ThreadKey], threads: &Threads) {
+    fn begin_drop(&mut self, step: &Step, takes: &Takes, touched: &[ThreadKey], threads: &Threads) -> Fate {
         let length = step.tick.at.since(step.last.at);
         let since = std::mem::replace(&mut self.tenure, takes.known.last().map_or(step.last.at, |(taken, _)| *taken));
         self.followed.unclear += (step.handoffs - 1).min(length.0 / self.switch_interval.0.max(1));
         let least = self.switch_interval.saturating_sub(SLACK);
         if step.tick.at.since(since) < least {
-            return;
+            return Fate::Known(Verdict::Voluntary);
         }
         let Some(request) = self.request(since - SLACK, step, touched, threads) else {
-            return;
+            return Fate::Known(Verdict::Voluntary);
         };
-        let Some(dropper) = self.dropper() else { return self.followed.count(Verdict::Unclear) };
+        let Some(dropper) = self.dropper() else { return Fate::Known(Verdict::Unclear) };
         let slept = || threads.get(&dropper)?.runs.first_to_end(step.last.at, step.tick.at)?.to;
-        let taken = takes.known.first().map(|(taken, _)| *taken).or_else(slept);
+        let first = takes.known.first();
+        let to = match first.filter(|_| takes.complete) {
+            Some((_, thread)) => Some((*thread, Sharpness::Switch)),
+            None => step.tick.holder().filter(|_| step.handoffs == 1).map(|holder| (holder, Sharpness::Tick)),
+        };
+        let taken = first.map(|(taken, _)| *taken).or_else(slept);
         let Some(taken) = taken.filter(|_| self.followed.open.len() < OPEN_DROPS) else {
-            return self.followed.count(Verdict::Unclear);
+            return Fate::Known(Verdict::Unclear);
         };
         if taken.since(since) < least {
-            return;
+            return Fate::Known(Verdict::Voluntary);
         }
-        self.followed.open.push(Drop { dropper, taken, handing_over: false, apart: false, request });
+        self.followed.open.push(Drop { dropper, to, taken, handing_over: false, apart: false, request });
+        Fate::Open
     }
 
     /// Whether a waiter had slept through a switch interval under the holder since `since`; `None`: none had.
@@ -324,6 +366,11 @@ impl GilAccount {
 }
 
 impl Drop {
+    fn passed(&self, gil: GilKey, passing: Passing) -> Option<Entry> {
+        let (to, sharpness) = self.to?;
+        Some(Entry::Passed(Handoff { gil, from: Some(self.dropper), to: Some(to), at: self.taken, sharpness, passing }))
+    }
+
     /// Whether it was forced; `None`: the dropper has yet to show it.
     fn verdict(
         &self,
