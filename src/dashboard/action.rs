@@ -80,6 +80,18 @@ pub enum Action {
     ZoomIn,
     /// More time in the lanes.
     ZoomOut,
+    /// The timeline's cursor one column back.
+    CursorBack,
+    /// One column ahead.
+    CursorAhead,
+    /// The timeline half a screen back.
+    PanBack,
+    /// Half a screen ahead.
+    PanAhead,
+    /// One end of a span is here.
+    MarkSpan,
+    /// The span fills the screen.
+    ZoomToSpan,
     /// One look back.
     StepBack,
     /// One look ahead.
@@ -147,6 +159,12 @@ impl Action {
             Action::NextGil => "next-gil",
             Action::ZoomIn => "zoom-in",
             Action::ZoomOut => "zoom-out",
+            Action::CursorBack => "cursor-back",
+            Action::CursorAhead => "cursor-ahead",
+            Action::PanBack => "pan-back",
+            Action::PanAhead => "pan-ahead",
+            Action::MarkSpan => "span",
+            Action::ZoomToSpan => "zoom-to-span",
             Action::StepBack => "step-back",
             Action::StepAhead => "step-ahead",
             Action::JumpBack => "jump-back",
@@ -180,6 +198,8 @@ pub enum Group {
     Rows,
     /// The thread table.
     Threads,
+    /// Lanes over time.
+    Timeline,
     /// Who made whom wait.
     Blame,
     /// What is shown of it.
@@ -190,8 +210,16 @@ pub enum Group {
 
 impl Group {
     /// All, in the order in which they are shown.
-    pub const ALL: [Group; 7] =
-        [Group::General, Group::Views, Group::Rows, Group::Threads, Group::Blame, Group::Figures, Group::Time];
+    pub const ALL: [Group; 8] = [
+        Group::General,
+        Group::Views,
+        Group::Rows,
+        Group::Threads,
+        Group::Timeline,
+        Group::Blame,
+        Group::Figures,
+        Group::Time,
+    ];
 
     /// Its heading.
     pub fn title(self) -> &'static str {
@@ -200,6 +228,7 @@ impl Group {
             Group::Views => "Views",
             Group::Rows => "Rows",
             Group::Threads => "Threads",
+            Group::Timeline => "Timeline",
             Group::Blame => "Blame",
             Group::Figures => "Figures",
             Group::Time => "Time",
@@ -279,13 +308,15 @@ use Group as G;
 
 const OVERVIEW: &[View] = &[View::Overview];
 const BLAME: &[View] = &[View::Blame];
+const ZOOMED: &[View] = &[View::Overview, View::Timeline];
+const TIMELINE: &[View] = &[View::Timeline];
 const HISTOGRAMS: &[View] = &[View::Histograms];
 const CONVOYS: &[View] = &[View::Convoys];
 const WITH_THREADS: &[View] = &[View::Overview, View::Histograms, View::Convoys, View::Blame];
 const OPENING: &[View] = &[View::Blame, View::Findings];
 
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 53] = [
+pub const BINDINGS: [Binding; 60] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
@@ -346,6 +377,7 @@ pub const BINDINGS: [Binding; 53] = [
     bind(A::NextView, &[key(KeyCode::Tab)], G::Views, "the next view").label("view"),
     bind(A::PreviousView, &[key(KeyCode::BackTab)], G::Views, "the view before"),
     show(View::Overview),
+    show(View::Timeline),
     show(View::Histograms),
     show(View::Convoys),
     show(View::Interrupts),
@@ -358,8 +390,23 @@ pub const BINDINGS: [Binding; 53] = [
     bind(A::Window, &[letter('w')], G::Figures, "recent figures over 1 s, 10 s, or the whole capture")
         .label("window")
         .only_in(OVERVIEW),
-    bind(A::ZoomIn, &[letter('+'), letter('=')], G::Figures, "less time in the lanes").label("zoom").only_in(OVERVIEW),
-    bind(A::ZoomOut, &[letter('-')], G::Figures, "more time in the lanes").only_in(OVERVIEW),
+    bind(
+        A::CursorBack,
+        &[key(KeyCode::Left), letter('h')],
+        G::Timeline,
+        "the cursor one column back; time stands still",
+    )
+    .label("cursor")
+    .only_in(TIMELINE),
+    bind(A::CursorAhead, &[key(KeyCode::Right), letter('l')], G::Timeline, "one column ahead").only_in(TIMELINE),
+    bind(A::MarkSpan, &[key(KeyCode::Enter)], G::Timeline, "a span from here on: its figures; none again")
+        .label("span")
+        .only_in(TIMELINE),
+    bind(A::ZoomIn, &[letter('+'), letter('=')], G::Figures, "less time in the lanes").label("zoom").only_in(ZOOMED),
+    bind(A::ZoomOut, &[letter('-')], G::Figures, "more time in the lanes").only_in(ZOOMED),
+    bind(A::ZoomToSpan, &[letter('z')], G::Timeline, "the span fills the screen").only_in(TIMELINE),
+    bind(A::PanBack, &[letter('H')], G::Timeline, "half a screen back").label("pan").only_in(TIMELINE),
+    bind(A::PanAhead, &[letter('L')], G::Timeline, "half a screen ahead").only_in(TIMELINE),
     bind(A::NextGil, &[letter('o')], G::Figures, "another GIL, where there are several"),
     bind(A::StepBack, &[letter('[')], G::Time, "one look of the sampler back").needs(Needs::Past).label("step"),
     bind(A::StepAhead, &[letter(']')], G::Time, "one look ahead").needs(Needs::Past),

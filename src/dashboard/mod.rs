@@ -30,6 +30,7 @@ pub mod signals;
 pub mod state;
 pub mod terminal;
 pub mod theme;
+pub mod timeline;
 pub mod view;
 pub mod views;
 pub mod widgets;

@@ -10,9 +10,11 @@ use ratatui::layout::Rect;
 
 use crate::dashboard::rows::{Column, Sort};
 use crate::dashboard::state::{Focus, Rows, State};
+use crate::dashboard::timeline::Way;
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::views::View;
 use crate::dashboard::widgets::{head, line_of, screen, tabs};
+use crate::session::Command;
 
 /// Whether the mouse is listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +39,8 @@ pub enum Spot {
     Head(Column),
     /// A text that scrolls by itself.
     Text,
+    /// A lane of the timeline, and which of its columns.
+    Instant(usize, usize),
 }
 
 /// What is where.
@@ -50,10 +54,8 @@ impl Spots {
             return Spots::default();
         }
         let places = screen::places(view, area);
-        let mut spots: Vec<(Rect, Spot)> = tabs::places(view.shown, &view.keys, places.tabs)
-            .into_iter()
-            .map(|tab| (tab.area, Spot::Tab(tab.view)))
-            .collect();
+        let mut spots: Vec<(Rect, Spot)> =
+            tabs::of(view, places.tabs).into_iter().map(|tab| (tab.area, Spot::Tab(tab.view))).collect();
         spots.extend(view.shown.spots(view, places.body));
         if view.head.finding.is_some() {
             let line = line_of(places.head, head::finding_line(view));
@@ -69,7 +71,11 @@ impl Spots {
 
     /// What is at a place.
     pub fn at(&self, column: u16, row: u16) -> Option<Spot> {
-        self.0.iter().find(|(area, _)| area.contains((column, row).into())).map(|(_, spot)| *spot)
+        let (area, spot) = self.0.iter().find(|(area, _)| area.contains((column, row).into()))?;
+        Some(match spot {
+            Spot::Instant(row, _) => Spot::Instant(*row, usize::from(column - area.x)),
+            other => *other,
+        })
     }
 }
 
@@ -78,6 +84,8 @@ impl Spots {
 pub enum Gesture {
     /// The left button went down.
     Click,
+    /// The mouse was moved with the left button down.
+    Drag,
     /// The wheel was turned towards the beginning.
     WheelUp,
     /// Towards the end.
@@ -93,6 +101,7 @@ impl Gesture {
     pub fn of(event: &MouseEvent) -> Option<Gesture> {
         match event.kind {
             MouseEventKind::Down(MouseButton::Left) => Some(Gesture::Click),
+            MouseEventKind::Drag(MouseButton::Left) => Some(Gesture::Drag),
             MouseEventKind::ScrollUp => Some(Gesture::WheelUp),
             MouseEventKind::ScrollDown => Some(Gesture::WheelDown),
             MouseEventKind::ScrollLeft => Some(Gesture::WheelLeft),
@@ -103,18 +112,34 @@ impl Gesture {
 }
 
 impl State {
-    /// Takes what the mouse did at a spot. `rows` are as they are on the screen.
-    pub fn point(&mut self, gesture: Gesture, spot: Option<Spot>, rows: &Rows) {
+    /// Takes what the mouse did at a spot. `rows` are as they are on the screen. What the session is to do for it.
+    pub fn point(&mut self, gesture: Gesture, spot: Option<Spot>, rows: &Rows) -> Option<Command> {
         match (&mut self.focus, gesture) {
-            (Focus::Help { scrolled }, Gesture::WheelUp) => return *scrolled = scrolled.saturating_sub(1),
-            (Focus::Help { scrolled }, Gesture::WheelDown) => return *scrolled = scrolled.saturating_add(1),
+            (Focus::Help { scrolled }, Gesture::WheelUp) => *scrolled = scrolled.saturating_sub(1),
+            (Focus::Help { scrolled }, Gesture::WheelDown) => *scrolled = scrolled.saturating_add(1),
             (Focus::Help { .. } | Focus::Filter { .. } | Focus::Instant { .. }, Gesture::Click) => {
-                return self.focus = Focus::Screen;
+                self.focus = Focus::Screen;
             }
-            (Focus::Help { .. } | Focus::Filter { .. } | Focus::Instant { .. }, _) => return,
-            (Focus::Screen, _) => {}
+            (Focus::Help { .. } | Focus::Filter { .. } | Focus::Instant { .. }, _) => {}
+            (Focus::Screen, _) => return self.point_at(gesture, spot, rows),
         }
+        None
+    }
+
+    fn point_at(&mut self, gesture: Gesture, spot: Option<Spot>, rows: &Rows) -> Option<Command> {
+        let grid = &rows.timeline;
+        let seek = match (gesture, spot) {
+            (Gesture::Click, Some(Spot::Instant(row, column))) => {
+                self.go(row, rows);
+                self.timeline.point_at(grid.instant(column), grid)
+            }
+            (Gesture::Drag, Some(Spot::Instant(_, column))) => self.timeline.drag_to(grid.instant(column), grid),
+            (Gesture::WheelLeft, _) if self.view == View::Timeline => self.timeline.pan(Way::Back, grid),
+            (Gesture::WheelRight, _) if self.view == View::Timeline => self.timeline.pan(Way::Ahead, grid),
+            _ => None,
+        };
         match (gesture, spot) {
+            (Gesture::Drag, _) => {}
             (Gesture::Click, Some(spot)) => self.click(spot, rows),
             (Gesture::Click, None) => {}
             (Gesture::WheelUp, Some(Spot::Text)) => self.scroll(-1, rows),
@@ -125,6 +150,7 @@ impl State {
             (Gesture::WheelLeft, _) => self.blame.step(-1, &rows.blame),
             (Gesture::WheelRight, _) => self.blame.step(1, &rows.blame),
         }
+        seek.map(Command::SeekTo)
     }
 
     /// What is chosen already is opened.
@@ -137,7 +163,7 @@ impl State {
             Spot::Cell(row, column) => self.blame.point_at(row, column, &rows.blame),
             Spot::Row(row) if self.view == View::Blame && self.row(rows) == row => self.open(rows),
             Spot::Row(row) => self.go(row, rows),
-            Spot::Text => {}
+            Spot::Text | Spot::Instant(..) => {}
         }
     }
 }
@@ -155,7 +181,7 @@ impl Wheel {
     /// Whether a gesture at `now` counts.
     pub fn takes(&mut self, gesture: Gesture, now: Duration) -> bool {
         let too_soon = self.last.is_some_and(|last| now.saturating_sub(last) < Wheel::APART);
-        if gesture == Gesture::Click {
+        if matches!(gesture, Gesture::Click | Gesture::Drag) {
             return true;
         }
         if !too_soon {

@@ -112,7 +112,8 @@ pub fn run<B: Backend>(
                 .map_err(|error| refused(&error))?;
             let body = screen::places(&view, whole).body;
             (state.page, state.cursor) = (view.shown.page(&view, body), view.threads.cursor);
-            rows = Rows { reach: view.shown.reach(&view, body), ..view.rows() };
+            let (reach, timeline) = (view.shown.reach(&view, body), view.shown.grid(&view, body));
+            rows = Rows { reach, timeline, ..view.rows() };
             spots = Spots::of(&view, whole);
             drawn.done(frame.number, clock.now());
         }
@@ -126,12 +127,14 @@ pub fn run<B: Backend>(
                 Heard::Key(key) => state.press(&key, &rows, &frame, capabilities),
                 Heard::Mouse(event) => {
                     let gesture = Gesture::of(&event).filter(|gesture| wheel.takes(*gesture, clock.now()));
-                    if let Some(gesture) = gesture {
-                        state.point(gesture, spots.at(event.column, event.row), &rows);
-                        // What is where may be another thing now.
-                        break;
+                    let Some(gesture) = gesture else { continue };
+                    let command = state.point(gesture, spots.at(event.column, event.row), &rows);
+                    if let Some(command) = command {
+                        session.send(command);
+                        drawn.asked = Some(clock.now());
                     }
-                    Effect::Nothing
+                    // What is where may be another thing now.
+                    break;
                 }
                 Heard::Disturbed => Effect::Redraw,
                 Heard::Asked => Effect::Quit,

@@ -12,6 +12,7 @@ use crate::dashboard::instant;
 use crate::dashboard::keys::{Keymap, Press};
 use crate::dashboard::rows::{Column, Sort};
 use crate::dashboard::signals::SignalKey;
+use crate::dashboard::timeline::{self, Way};
 use crate::dashboard::view::Transport;
 use crate::dashboard::views::View;
 use crate::dashboard::views::findings::shows;
@@ -126,6 +127,8 @@ pub struct Rows {
     pub duration: usize,
     /// How far the view's text can be scrolled down.
     pub reach: usize,
+    /// Which time is shown, and whose.
+    pub timeline: timeline::Grid,
 }
 
 /// What the user has chosen.
@@ -155,6 +158,8 @@ pub struct State {
     pub finding: found::Choice,
     /// The durations that are looked at.
     pub histograms: histograms::Choice,
+    /// What is looked at of the timeline.
+    pub timeline: timeline::Choice,
     /// The convoy under the cursor.
     pub convoy: Option<ConvoyKey>,
     /// Whose durations are shown.
@@ -190,6 +195,7 @@ impl Default for State {
             blame: blame::Choice::default(),
             finding: found::Choice::default(),
             histograms: histograms::Choice::default(),
+            timeline: timeline::Choice::default(),
             convoy: None,
             whose: Whose::All,
             window: Window::Ten,
@@ -363,9 +369,25 @@ impl State {
                 }
             }
             Action::NextGil => self.gil = self.gil.wrapping_add(1),
+            Action::ZoomIn if self.view == View::Timeline => {
+                let zoom = self.timeline.zoom.saturating_sub(1);
+                return seek(self.timeline.zoom_to(zoom, &rows.timeline));
+            }
+            Action::ZoomOut if self.view == View::Timeline => {
+                return seek(self.timeline.zoom_to(self.timeline.zoom + 1, &rows.timeline));
+            }
+            Action::CursorBack => return seek(self.timeline.step(Way::Back, 1, &rows.timeline)),
+            Action::CursorAhead => return seek(self.timeline.step(Way::Ahead, 1, &rows.timeline)),
+            Action::PanBack => return seek(self.timeline.pan(Way::Back, &rows.timeline)),
+            Action::PanAhead => return seek(self.timeline.pan(Way::Ahead, &rows.timeline)),
+            Action::MarkSpan => return seek(self.timeline.mark_span(&rows.timeline)),
+            Action::ZoomToSpan => return seek(self.timeline.zoom_to_span(&rows.timeline)),
             Action::ZoomIn => self.zoom = self.zoom.saturating_sub(1),
             Action::ZoomOut => self.zoom = (self.zoom + 1).min(ZOOMS.len() - 1),
             Action::Pause => {
+                if matches!(status.play, Play::Paused | Play::Ended) {
+                    self.timeline.follow();
+                }
                 return Effect::Ask(match status.play {
                     Play::Live | Play::Replaying => Command::Pause,
                     Play::Paused | Play::Ended => Command::Resume,
@@ -413,8 +435,12 @@ impl State {
             (View::Findings, ..) if self.finding != found::Choice::default() => self.finding = found::Choice::default(),
             (View::Blame, ..) if self.blame.back().is_some() => {}
             (View::Histograms, ..) if self.histograms.back().is_some() => {}
+            (View::Timeline, ..) if self.timeline.back().is_some() => {}
             (View::Blame | View::Histograms | View::Convoys, ..) if !self.filter.is_empty() => self.filter.clear(),
-            (View::Interrupts | View::Convoys | View::Findings | View::Blame | View::Histograms, ..) => {
+            (
+                View::Interrupts | View::Convoys | View::Findings | View::Blame | View::Histograms | View::Timeline,
+                ..,
+            ) => {
                 self.view = View::Overview;
             }
             (View::Overview, Whose::Selected, _) => self.whose = Whose::All,
@@ -434,6 +460,7 @@ impl State {
                 let chosen = rows.convoys.iter().position(|(key, _)| Some(*key) == self.convoy);
                 chosen.unwrap_or(rows.convoy)
             }
+            View::Timeline => place(&rows.timeline.threads, self.timeline.thread).unwrap_or(rows.timeline.row),
             View::Histograms => place(&rows.durations, self.histograms.row).unwrap_or(rows.duration),
             View::Findings => place(&rows.findings, self.finding.row).unwrap_or(rows.finding),
         }
@@ -450,6 +477,10 @@ impl State {
                 self.signal = rows.signals.get(row).copied();
             }
             View::Blame => self.blame.go(row, &rows.blame, rows.reach),
+            View::Timeline => {
+                let row = row.min(rows.timeline.threads.len().saturating_sub(1));
+                self.timeline.thread = rows.timeline.threads.get(row).copied();
+            }
             View::Histograms => {
                 let row = row.min(rows.durations.len().saturating_sub(1));
                 self.histograms.row = rows.durations.get(row).copied();

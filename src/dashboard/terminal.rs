@@ -176,7 +176,8 @@ impl Hold {
     }
 }
 
-/// Buttons and wheel of the mouse. Crossterm's own command asks for every movement as well, hundreds a second.
+/// Buttons and wheel of the mouse, and its movement while a button is down. Crossterm's own command asks for every other
+/// movement as well, hundreds a second.
 enum Clicks {
     Told,
     Untold,
@@ -185,8 +186,8 @@ enum Clicks {
 impl Command for Clicks {
     fn write_ansi(&self, out: &mut impl std::fmt::Write) -> std::fmt::Result {
         out.write_str(match self {
-            Clicks::Told => "\u{1b}[?1000h\u{1b}[?1006h",
-            Clicks::Untold => "\u{1b}[?1006l\u{1b}[?1000l",
+            Clicks::Told => "\u{1b}[?1002h\u{1b}[?1006h",
+            Clicks::Untold => "\u{1b}[?1006l\u{1b}[?1002l",
         })
     }
 }

@@ -17,6 +17,7 @@ use crate::dashboard::keys::Keymap;
 use crate::dashboard::rows::{Row, Sort, rows};
 use crate::dashboard::signals::Signals;
 use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
+use crate::dashboard::timeline::{Grid, Timeline};
 use crate::dashboard::views::View;
 use crate::event::{Build, Cpu, Ending, GilKey, Pid, RateReason, ThreadKey};
 use crate::model::lanes::Lanes;
@@ -90,6 +91,8 @@ pub struct ViewModel<'a> {
     pub signals: Signals<'a>,
     /// Who made whom wait; `None`: another view is shown.
     pub blame: Option<Matrix<'a>>,
+    /// What each thread did when; `None`: another view is shown, or there is no process.
+    pub timeline: Option<Timeline<'a>>,
     /// Waits and holds by length; `None`: another view is shown.
     pub histograms: Option<Histograms<'a>>,
     /// What was found.
@@ -335,6 +338,7 @@ impl<'a> ViewModel<'a> {
                 selected: state.selected,
             },
             durations,
+            timeline: Timeline::of(process.filter(|_| state.view == View::Timeline), state.timeline),
             transport: Transport::of(frame, session),
             histograms: (state.view == View::Histograms)
                 .then(|| Histograms::of(process, chosen.gil, state.histograms, &state.filter, frame)),
@@ -366,6 +370,7 @@ impl<'a> ViewModel<'a> {
             durations: self.histograms.iter().flat_map(|it| &it.rows).map(|row| row.of).collect(),
             duration: self.histograms.as_ref().map_or(0, |it| it.cursor),
             reach: 0,
+            timeline: self.timeline.as_ref().map_or_else(Grid::default, |of| of.grid(0)),
         }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::blame::Defined;
 use super::exactness::Exactness;
 use super::gil::exact::Hit;
-use super::gil::{GilAccount, Observed, Scrutiny, Seen, Threads, Word};
+use super::gil::{self, GilAccount, Observed, Scrutiny, Seen, Threads, Word};
 use super::interrupts::{Context, Interrupts, Ticked};
 use super::runs::Runs;
+use super::segments::{Entry, Lane, Log, Sampled, Segments};
 use super::snapshot::{
     BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures,
     ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
@@ -74,7 +75,7 @@ pub(super) struct Shared<'a> {
     /// What looking costs.
     pub costs: Option<&'a Costs>,
     /// Frames and stacks.
-    pub defined: &'a Defined,
+    pub defined: &'a Arc<Defined>,
 }
 
 /// The fold of one process image.
@@ -110,6 +111,8 @@ pub(super) struct ProcessAccount {
     folded_missing: Ns,
     interrupts: Interrupts,
     stacks_missing: Option<StacksMissing>,
+    /// What each thread did when.
+    log: Log,
 }
 
 impl ProcessAccount {
@@ -138,6 +141,7 @@ impl ProcessAccount {
             folded_missing: Ns::ZERO,
             interrupts: Interrupts::default(),
             stacks_missing: None,
+            log: Log::default(),
         }
     }
 
@@ -201,6 +205,7 @@ impl ProcessAccount {
                         self.read.push(*thread);
                     }
                     account.usage(at, *usage);
+                    account.told_by_totals(*thread).for_each(|entry| self.log.push(entry));
                 }
             }
             What::RateChanged { .. } | What::Health(..) | What::Spent(..) => self.looking.apply(what),
@@ -246,10 +251,16 @@ impl ProcessAccount {
                     runs.switched_in(at, *cpu);
                 });
             }
-            What::SwitchedOut { thread, how } => self.runs(*thread, |runs, records| {
-                records.figures.records += 1;
-                runs.switched_out(at, *how);
-            }),
+            What::SwitchedOut { thread, how } => {
+                let mut turn = None;
+                self.runs(*thread, |runs, records| {
+                    records.figures.records += 1;
+                    turn = runs.switched_out(at, *how);
+                });
+                if let Some(turn) = turn {
+                    self.log.push(Entry::Ran { thread: *thread, turn });
+                }
+            }
             What::FutexesBegin { thread } => self.runs(*thread, |runs, _| runs.futexes_begin(at)),
             What::FutexesEnd { thread, .. } => self.runs(*thread, |runs, _| runs.futexes_end()),
             What::FutexEntered { gil, thread, site } => self.runs(*thread, |runs, records| {
@@ -272,6 +283,9 @@ impl ProcessAccount {
             }
             What::StackSampled { gil, thread, instant, stack, cause } => {
                 self.gil(*gil, |gil, _| gil.stack_sampled(*instant, *thread, *stack, *cause));
+                if let Some(stack) = *stack {
+                    self.log.push(Entry::Sampled(Sampled { at: *instant, thread: *thread, stack }));
+                }
             }
             What::WaiterSampled { gil, thread, stack, stands_for, .. } => {
                 if self.threads.contains_key(thread) {
@@ -333,6 +347,7 @@ impl ProcessAccount {
         };
         let seen = Seen { read: &self.read, woken: &self.woken, scrutiny, told: self.records.told };
         account.tick(at, sample, self.looking.interval, &mut self.threads, seen, &takes_it);
+        account.charted().for_each(|entry| self.log.push(entry));
         self.ticked = at;
         // The main thread takes the main interpreter's.
         if interpreters.get(&InterpreterId(0)).copied().flatten() == Some(sample.gil) {
@@ -475,6 +490,21 @@ impl ProcessAccount {
         })
     }
 
+    fn segments(&self, now: MonoNs, defined: &Arc<Defined>) -> Segments {
+        let tick = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
+        let lane = |(thread, own): (&ThreadKey, &ThreadAccount)| {
+            let takes = own.interpreters.iter().filter_map(|id| self.interpreters.get(id).copied().flatten());
+            let mut takes: Vec<GilKey> = takes.collect();
+            takes.dedup();
+            let end = own.end.unwrap_or(now);
+            let until = takes.iter().map(|gil| tick(*gil)).max().unwrap_or(now).min(end);
+            let open = own.going_on(*thread, end).chain(gil::going_on(*thread, own, tick)).collect();
+            Lane { thread: *thread, start: own.start, until, gils: takes, open }
+        };
+        let open = self.gils.values().flat_map(GilAccount::chart_open).collect();
+        Segments::new(self.log.clone(), self.threads.iter().map(lane).collect(), open, Arc::clone(defined))
+    }
+
     /// What is known of it by now.
     pub fn figures(&self, shared: Shared<'_>) -> ProcessFigures {
         let now = self.end.unwrap_or(shared.now);
@@ -539,6 +569,7 @@ impl ProcessAccount {
             interrupts: self.interrupt_figures(now).map(Arc::new),
             blame: Arc::new(self.blame(shared.defined)),
             convoys: self.convoys(),
+            segments: self.segments(now, shared.defined),
             threads,
             folded_threads: self.folded_threads,
         }

@@ -13,6 +13,12 @@ use crate::time::{MonoNs, Ns};
 /// The newest tick of each GIL: what goes on is known up to there.
 pub type Ticks<'a> = &'a dyn Fn(GilKey) -> MonoNs;
 
+/// The kernel brings the totals of a thread that runs up to date at its own ticks, which are at most that far apart on most
+/// machines.
+const TOTALS_LAG: Ns = Ns(4_000_000);
+/// Readings that are nearer to each other than this say less than that lag.
+const TOTALS_APART: Ns = Ns(20_000_000);
+
 /// What the kernel's totals moved by between two readings.
 #[derive(Debug, Clone, Copy)]
 pub struct UsageStep {
@@ -128,6 +134,8 @@ pub struct ThreadAccount {
     quiet: Option<(MonoNs, MonoNs)>,
     /// Of what its totals leave for the time apart from the GIL, so much has been told.
     apart_told: Apart,
+    /// Up to here.
+    apart_until: Option<MonoNs>,
 }
 
 /// A thread's time on one core, or several threads'.
@@ -203,6 +211,7 @@ impl ThreadAccount {
             habit: Habit::default(),
             quiet: None,
             apart_told: Apart::default(),
+            apart_until: None,
         }
     }
 
@@ -309,15 +318,22 @@ impl ThreadAccount {
     /// What the newest step of its totals tells of a thread whose switches do not: as long as they do not move, nothing.
     pub(in crate::model) fn told_by_totals(&mut self, key: ThreadKey) -> impl Iterator<Item = Entry> + use<> {
         let mut told = [None, None];
-        // Half ticks add up to the right time, not to the right part of it: what was told too much is made up for.
+        let Some(step) = self.step else { return told.into_iter().flatten() };
         let (all, so_far) = (self.apart(), self.apart_told);
-        let over = self.step.map_or(Ns::ZERO, |step| step.over);
+        let from = *self.apart_until.get_or_insert(step.at - step.over);
+        let over = step.at.since(from);
+        if over < TOTALS_APART && !self.runs.is_placed() {
+            return told.into_iter().flatten();
+        }
+        // Half ticks add up to the right time, not to the right part of it: what was told too much is made up for.
         let room = over.saturating_sub(all.held.saturating_sub(so_far.held));
         let native = all.native.saturating_sub(so_far.native).min(room);
         let queued = all.queued.saturating_sub(so_far.queued).min(room.saturating_sub(native));
+        let idle = room.saturating_sub(native + queued);
+        let native = if native > Ns::ZERO && idle <= TOTALS_LAG { native + idle } else { native };
         self.apart_told = Apart { native: so_far.native + native, queued: so_far.queued + queued, held: all.held };
-        if let Some(step) = self.step.filter(|step| step.over > Ns::ZERO && !self.runs.is_placed()) {
-            let from = step.at - step.over;
+        self.apart_until = Some(step.at);
+        if !self.runs.is_placed() {
             let moved = native + queued > Ns::ZERO;
             let quiet = self.quiet.filter(|(_, until)| *until == from && !moved);
             if quiet.is_none() {

@@ -78,7 +78,7 @@ impl Fold {
     /// A bound of the memory a copy holds on to by itself, in bytes.
     pub fn weight(&self) -> usize {
         const A_THREAD: usize = 96 * 1024;
-        const AT_LEAST: usize = 512 * 1024;
+        const AT_LEAST: usize = 2 * 1024 * 1024;
         self.model.threads_known().saturating_mul(A_THREAD).saturating_add(AT_LEAST)
     }
 }

@@ -156,6 +156,11 @@ fn ctrl(c: char) -> Cue {
     Cue::Hear(Heard::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL)))
 }
 
+/// Keys pressed in a view.
+pub fn on(view: View, keys: &str) -> String {
+    format!("{}{keys}", view.keys()[0])
+}
+
 /// Keys, as they are typed.
 pub fn typed(text: &str) -> Vec<Cue> {
     text.chars()
@@ -246,28 +251,38 @@ fn tab_and_digits_choose_a_view() {
     let is_interrupts = |played: &Played| played.has("Where the time went") && !played.has("GIL by core");
     let is_overview = |played: &Played| !played.has("Where the time went") && played.has("GIL by core");
     assert!(is_overview(&with(typed(""))));
-    assert!(is_interrupts(&with(typed("4"))));
-    assert!(is_interrupts(&with(vec![key(KeyCode::Tab), key(KeyCode::Tab), key(KeyCode::Tab)])));
-    assert!(is_interrupts(&with(vec![key(KeyCode::BackTab), key(KeyCode::BackTab), key(KeyCode::BackTab)])));
+    assert!(is_interrupts(&with(typed(&on(View::Interrupts, "")))));
+    let place = View::ALL.iter().position(|view| *view == View::Interrupts).unwrap();
+    assert!(is_interrupts(&with((0..place).map(|_| key(KeyCode::Tab)).collect())));
+    assert!(is_interrupts(&with((place..View::ALL.len()).map(|_| key(KeyCode::BackTab)).collect())));
     assert!(is_overview(&with(View::ALL.map(|_| key(KeyCode::Tab)).into())));
-    assert!(is_overview(&with(typed("41"))) && is_overview(&with(typed("4\u{1b}"))));
+    assert!(
+        is_overview(&with(typed(&on(View::Interrupts, "1"))))
+            && is_overview(&with(typed(&on(View::Interrupts, "\u{1b}"))))
+    );
     for (place, view) in View::ALL.into_iter().enumerate() {
         let played = with(typed(&(place + 1).to_string()));
         assert!(played.has(&format!(" {} {} ", place + 1, view.title())));
         assert!(BINDINGS.iter().any(|binding| binding.action == Action::Show(view)), "{view:?} is on no key");
     }
     // Its rows are signals. The one that came most often is looked at until another is chosen.
-    assert!(with(typed("4")).has("Measured SIGUSR1 40x"));
-    let up = with(typed("4k"));
+    assert!(with(typed(&on(View::Interrupts, ""))).has("Measured SIGUSR1 40x"));
+    let up = with(typed(&on(View::Interrupts, "k")));
     assert!(up.has("Measured SIGINT 3x"));
     assert_eq!(up.selected.len(), 1);
     assert!(up.screen[up.selected[0]].contains("SIGINT"));
-    assert!(with(typed("4kj")).has("Measured SIGUSR1") && with(typed("4gG")).has("Measured SIGUSR1"));
-    assert!(with(typed("4k\u{1b}")).has("Measured SIGUSR1") && with(typed("4k\u{1b}")).selected.is_empty());
+    assert!(
+        with(typed(&on(View::Interrupts, "kj"))).has("Measured SIGUSR1")
+            && with(typed(&on(View::Interrupts, "gG"))).has("Measured SIGUSR1")
+    );
+    assert!(
+        with(typed(&on(View::Interrupts, "k\u{1b}"))).has("Measured SIGUSR1")
+            && with(typed(&on(View::Interrupts, "k\u{1b}"))).selected.is_empty()
+    );
     // Keys of the overview do nothing here, and are not offered.
-    let typing = with(typed("4/"));
+    let typing = with(typed(&on(View::Interrupts, "/")));
     assert!(is_interrupts(&typing) && !typing.has("filter:") && !typing.has("Enter one thread"));
-    assert!(with(typed("4s1")).has("by wait v"), "nor does it sort");
+    assert!(with(typed(&on(View::Interrupts, "s1"))).has("by wait v"), "nor does it sort");
 }
 
 #[test]
@@ -335,7 +350,13 @@ fn keys_are_where_the_user_has_put_them_and_are_shown_there() {
     let plain = with(vec![]);
     assert!(plain.has("F2 help") && plain.has(" B Blame ") && !plain.has("? help") && !plain.has("pause"));
     assert!(with(typed("B")).has("nobody has waited") || with(typed("B")).has("scheduler"));
-    let help = with(vec![key(KeyCode::F(2)), key(KeyCode::PageDown), key(KeyCode::PageDown), key(KeyCode::PageDown)]);
+    let help = with(vec![
+        key(KeyCode::F(2)),
+        key(KeyCode::PageDown),
+        key(KeyCode::PageDown),
+        key(KeyCode::PageDown),
+        key(KeyCode::PageDown),
+    ]);
     assert!(help.has("K F5") && help.has("set a mark"), "{:#?}", help.screen);
 }
 

@@ -10,6 +10,7 @@ use gilscope::dashboard::rows::{Column, Sort};
 use gilscope::dashboard::signals::SignalKey;
 use gilscope::dashboard::state::{Focus, Panel, State, Whose, Window};
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
+use gilscope::dashboard::timeline;
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::{self, View, interrupts, overview};
 use gilscope::dashboard::widgets::{
@@ -18,11 +19,13 @@ use gilscope::dashboard::widgets::{
 use gilscope::event::{Signal, ThreadKey};
 use gilscope::model::snapshot::{ArrivalKind, Snapshot};
 use gilscope::session::{Baseline, Capabilities, Frame, Play};
+use gilscope::time::MonoNs;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, busy, frame};
 use crate::fixtures::{self, Scene, Thread};
+use crate::sampling::ORIGIN;
 
 const THEMES: [Theme; 2] = [
     Theme { depth: Depth::TrueColor, symbols: Symbols::Unicode },
@@ -57,6 +60,16 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         frame
     };
     let split = |row| State { histograms: histograms::Choice { row, mark: Some(mark), ..no_choice }, ..plain() };
+    let spanned = |zoom| State {
+        timeline: timeline::Choice {
+            thread: Some(ThreadKey(2)),
+            zoom,
+            end: Some(MonoNs(ORIGIN + 250_000_000)),
+            at: Some(MonoNs(ORIGIN + 249_950_000)),
+            anchor: Some(MonoNs(ORIGIN + 200_000_000)),
+        },
+        ..State::default()
+    };
     vec![
         ("no data", frame(fixtures::no_data(), Play::Live), plain(), FORGETFUL),
         ("just found", frame(fixtures::just_found(), Play::Live), plain(), LIVE),
@@ -124,6 +137,10 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         ),
         ("64 cores", frame(fixtures::many_threads(64, 64), Play::Live), selected(9), LIVE),
         ("no convoys", frame(fixtures::convoys_not_found(fixtures::typical()), Play::Live), plain(), LIVE),
+        ("lanes", frame(fixtures::lanes(), Play::Live), plain(), LIVE),
+        ("lanes in ASCII", busy(frame(fixtures::lanes(), Play::Ended)), spanned(4), LIVE),
+        ("lanes from near", busy(frame(fixtures::lanes(), Play::Paused)), spanned(0), REPLAY),
+        ("a thousand lanes", frame(fixtures::lanes_of_many(), Play::Replaying), spanned(9), REPLAY),
         ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
         ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
         ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),
@@ -142,7 +159,7 @@ fn sizes() -> Vec<(u16, u16)> {
 
 type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
 
-fn widgets() -> [(&'static str, View, Draw); 17] {
+fn widgets() -> [(&'static str, View, Draw); 18] {
     let over = View::Overview;
     [
         ("head", over, head::draw),
@@ -152,6 +169,7 @@ fn widgets() -> [(&'static str, View, Draw); 17] {
         ("lanes", over, lanes::draw),
         ("durations", over, durations::draw),
         ("overview", over, overview::draw),
+        ("timeline", View::Timeline, views::timeline::draw),
         ("histograms", View::Histograms, views::histograms::draw),
         ("convoys", View::Convoys, views::convoys::draw),
         ("interrupts", View::Interrupts, interrupts::draw),

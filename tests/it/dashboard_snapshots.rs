@@ -7,17 +7,20 @@ use gilscope::dashboard::rows::{Column, Sort};
 use gilscope::dashboard::signals::SignalKey;
 use gilscope::dashboard::state::{Focus, State, Whose};
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
+use gilscope::dashboard::timeline;
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
 use gilscope::event::{Signal, ThreadKey};
 use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
+use gilscope::time::MonoNs;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use crate::fixtures;
 use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, busy, frame};
+use crate::sampling::ORIGIN;
 
 const COLOR: Theme = Theme { depth: Depth::Ansi16, symbols: Symbols::Unicode };
 const MONO: Theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
@@ -125,6 +128,32 @@ fn heat_is_told_by_density() {
     for cell in ["#  31.0 %", "#  25.4 %", "%   9.9 %", "=   5.1 %", "-  0.85 %", "#  74.4 %"] {
         assert!(shown.contains(cell), "no {cell}: {shown}");
     }
+}
+
+/// A lane for each thread: from far, from near, with a cursor, and with a span.
+#[test]
+fn the_timeline_view() {
+    let far = State { view: View::Timeline, ..State::default() };
+    let at = |us: u64| Some(MonoNs(ORIGIN + us * 1_000));
+    let near = |zoom, end, cursor, anchor| State {
+        timeline: timeline::Choice { thread: Some(ThreadKey(1)), zoom, end: at(end), at: cursor, anchor },
+        ..far.clone()
+    };
+    let lanes = frame(fixtures::lanes(), Play::Live);
+    keep("timeline_60x12", shot(&lanes, &far, LIVE, COLOR, (60, 12)));
+    keep("timeline_80x24", shot(&lanes, &far, LIVE, COLOR, (80, 24)));
+    keep("timeline_120x40", shot(&lanes, &far, LIVE, COLOR, (120, 40)));
+    let paused = frame(fixtures::lanes(), Play::Paused);
+    let cursor = near(8, 1_030_000, at(1_012_345), None);
+    keep("timeline_100x30_cursor", shot(&paused, &cursor, LIVE, COLOR, (100, 30)));
+    let span = near(9, 1_100_000, at(1_083_000), at(1_033_000));
+    keep("timeline_120x40_span_mono", shot(&paused, &span, REPLAY, MONO, (120, 40)));
+    let closest = near(0, 1_012_400, at(1_012_345), None);
+    keep("timeline_80x24_closest", shot(&paused, &closest, REPLAY, COLOR, (80, 24)));
+    let many = frame(fixtures::lanes_of_many(), Play::Ended);
+    keep("timeline_80x24_many_mono", shot(&many, &far, LIVE, MONO, (80, 24)));
+    let nothing = frame(fixtures::no_data(), Play::Live);
+    assert!(shot(&nothing, &far, LIVE, MONO, (80, 24)).contains("nothing was found yet"));
 }
 
 /// What was found, with its reasons; convoys; and durations beside each other.

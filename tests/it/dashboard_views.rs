@@ -6,18 +6,19 @@ use gilscope::dashboard::Leaving;
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
+use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::threads;
 use gilscope::session::{Command, Play};
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
 
-use crate::dashboard_loop::{Cue, Played, key, play_on, typed};
+use crate::dashboard_loop::{Cue, Played, key, on, play_on, typed};
 use crate::fixtures;
 use crate::fixtures::frames::{FORGETFUL, LIVE, frame};
 
 fn blamed(keys: &str) -> Played {
-    play_on(frame(fixtures::blamed(fixtures::typical()), Play::Live), LIVE, typed(&format!("5{keys}")))
+    play_on(frame(fixtures::blamed(fixtures::typical()), Play::Live), LIVE, typed(&on(View::Blame, keys)))
 }
 
 /// The line of the screen with a text in it, and where.
@@ -86,8 +87,8 @@ fn a_cell_is_chosen_opened_and_left() {
     assert!(blamed("jjjl\n").has("seen once") && blamed("jjjl\n").has("Handler.do_GET"));
     assert!(blamed("jll\n").has("no Python function"));
     let without = frame(fixtures::blamed_without_stacks(fixtures::typical()), Play::Live);
-    assert!(play_on(without, LIVE, typed("5")).has("this interpreter's frames cannot be read"));
-    let nobody = play_on(frame(fixtures::idle(), Play::Live), LIVE, typed("5j\nl\n"));
+    assert!(play_on(without, LIVE, typed(&on(View::Blame, ""))).has("this interpreter's frames cannot be read"));
+    let nobody = play_on(frame(fixtures::idle(), Play::Live), LIVE, typed(&on(View::Blame, "j\nl\n")));
     assert!(nobody.has("nobody has waited"));
 }
 
@@ -95,7 +96,7 @@ fn a_cell_is_chosen_opened_and_left() {
 fn hundreds_of_waiters_are_scrolled_and_those_beyond_are_summed() {
     let crowd = |keys: &str| {
         let snapshot = fixtures::blamed_crowd(fixtures::many_threads(400, 5), 300, 80);
-        play_on(frame(snapshot, Play::Live), LIVE, typed(&format!("5{keys}")))
+        play_on(frame(snapshot, Play::Live), LIVE, typed(&on(View::Blame, keys)))
     };
     let top = crowd("");
     assert!(top.has("of 201,") && top.has("of 62,"), "200 and 60 by themselves, the scheduler's, and the others'");
@@ -109,7 +110,7 @@ fn hundreds_of_waiters_are_scrolled_and_those_beyond_are_summed() {
 }
 
 fn found(keys: &str) -> Played {
-    play_on(frame(fixtures::in_convoys(fixtures::one_victim()), Play::Live), LIVE, typed(&format!("6{keys}")))
+    play_on(frame(fixtures::in_convoys(fixtures::one_victim()), Play::Live), LIVE, typed(&on(View::Findings, keys)))
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn findings_say_why_what_to_do_and_what_it_means() {
     // The text scrolls by itself, to its end and no further.
     let down = KeyCode::PageDown;
     let pages = |down_by: usize, up_by: usize| {
-        let mut cues = typed("6");
+        let mut cues = typed(&on(View::Findings, ""));
         cues.extend((0..down_by).map(|_| key(down)).chain((0..up_by).map(|_| key(KeyCode::PageUp))));
         play_on(frame(fixtures::in_convoys(fixtures::one_victim()), Play::Live), LIVE, cues)
     };
@@ -136,7 +137,7 @@ fn findings_say_why_what_to_do_and_what_it_means() {
     // From there to where it shows.
     assert!(found("\n").has("victim") && found("\n").has("switch interval was"));
     assert!(found("j\u{1b}\u{1b}").has("GIL by core"));
-    let nothing = play_on(frame(fixtures::no_data(), Play::Live), LIVE, typed("6jG\n"));
+    let nothing = play_on(frame(fixtures::no_data(), Play::Live), LIVE, typed(&on(View::Findings, "jG\n")));
     assert!(nothing.has("nothing observed yet"));
 }
 
@@ -144,7 +145,7 @@ fn findings_say_why_what_to_do_and_what_it_means() {
 fn convoys_are_told_one_by_one_and_visited() {
     let with = |keys: &str, session| {
         let snapshot = fixtures::in_convoys(fixtures::typical());
-        play_on(frame(snapshot, Play::Live), session, typed(&format!("3{keys}")))
+        play_on(frame(snapshot, Play::Live), session, typed(&on(View::Convoys, keys)))
     };
     let shown = with("", LIVE);
     for text in ["http-1", "b report-builder", "160", "810 ms", "x5.3", "5.00 ms", "5.06 ms", "11.0 s", "90.0 %"] {
@@ -154,7 +155,7 @@ fn convoys_are_told_one_by_one_and_visited() {
     let second_ends = fixtures::START + gilscope::time::Ns::from_millis(12_000 - 4_200);
     assert_eq!(with("j\n", LIVE).asked, [Command::SeekTo(second_ends)]);
     assert_eq!(with("j\n", FORGETFUL).asked, []);
-    let none = |snapshot| play_on(frame(snapshot, Play::Live), LIVE, typed("3j\n"));
+    let none = |snapshot| play_on(frame(snapshot, Play::Live), LIVE, typed(&on(View::Convoys, "j\n")));
     assert!(none(fixtures::typical()).has("none was found"));
     assert!(none(fixtures::convoys_not_found(fixtures::typical())).has("too few looks"));
     assert_eq!(none(fixtures::typical()).asked, []);
@@ -162,7 +163,7 @@ fn convoys_are_told_one_by_one_and_visited() {
 
 #[test]
 fn histograms_of_one_thread_stand_beside_those_of_another() {
-    let with = |keys: &str| play_on(frame(fixtures::typical(), Play::Live), LIVE, typed(&format!("2{keys}")));
+    let with = |keys: &str| play_on(frame(fixtures::typical(), Play::Live), LIVE, typed(&on(View::Histograms, keys)));
     let all = with("");
     assert!(all.has("Waits of all threads") && all.has("Holds of all threads") && all.has("p50"));
     assert!(with("j").has("Waits of http-2") && !with("j").has("compared"));
@@ -176,21 +177,24 @@ fn histograms_of_one_thread_stand_beside_those_of_another() {
 /// What is typed to filter by is heeded wherever rows are threads, and can be seen.
 #[test]
 fn the_filter_is_heeded_in_every_view_with_threads() {
-    let with = |keys: &str| {
+    let with = |view, keys: &str| {
         let snapshot = fixtures::blamed(fixtures::in_convoys(fixtures::typical()));
-        play_on(frame(snapshot, Play::Live), LIVE, typed(keys))
+        play_on(frame(snapshot, Play::Live), LIVE, typed(&on(view, keys)))
     };
-    let list = with("2/http\n");
-    assert!(list.has("filter: http") && list.has("http-1") && !list.has("report-builder"));
-    let convoys = with("3/nobody\n");
-    assert!(with("3").has("810 ms") && with("3/http\n").has("810 ms"));
+    let list = with(View::Histograms, "/http\n");
+    assert!(list.has("filter: http") && list.has("http-1") && !list.has("report-builder"), "{:#?}", list.screen);
+    let convoys = with(View::Convoys, "/nobody\n");
+    assert!(with(View::Convoys, "").has("810 ms") && with(View::Convoys, "/http\n").has("810 ms"));
     assert!(!convoys.has("810 ms") && convoys.has("filter: nobody"), "{:#?}", convoys.screen);
     // Of a matrix the rows are filtered: who waits. Shares stay those of all waiting.
-    let matrix = with("5/http-2\n");
+    let matrix = with(View::Blame, "/http-2\n");
     assert!(matrix.has("31.0 %") && matrix.has("d http-2") && !matrix.has("http-3 "));
-    let cleared = with("5/http-2\n\u{1b}");
+    let cleared = with(View::Blame, "/http-2\n\u{1b}");
     assert!(!cleared.has("filter: ") && cleared.has("scheduler"), "Esc clears it, and stays");
-    assert!(with("1/http\n2").has("filter: http"), "it is the same everywhere");
+    assert!(
+        with(View::Overview, &format!("/http\n{}", on(View::Histograms, ""))).has("filter: http"),
+        "it is the same everywhere"
+    );
 }
 
 /// Waits and holds before a mark, beside those after it.
@@ -204,7 +208,7 @@ fn before_and_after_a_mark() {
             .map(|(s, snapshot)| Arc::new(gilscope::session::Baseline { at: at(s), snapshot: Arc::new(snapshot) }));
         frame
     };
-    let with = |keys: &str, frame| play_on(frame, LIVE, typed(&format!("2{keys}")));
+    let with = |keys: &str, frame| play_on(frame, LIVE, typed(&on(View::Histograms, keys)));
     // The newest first, then the one before, then none.
     let asked = with("CCCC", scene(None)).asked;
     let [first, second, none, again] = &asked[..] else { panic!("{asked:?}") };
@@ -224,7 +228,7 @@ fn before_and_after_a_mark() {
     let unchanged = with("C", scene(Some((9, fixtures::typical()))));
     assert!(unchanged.has("before mark #2") && unchanged.has("none seen whole yet"));
     assert!(with("C\u{1b}", scene(None)).has("Waits of all threads"));
-    let none = play_on(frame(fixtures::typical(), Play::Live), LIVE, typed("2C"));
+    let none = play_on(frame(fixtures::typical(), Play::Live), LIVE, typed(&on(View::Histograms, "C")));
     assert!(none.asked.is_empty() && none.has("there is no mark yet"));
 }
 
@@ -269,23 +273,23 @@ fn the_mouse_chooses_views_rows_and_cells() {
     let hold = (x + 4, y);
     assert!(play("", vec![click(hold)]).has("by hold v") && play("", vec![click(hold), click(hold)]).has("by hold ^"));
     // A cell; again: what is behind it.
-    let matrix = play("5", vec![]);
+    let matrix = play(&on(View::Blame, ""), vec![]);
     let (_, y) = find(&matrix, "c http-1      ");
     let x = (matrix.screen[usize::from(y)].rfind(" %").unwrap()) as u16;
-    let cell = play("5", vec![click((x, y))]);
+    let cell = play(&on(View::Blame, ""), vec![click((x, y))]);
     assert!(cell.has("http-1 behind http-2"), "{:#?}", cell.screen);
-    assert!(play("5", vec![click((x, y)), click((x, y))]).has("no Python function"));
-    let open = play("5\n", vec![]);
+    assert!(play(&on(View::Blame, ""), vec![click((x, y)), click((x, y))]).has("no Python function"));
+    let open = play(&on(View::Blame, "\n"), vec![]);
     let parse = find(&open, "parse_rows");
-    assert!(play("5\n", vec![click(parse)]).has("in _json.cpython-311.so"));
-    assert!(play("5\n", vec![click(parse), click(parse)]).has("/srv/app/report.py:52"));
-    let convoy = play("3", vec![]);
+    assert!(play(&on(View::Blame, "\n"), vec![click(parse)]).has("in _json.cpython-311.so"));
+    assert!(play(&on(View::Blame, "\n"), vec![click(parse), click(parse)]).has("/srv/app/report.py:52"));
+    let convoy = play(&on(View::Convoys, ""), vec![]);
     let older = find(&convoy, "6.80 s");
-    assert!(play("3", vec![click(older)]).has("70.0 %"));
-    let signals = play("4", vec![]);
-    assert!(play("4", vec![click(find(&signals, "SIGINT  "))]).has("Measured SIGINT"));
-    let list = play("2", vec![]);
-    assert!(play("2", vec![click(find(&list, "http-1"))]).has("Waits of http-1"));
+    assert!(play(&on(View::Convoys, ""), vec![click(older)]).has("70.0 %"));
+    let signals = play(&on(View::Interrupts, ""), vec![]);
+    assert!(play(&on(View::Interrupts, ""), vec![click(find(&signals, "SIGINT  "))]).has("Measured SIGINT"));
+    let list = play(&on(View::Histograms, ""), vec![]);
+    assert!(play(&on(View::Histograms, ""), vec![click(find(&list, "http-1"))]).has("Waits of http-1"));
     assert!(play("", vec![click(find(&plain, "slow-interrupt"))]).has("What to do"));
     // Nothing is there, and nothing happens.
     assert_eq!(play("", vec![click((99, 29)), click((500, 500))]).screen, plain.screen);
@@ -305,14 +309,14 @@ fn the_wheel_moves_and_does_not_run_away() {
     let burst = (0..40).map(|_| mouse(ScrollDown, middle)).collect();
     assert_eq!(play("", burst).selected, play("j", vec![]).selected);
     // Over the text it scrolls the text, over the list it chooses.
-    let text = play("6", wheel(ScrollDown, (40, 25), 3));
-    assert!(text.has("lines 4-") && text.selected == play("6", vec![]).selected);
-    let list = (30, find(&play("6", vec![]), "The GIL is").1);
-    assert!(play("6", wheel(ScrollUp, list, 1)).has("The answer"));
+    let text = play(&on(View::Findings, ""), wheel(ScrollDown, (40, 25), 3));
+    assert!(text.has("lines 4-") && text.selected == play(&on(View::Findings, ""), vec![]).selected);
+    let list = (30, find(&play(&on(View::Findings, ""), vec![]), "The GIL is").1);
+    assert!(play(&on(View::Findings, ""), wheel(ScrollUp, list, 1)).has("The answer"));
     assert!(play("?", wheel(ScrollDown, middle, 3)).has("Help 4-"));
     assert!(play("?", vec![click(middle)]).has("GIL by core"));
     let blamed = |cues| play_on(frame(fixtures::blamed(fixtures::typical()), Play::Live), LIVE, cues);
-    let left: Vec<Cue> = typed("5").into_iter().chain(wheel(ScrollLeft, middle, 1)).collect();
+    let left: Vec<Cue> = typed(&on(View::Blame, "")).into_iter().chain(wheel(ScrollLeft, middle, 1)).collect();
     assert!(blamed(left).has("http-2, GIL free"));
 }
 
@@ -331,13 +335,59 @@ fn the_chosen_cell_is_one_reversed_cell() {
     assert_eq!(matrix.outcome.unwrap(), Leaving::Quit);
 }
 
+fn lanes(keys: &str, cues: Vec<Cue>) -> Played {
+    let cues = typed(&on(View::Timeline, keys)).into_iter().chain(cues).collect();
+    play_on(frame(fixtures::lanes(), Play::Live), LIVE, cues)
+}
+
+#[test]
+fn the_timeline_stands_still_under_a_cursor_and_goes_on() {
+    let first = lanes("", vec![]);
+    assert!(first.has("10.0 ms a column") && first.has("goes with time") && first.has("a cursor with exact values"));
+    assert_eq!(first.asked, []);
+    // The end of what is shown, and what has to be known so that all of it is settled.
+    let cursor = lanes("h", vec![]);
+    assert!(cursor.has("stands still") && cursor.has("At 1.98") && cursor.has("GIL: "), "{:#?}", cursor.screen);
+    assert!(matches!(cursor.asked[..], [Command::SeekTo(_)]), "{:?}", cursor.asked);
+    assert!(lanes("h\u{1b}", vec![]).has("a cursor with exact values"));
+    assert!(lanes("h\u{1b}\u{1b}", vec![]).has("goes with time"));
+    assert!(lanes("+++", vec![]).has("1.00 ms a column") && lanes("-", vec![]).has("20.0 ms a column"));
+    let all_the_way = lanes(&"+".repeat(40), vec![]);
+    assert!(all_the_way.has("1.00 us a column") && lanes(&"-".repeat(40), vec![]).has("1.00 s a column"));
+    let paused = frame(fixtures::lanes(), Play::Paused);
+    let again = play_on(paused, LIVE, typed(&on(View::Timeline, "h ")));
+    assert!(again.has("goes with time"));
+    // What it shows of a lane is of the one that is chosen.
+    assert!(lanes("hj", vec![]).has("io-echo:") && lanes("hjj", vec![]).has(" c io-"));
+}
+
+#[test]
+fn a_span_has_figures_by_keys_and_by_mouse() {
+    let keys = lanes("hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh\nllllllllll", vec![]);
+    assert!(keys.has("Span ") && keys.has(", 100 ms, handoffs"), "{:#?}", keys.screen);
+    assert!(keys.has("longest") && keys.has("waits"));
+    let from_near = lanes("hhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh\nllllllllllz", vec![]);
+    assert!(from_near.has("2.00 ms a column"), "{:#?}", from_near.screen);
+    assert!(!lanes("hhhhh\nhhhh\n", vec![]).has("Span "));
+    let plain = lanes("", vec![]);
+    let (_, y) = find(&plain, " b io-echo");
+    let drag = |from: u16, to: u16| {
+        let moved = (from + 1..=to).map(|x| mouse(MouseEventKind::Drag(MouseButton::Left), (x, y)));
+        [click((from, y))].into_iter().chain(moved).collect()
+    };
+    let dragged = lanes("", drag(40, 60));
+    assert!(dragged.has(", 200 ms, handoffs") && dragged.has("io-echo:"), "{:#?}", dragged.screen);
+    let pointed = lanes("", vec![click((40, y))]);
+    assert!(pointed.has("io-echo:") && !pointed.has("Span "));
+    assert!(lanes("", wheel(MouseEventKind::ScrollLeft, (40, y), 1)).has("stands still"));
+}
+
 /// Whatever is pressed in whatever view, with much to show or nothing, it goes on until it is left.
 #[test]
 fn every_key_in_every_view_leads_somewhere() {
     use gilscope::dashboard::action::BINDINGS;
     use gilscope::dashboard::console::Heard;
     use gilscope::dashboard::keys::Control;
-    use gilscope::dashboard::views::View;
     use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
     let presses: Vec<KeyEvent> = BINDINGS
         .iter()
@@ -351,6 +401,7 @@ fn every_key_in_every_view_leads_somewhere() {
     assert!(presses.len() > 60);
     let scenes = [
         || fixtures::in_convoys(fixtures::blamed(fixtures::signals_to_a_busy_main())),
+        fixtures::lanes,
         || fixtures::convoys_beyond_reason(fixtures::blamed_beyond_reason(fixtures::hostile_names())),
         fixtures::no_data,
     ];
@@ -368,7 +419,6 @@ fn every_key_in_every_view_leads_somewhere() {
 /// Keys that come faster than the screen is drawn are each worth a row.
 #[test]
 fn keys_before_the_next_drawing_count_one_by_one() {
-    use gilscope::dashboard::views::View;
     use ratatui::crossterm::event::{KeyEvent, KeyModifiers};
     let frame = frame(fixtures::in_convoys(fixtures::blamed(fixtures::signals_to_a_busy_main())), Play::Live);
     let press = |state: &mut State, keys: &[KeyCode]| {
@@ -386,6 +436,7 @@ fn keys_before_the_next_drawing_count_one_by_one() {
         assert_eq!(at_once.finding, one_by_one.finding);
         assert_eq!(at_once.blame, one_by_one.blame);
         assert_eq!((at_once.convoy, at_once.signal), (one_by_one.convoy, one_by_one.signal));
+        assert_eq!(at_once.timeline, one_by_one.timeline);
         assert_eq!((at_once.histograms, at_once.selected), (one_by_one.histograms, one_by_one.selected));
         assert_ne!(at_once, State { view, ..State::default() }, "{view:?} has no rows");
     }

@@ -14,6 +14,7 @@
 mod blamed;
 pub mod frames;
 mod interrupted;
+mod lanes;
 mod scenes;
 
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use hdrhistogram::Histogram;
 
 pub use blamed::*;
 pub use interrupted::*;
+pub use lanes::*;
 pub use scenes::*;
 
 /// When every scene starts.

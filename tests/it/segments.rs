@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gilscope::event::{Event, SwitchesEnd, What};
-use gilscope::model::segments::{Doing, Passing, Segment, Segments};
+use gilscope::model::segments::{Doing, Handoff, Passing, Segment, Segments, Sharpness};
 use gilscope::model::snapshot::{ProcessFigures, StateTimes, ThreadState};
 use gilscope::time::{MonoNs, Ns};
 
@@ -189,7 +189,12 @@ fn segments_add_up_to_the_totals() {
                 // A wait is one and the same; but for what goes on after the newest tick.
                 assert!(off(sum.waiting, thread.states.waiting) <= 1e-4, "{name} by {how}, {key:?}: {sum:?}");
                 // Held time is known to half ticks there, and to the records of switches here.
-                let differ = STATES.map(|state| (state, off(sum.get(state), thread.states.get(state))));
+                let mut differ = STATES.map(|state| (state, off(sum.get(state), thread.states.get(state))));
+                // When a holder was kept off its core is known to records only.
+                if how == "looks" {
+                    differ[0].1 = off(sum.holding(), thread.states.holding());
+                    differ[1].1 = 0.0;
+                }
                 let most = differ.into_iter().map(|(_, off)| off).fold(0.0, f64::max);
                 assert!(most <= 0.025, "{name} by {how}, {key:?}: {differ:?}\n{sum:?}\n{:?}", thread.states);
             }
@@ -209,13 +214,17 @@ fn handoffs_are_told_one_by_one() {
         let all = seen.len() as f64 + missed as f64;
         let real_all = real.len() as f64;
         assert!((all - real_all).abs() <= 4.0 + real_all * 0.002, "{name}: {} + {missed} of {real_all}", seen.len());
-        // When and to whom: to 0.1 ms.
-        let is_right = |at: MonoNs, to: u32| {
-            let near = real.partition_point(|(real, _)| real + ORIGIN + 100_000 < at.0);
-            real[near..].iter().take_while(|(real, _)| real + ORIGIN < at.0 + 100_000).any(|(_, who)| *who as u32 == to)
+        // When and to whom: to 0.1 ms where it was recorded, else to a look.
+        let is_right = |handoff: &Handoff| {
+            let off = if handoff.sharpness == Sharpness::Switch { 100_000 } else { 1_500_000 };
+            let near = real.partition_point(|(real, _)| real + ORIGIN + off < handoff.at.0);
+            let mut near = real[near..].iter().take_while(|(real, _)| real + ORIGIN < handoff.at.0 + off);
+            near.any(|(_, who)| Some(*who as u32) == handoff.to.map(|to| to.0))
         };
-        let wrong = seen.iter().filter(|handoff| handoff.to.is_none_or(|to| !is_right(handoff.at, to.0))).count();
-        assert!(wrong as f64 <= 2.0 + seen.len() as f64 * 0.01, "{name}: {wrong} of {} are wrong", seen.len());
+        let wrong = seen.iter().filter(|handoff| !is_right(handoff)).count();
+        // Beside a holder that sleeps for 80 ms, those that wait are woken in no order that can be seen.
+        let most = if name == "a holder asleep" { 0.03 } else { 0.01 };
+        assert!(wrong as f64 <= 2.0 + seen.len() as f64 * most, "{name}: {wrong} of {} are wrong", seen.len());
         let forced = seen.iter().filter(|handoff| handoff.passing == Passing::Forced).count() as f64;
         let real_forced = truth.forced.iter().filter(|(at, _)| at + ORIGIN > from.0).count() as f64;
         assert!((forced - real_forced).abs() <= 3.0 + real_forced * 0.03, "{name}: {forced} forced, not {real_forced}");

@@ -256,7 +256,7 @@ fn a_user_goes_through_the_views() {
     let mut terminal = attach(&target, directory.path());
     terminal.resize(110, 34);
     look_through_the_views(&mut terminal);
-    assert_eq!(terminal.mouse(), MouseProtocolMode::PressRelease);
+    assert_eq!(terminal.mouse(), MouseProtocolMode::ButtonMotion);
     terminal.click("Histograms", 2);
     terminal.until("durations", |screen| screen.contains("Waits of all threads") && marked(screen).is_some());
     let io_echo = marked(&terminal.text()).expect("as just now");
@@ -287,7 +287,7 @@ fn marked(screen: &str) -> Option<&'static str> {
 
 /// Blame down to a stack, findings with their text, convoys: of a thread that does I/O beside one that computes.
 fn look_through_the_views(terminal: &mut Terminal) {
-    terminal.press("5");
+    terminal.press(&key_of(View::Blame));
     terminal.until("the pair", |screen| screen.contains("io-echo behind cpu-hog") && screen.contains("convoy.py:"));
     terminal.press("\r");
     terminal.until("its stacks", |screen| screen.contains("Its stack") && screen.contains("convoy.py:"));
@@ -297,15 +297,32 @@ fn look_through_the_views(terminal: &mut Terminal) {
     terminal.until("its stacks again", |screen| screen.contains("samples"));
     terminal.press("\u{1b}");
     terminal.until("the matrix again", |screen| screen.contains("scheduler"));
-    terminal.press("6");
+    terminal.press(&key_of(View::Findings));
     terminal.until("the finding", |screen| screen.contains("What to do") && screen.contains("convoy"));
     terminal.press("\u{1b}[6~\u{1b}[6~\u{1b}[6~");
     terminal.until_shown("Pinning the process to one");
     // Enter goes where the finding is shown; on a busy machine another one may be the first by then.
-    terminal.press("3");
+    terminal.press(&key_of(View::Convoys));
     terminal.until("the convoys", |screen| screen.contains("victim") && marked(screen).is_some());
+    terminal.press(&key_of(View::Timeline));
+    terminal.until("the lanes", |screen| screen.contains("a column") && screen.contains("goes with time"));
+    // Beside one that computes, one that does I/O waits most of the time, and is handed the GIL by force.
+    terminal.until("waits", |screen| screen.lines().any(|line| line.contains("io-echo") && line.contains("▒")));
+    terminal.press("hhhhhhhhhh\rhhhhhhhhhhhhhhhhhhhhhhhhhhhhhh");
+    terminal.until("a span", |screen| {
+        screen.contains("Span") && screen.contains("handoffs") && screen.contains("forced") && screen.contains("GIL:")
+    });
+    terminal.press("+++");
+    terminal.until("from near", |screen| screen.contains("1.00 ms a column") && screen.contains("stands still"));
+    terminal.press("\u{1b}\u{1b}\u{1b}");
+    terminal.until_shown("goes with time");
     terminal.press("j1");
     terminal.until_shown("Waits of all threads");
+}
+
+/// The key of a view.
+pub fn key_of(view: View) -> String {
+    view.keys().first().map(ToString::to_string).expect("it has one")
 }
 
 /// The recording that is there.

@@ -10,7 +10,7 @@ use gilscope::dashboard::views::View;
 use gilscope::session::{Ability, Capabilities, Origin};
 use ratatui::crossterm::event::KeyCode;
 
-use crate::dashboard::{Terminal, attach, convoy, recorded_in};
+use crate::dashboard::{Terminal, attach, convoy, key_of, recorded_in};
 use crate::support::alone;
 
 /// What a key shows.
@@ -61,6 +61,10 @@ fn shows(action: Action, origin: Origin) -> Shows {
         Action::Slower => Shows::Text("x1/2"),
         Action::Faster => Shows::Text("x1 "),
         Action::Record => Shows::Text("REC"),
+        Action::CursorBack | Action::CursorAhead | Action::PanBack | Action::PanAhead | Action::MarkSpan => {
+            Shows::Text("stands still")
+        }
+        Action::ZoomToSpan => Shows::Something,
         Action::Redraw | Action::Back | Action::NextGil | Action::Mark | Action::NextMark => Shows::Something,
         Action::Left | Action::Right => Shows::Something,
     }
@@ -160,9 +164,9 @@ fn every_key_of_the_help_does_what_it_says() {
     let mut terminal = attach(&target, directory.path());
     terminal.resize(110, 40);
     // Blame needs a stack, convoys an episode.
-    terminal.press("5");
+    terminal.press(&key_of(View::Blame));
     terminal.until("a pair", |screen| screen.contains("io-echo behind cpu-hog") && screen.contains("convoy.py:"));
-    terminal.press("3");
+    terminal.press(&key_of(View::Convoys));
     terminal.until("a convoy", |screen| screen.contains("victim") && screen.contains("io-echo"));
     terminal.press("m");
     let pressed = press_every_key(&mut terminal, Origin::Live);

@@ -10,6 +10,7 @@ pub mod findings;
 pub mod histograms;
 pub mod interrupts;
 pub mod overview;
+pub mod timeline;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -17,6 +18,7 @@ use ratatui::layout::Rect;
 use crate::dashboard::keys::{Press, letter};
 use crate::dashboard::mouse::Spot;
 use crate::dashboard::theme::Theme;
+use crate::dashboard::timeline::Grid;
 use crate::dashboard::view::ViewModel;
 
 /// What fills the screen.
@@ -24,6 +26,8 @@ use crate::dashboard::view::ViewModel;
 pub enum View {
     /// A bit of everything: threads, the GIL's way over the cores, waits and holds.
     Overview,
+    /// What each thread did when.
+    Timeline,
     /// How long waits and holds take, compared.
     Histograms,
     /// Threads that wait about a switch interval, again and again.
@@ -38,13 +42,21 @@ pub enum View {
 
 impl View {
     /// All, in the order of the tabs.
-    pub const ALL: [View; 6] =
-        [View::Overview, View::Histograms, View::Convoys, View::Interrupts, View::Blame, View::Findings];
+    pub const ALL: [View; 7] = [
+        View::Overview,
+        View::Timeline,
+        View::Histograms,
+        View::Convoys,
+        View::Interrupts,
+        View::Blame,
+        View::Findings,
+    ];
 
     /// What the tab says.
     pub fn title(self) -> &'static str {
         match self {
             View::Overview => "Overview",
+            View::Timeline => "Timeline",
             View::Histograms => "Histograms",
             View::Convoys => "Convoys",
             View::Interrupts => "Interrupts",
@@ -57,6 +69,7 @@ impl View {
     pub fn name(self) -> &'static str {
         match self {
             View::Overview => "overview",
+            View::Timeline => "timeline",
             View::Histograms => "histograms",
             View::Convoys => "convoys",
             View::Interrupts => "interrupts",
@@ -69,11 +82,12 @@ impl View {
     pub const fn keys(self) -> &'static [Press] {
         match self {
             View::Overview => const { &[letter('1')] },
-            View::Histograms => const { &[letter('2')] },
-            View::Convoys => const { &[letter('3')] },
-            View::Interrupts => const { &[letter('4')] },
-            View::Blame => const { &[letter('5')] },
-            View::Findings => const { &[letter('6')] },
+            View::Timeline => const { &[letter('2')] },
+            View::Histograms => const { &[letter('3')] },
+            View::Convoys => const { &[letter('4')] },
+            View::Interrupts => const { &[letter('5')] },
+            View::Blame => const { &[letter('6')] },
+            View::Findings => const { &[letter('7')] },
         }
     }
 
@@ -81,6 +95,7 @@ impl View {
     pub const fn help(self) -> &'static str {
         match self {
             View::Overview => "overview: threads, the GIL on the cores, waits and holds",
+            View::Timeline => "timeline: what each thread did when, and how the GIL went from one to the next",
             View::Histograms => "histograms: how long waits and holds take, of one thread beside another",
             View::Convoys => "convoys: threads that wait about a switch interval, again and again",
             View::Interrupts => "interrupts: how long signals wait for their handlers, and why",
@@ -100,6 +115,7 @@ impl View {
     pub fn page(self, view: &ViewModel<'_>, area: Rect) -> usize {
         match self {
             View::Overview => overview::page(view, area),
+            View::Timeline => timeline::page(view, area),
             View::Histograms => histograms::page(area),
             View::Convoys => convoys::page(view, area),
             View::Interrupts => interrupts::page(view, area),
@@ -113,7 +129,15 @@ impl View {
         match self {
             View::Blame => blame::reach(view, area),
             View::Findings => findings::reach(view, area),
-            View::Overview | View::Histograms | View::Convoys | View::Interrupts => 0,
+            View::Overview | View::Timeline | View::Histograms | View::Convoys | View::Interrupts => 0,
+        }
+    }
+
+    /// Which time is on the screen, and whose.
+    pub fn grid(self, view: &ViewModel<'_>, area: Rect) -> Grid {
+        match self {
+            View::Timeline => timeline::grid(view, area),
+            _ => Grid::default(),
         }
     }
 
@@ -122,6 +146,9 @@ impl View {
         let rows = |rows: Vec<(Rect, usize)>| rows.into_iter().map(|(area, row)| (area, Spot::Row(row))).collect();
         match self {
             View::Overview => overview::spots(view, area),
+            View::Timeline => {
+                timeline::spots(view, area).into_iter().map(|(area, row)| (area, Spot::Instant(row, 0))).collect()
+            }
             View::Histograms => rows(histograms::spots(view, area)),
             View::Convoys => rows(convoys::spots(view, area)),
             View::Interrupts => rows(interrupts::spots(view, area)),
@@ -139,6 +166,7 @@ impl View {
     pub fn draw(self, view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
         match self {
             View::Overview => overview::draw(view, theme, area, buffer),
+            View::Timeline => timeline::draw(view, theme, area, buffer),
             View::Histograms => histograms::draw(view, theme, area, buffer),
             View::Convoys => convoys::draw(view, theme, area, buffer),
             View::Interrupts => interrupts::draw(view, theme, area, buffer),

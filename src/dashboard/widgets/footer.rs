@@ -94,6 +94,7 @@ fn entry(bound: &Bound, view: &ViewModel<'_>) -> Option<(String, String)> {
     // Pairs of keys that go both ways.
     let back = match action {
         Action::ZoomIn => Some(Action::ZoomOut),
+        Action::PanBack => Some(Action::PanAhead),
         Action::StepBack => Some(Action::StepAhead),
         Action::JumpBack => Some(Action::JumpAhead),
         Action::Slower => Some(Action::Faster),

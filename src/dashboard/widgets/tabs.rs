@@ -11,6 +11,7 @@ use crate::dashboard::view::ViewModel;
 use crate::dashboard::views::View;
 use crate::dashboard::widgets::Line;
 use crate::text::cut;
+use unicode_width::UnicodeWidthStr;
 
 /// Columns of a filter.
 const FILTER: usize = 24;
@@ -28,7 +29,7 @@ pub struct Tab {
 
 /// The tabs in the first line of `area`. Where there is no room for all titles, those of the others are cut; where there
 /// is none for that either, keys are left.
-pub fn places(shown: View, keys: &Keymap, area: Rect) -> Vec<Tab> {
+fn places(shown: View, keys: &Keymap, area: Rect) -> Vec<Tab> {
     let width = usize::from(area.width);
     let longest = View::ALL.into_iter().map(|view| view.title().len()).max().unwrap_or(0);
     let fits =
@@ -60,15 +61,26 @@ fn columns(view: View, shown: View, keys: &Keymap, most: usize) -> usize {
     4 + key(view, keys).chars().count() + title(view, shown, most).chars().count()
 }
 
+/// What is filtered by, where no table says it itself.
+fn filter(view: &ViewModel<'_>) -> Option<String> {
+    let is_told = view.shown != View::Overview && !view.threads.filter.is_empty();
+    is_told.then(|| format!("filter: {} ", view.threads.filter.fit(FILTER)))
+}
+
+/// The tabs of a view in the first line of `area`, with room for what is filtered by.
+pub fn of(view: &ViewModel<'_>, area: Rect) -> Vec<Tab> {
+    let filter = filter(view).map_or(0, |text| u16::try_from(text.width() + 1).unwrap_or(u16::MAX));
+    places(view.shown, &view.keys, Rect { width: area.width.saturating_sub(filter), ..area })
+}
+
 /// Draws them into the first line of `area`.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let tabs = places(view.shown, &view.keys, area);
-    // The thread table says it itself.
-    if view.shown != View::Overview && !view.threads.filter.is_empty() {
+    let tabs = of(view, area);
+    if let Some(filter) = filter(view) {
         let used = tabs.last().map_or(0, |tab| tab.area.right().saturating_sub(area.x));
         let rest = Rect { x: area.x.saturating_add(used), width: area.width.saturating_sub(used), ..area };
         let mut line = Line::new();
-        line.push_right(format!("filter: {} ", view.threads.filter.fit(FILTER)), theme.style(Tone::Warn));
+        line.push_right(filter, theme.style(Tone::Warn));
         line.draw(rest, buffer);
     }
     for tab in tabs {

@@ -9,8 +9,8 @@ use crate::time::{MonoNs, Ns};
 
 /// Entries in one part of the log.
 const PART: usize = 512;
-/// Closed parts that are kept: together 65,536 entries, of 48 bytes.
-const PARTS: usize = 128;
+/// Closed parts that are kept: together 32,768 entries, of 48 bytes.
+const PARTS: usize = 64;
 
 /// How a thread stood to a GIL without holding it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

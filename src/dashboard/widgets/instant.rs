@@ -1,0 +1,290 @@
+//! What the timeline tells of the instant under the cursor, and of a span.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::dashboard::theme::{Theme, Tone, word};
+use crate::dashboard::timeline::{Figures, Timeline, handoffs};
+use crate::dashboard::view::Foreign;
+use crate::dashboard::widgets::strands::clock;
+use crate::dashboard::widgets::{Line, first_shown, line_of, take_top, titled, who};
+use crate::event::{ThreadKey, file_name};
+use crate::model::segments::{Doing, Mix, Segment, Sharpness, Stack};
+use crate::model::snapshot::ThreadState;
+use crate::text::{cut, left, right};
+use crate::time::{MonoNs, Ns};
+use crate::units;
+
+/// So far from the cursor a segment is followed to its ends.
+const AROUND: Ns = Ns(2_000_000_000);
+/// Lines of the instant: title, thread, holder.
+const INSTANT: u16 = 3;
+/// Threads of a span that are wanted on the screen.
+const THREADS: usize = 8;
+/// Columns of a thread's name, and of a figure.
+const NAME: usize = 18;
+const FIGURE: usize = 10;
+
+/// Lines it would use.
+pub fn wanted(of: &Timeline<'_>) -> u16 {
+    match (of.choice.at, of.choice.span()) {
+        (None, _) => 1,
+        (Some(_), None) => INSTANT,
+        (Some(_), Some(_)) => {
+            let threads = u16::try_from(of.rows.len().min(THREADS)).unwrap_or(u16::MAX);
+            INSTANT.saturating_add(2).saturating_add(threads)
+        }
+    }
+}
+
+/// What is told of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Detail<'a, 'b> {
+    /// Of which timeline.
+    pub of: &'b Timeline<'a>,
+    /// When the capture began.
+    pub start: MonoNs,
+}
+
+impl Detail<'_, '_> {
+    /// Draws it.
+    pub fn draw(&self, theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let mut rest = area;
+        match self.of.choice.at {
+            Some(at) => self.instant(at, theme, take_top(INSTANT, &mut rest), buffer),
+            None => {
+                let hint = " Left and Right, or a click: a cursor with exact values; Enter, or dragging: a span";
+                let mut line = Line::new();
+                line.push(cut(hint, usize::from(area.width)), theme.style(Tone::Faint));
+                line.draw(take_top(1, &mut rest), buffer);
+            }
+        }
+        if let Some((from, to)) = self.of.choice.span() {
+            self.span(from, to, theme, rest, buffer);
+        }
+    }
+
+    fn clock(&self, at: MonoNs) -> String {
+        clock(at, self.start, Ns::MICROSECOND)
+    }
+
+    fn instant(&self, at: MonoNs, theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let (from, to) = (at - AROUND, at + AROUND);
+        let inner = titled(area, buffer, theme, &format!("At {}", self.clock(at)), &[]);
+        let Some(thread) = self.of.rows.get(self.of.cursor) else { return };
+        let all = self.of.segments().all(from, to);
+        let own = all.get(&thread.key).map_or(&[][..], Vec::as_slice);
+        let (tag, name, tone) = who::thread(Some(self.of.process), thread.key, NAME);
+        let mut line = Line::new();
+        line.push(format!(" {tag} "), theme.style(tone));
+        line.push(format!("{name}: "), Style::new());
+        match own.iter().find(|segment| segment.from <= at && segment.to > at) {
+            Some(segment) => self.told(segment, (from, to), at, theme, &mut line),
+            None if at >= thread.end.unwrap_or(MonoNs(u64::MAX)) => line.push("has ended", theme.style(Tone::Faint)),
+            None if at < thread.start => line.push("was not there yet", theme.style(Tone::Faint)),
+            None if at < self.of.segments().since() => {
+                line.push("what it did is no longer kept", theme.style(Tone::Faint));
+            }
+            None => line.push("not known yet", theme.style(Tone::Faint)),
+        }
+        line.draw(line_of(inner, 0), buffer);
+        self.holder(thread.key, &all, at, theme, line_of(inner, 1), buffer);
+    }
+
+    fn told(&self, segment: &Segment, (from, to): (MonoNs, MonoNs), at: MonoNs, theme: Theme, line: &mut Line) {
+        match segment.doing {
+            Doing::Is(state) => line.push(word(state), theme.style(Tone::State(state))),
+            Doing::Mixed(mix) => line.push(mixed(mix), theme.style(Tone::Faint)),
+        }
+        let since = match segment.from > from && segment.from > self.of.segments().since() {
+            true => {
+                let how = match segment.begins {
+                    Sharpness::Switch => "recorded",
+                    Sharpness::Tick => "between two looks",
+                };
+                format!(" since {} ({how})", self.clock(segment.from))
+            }
+            false => format!(" for over {}", at.since(segment.from)),
+        };
+        line.push(since, Style::new());
+        let until = self.of.segments().until();
+        let length = match segment.to < to && segment.to < until {
+            true => format!(", {} of {}", at.since(segment.from), segment.length()),
+            false => format!(", so far {}", at.since(segment.from)),
+        };
+        line.push(length, Style::new());
+        if let Some(cpu) = segment.cpu {
+            line.push(format!(", core {}", cpu.0), Style::new());
+        }
+    }
+
+    /// Who held the GIL that a thread takes, and what it executed.
+    fn holder(
+        &self,
+        thread: ThreadKey,
+        all: &std::collections::BTreeMap<ThreadKey, Vec<Segment>>,
+        at: MonoNs,
+        theme: Theme,
+        area: Rect,
+        buffer: &mut Buffer,
+    ) {
+        let lanes = self.of.segments().lanes();
+        let gils = |key: ThreadKey| lanes.iter().find(|lane| lane.thread == key).map(|lane| lane.gils.as_slice());
+        let own = gils(thread).unwrap_or_default();
+        let mut line = Line::new();
+        line.push(" GIL: ", theme.style(Tone::Label));
+        let shares = |key: &ThreadKey| gils(*key).unwrap_or_default().iter().any(|gil| own.contains(gil));
+        let held =
+            all.iter().filter(|(key, _)| shares(key)).find_map(|(key, segments)| Some((*key, hold(segments, at)?)));
+        match held {
+            None if own.is_empty() => line.push("it takes none", theme.style(Tone::Faint)),
+            None => line.push("nobody was seen to hold it", theme.style(Tone::Faint)),
+            Some((holder, hold)) => {
+                let (tag, name, tone) = who::thread(Some(self.of.process), holder, NAME);
+                line.push(format!("{tag} "), theme.style(tone));
+                line.push(format!("{name} holds it since {}", self.clock(hold.from)), Style::new());
+                match self.of.executed(&hold, holder, at) {
+                    None => line.push(", its stack was not sampled then", theme.style(Tone::Faint)),
+                    Some(sample) => {
+                        let off = match sample.at < at {
+                            true => format!("{} earlier", at.since(sample.at)),
+                            false => format!("{} later", sample.at.since(at)),
+                        };
+                        let stack = self.of.segments().stack(sample.stack).map_or_else(String::new, functions);
+                        let room = usize::from(area.width).saturating_sub(line.width() + off.len() + 7);
+                        line.push(format!(" in {}", cut(&stack, room)), theme.style(Tone::Strong));
+                        line.push(format!(" ({off})"), theme.style(Tone::Faint));
+                    }
+                }
+            }
+        }
+        line.draw(area, buffer);
+    }
+
+    fn span(&self, from: MonoNs, to: MonoNs, theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let segments = self.of.segments();
+        let (all, forced, unclear) = handoffs(&segments.handoffs(from, to), from, to);
+        let missed = segments.unseen_handoffs(from, to);
+        let mut remarks = vec![
+            (format!("{} to {},", self.clock(from), self.clock(to)), Tone::Faint),
+            (format!("{},", to.since(from)), Tone::Strong),
+            (format!("handoffs {}:", units::count(all)), Tone::Plain),
+            (format!("{} forced", units::count(forced)), Tone::Plain),
+        ];
+        if unclear > 0 {
+            remarks.push((format!("{} unclear", units::count(unclear)), Tone::Plain));
+        }
+        if missed > 0 {
+            remarks.push((format!("and {} not seen", units::count(missed)), Tone::Warn));
+        }
+        if from < segments.since() {
+            remarks.push((format!("known from {} on", self.clock(segments.since())), Tone::Warn));
+        }
+        let inner = titled(area, buffer, theme, "Span", &remarks);
+        let width = usize::from(inner.width);
+        let columns: Vec<&str> = [
+            "holds",
+            "number",
+            "longest",
+            "waits",
+            "number",
+            "longest",
+            "off-cpu",
+            "hands over",
+            "native",
+            "runnable",
+            "idle",
+            "unknown",
+        ]
+        .into_iter()
+        .take(width.saturating_sub(NAME + 4) / (FIGURE + 1))
+        .collect();
+        let mut head = Line::new();
+        head.push(left("", NAME + 4), Style::new());
+        for title in &columns {
+            head.push(format!(" {}", right(title, FIGURE)), theme.style(Tone::Label));
+        }
+        head.draw(line_of(inner, 0), buffer);
+        let room = usize::from(inner.height.saturating_sub(1));
+        let first = first_shown(self.of.cursor, self.of.rows.len(), room);
+        let keys: Vec<ThreadKey> = self.of.rows.iter().skip(first).take(room).map(|thread| thread.key).collect();
+        let shown = segments.of(&keys, from, to);
+        for (number, key) in keys.iter().enumerate() {
+            let own = shown.get(key).map_or(&[][..], Vec::as_slice);
+            let figures = Figures::of(own, from, to);
+            let (tag, name, tone) = who::thread(Some(self.of.process), *key, NAME);
+            let mut line = Line::new();
+            line.push(format!(" {tag} "), theme.style(tone));
+            line.push(format!("{} ", left(&name, NAME)), Style::new());
+            for column in columns.iter().enumerate().map(|(place, _)| figures.column(place)) {
+                line.push(format!(" {}", right(&column, FIGURE)), Style::new());
+            }
+            let place = line_of(inner, number + 1);
+            line.draw(place, buffer);
+            if first + number == self.of.cursor {
+                let name = Rect { width: place.width.min(NAME as u16 + 3), ..place };
+                buffer.set_style(name.intersection(buffer.area), theme.style(Tone::Selected));
+            }
+        }
+    }
+}
+
+impl Figures {
+    /// What stands in a column of the span's table; nothing where there was nothing.
+    fn column(&self, place: usize) -> String {
+        let time = |length: Ns| if length == Ns::ZERO { String::new() } else { length.to_string() };
+        let number = |n: u64| if n == 0 { String::new() } else { units::count(n) };
+        match place {
+            0 => time(self.states.holding()),
+            1 => number(self.holds.0),
+            2 => time(self.holds.1),
+            3 => time(self.states.waiting),
+            4 => number(self.waits.0),
+            5 => time(self.waits.1),
+            6 => time(self.states.holding_off_cpu),
+            7 => time(self.states.handing_over),
+            8 => time(self.states.native),
+            9 => time(self.states.runnable),
+            10 => time(self.states.idle),
+            _ => time(self.states.unknown),
+        }
+    }
+}
+
+/// The hold that an instant lies in: pieces of it follow each other, on a core and off it.
+fn hold(segments: &[Segment], at: MonoNs) -> Option<Segment> {
+    let holds =
+        |segment: &Segment| matches!(segment.doing, Doing::Is(ThreadState::Running | ThreadState::HoldingOffCpu));
+    let place = segments.iter().position(|segment| segment.from <= at && segment.to > at)?;
+    let mut hold = *segments.get(place).filter(|segment| holds(segment))?;
+    for earlier in segments.iter().take(place).rev().take_while(|segment| holds(segment)) {
+        (hold.from, hold.begins) = (earlier.from, earlier.begins);
+    }
+    for later in segments.iter().skip(place + 1).take_while(|segment| holds(segment)) {
+        hold.to = later.to;
+    }
+    Some(hold)
+}
+
+fn mixed(mix: Mix) -> String {
+    let share = |parts: u16| units::percent(f64::from(parts) / f64::from(Mix::WHOLE));
+    let parts = [(mix.running, "holds"), (mix.native, "native"), (mix.runnable, "runnable")];
+    let told: Vec<String> =
+        parts.into_iter().filter(|(part, _)| *part > 0).map(|(part, name)| format!("{name} {}", share(part))).collect();
+    format!("not known when what: {} on average", told.join(", "))
+}
+
+/// The innermost functions of a stack.
+fn functions(stack: &Stack) -> String {
+    const SHOWN: usize = 4;
+    let frames: Vec<String> = stack
+        .iter()
+        .take(SHOWN)
+        .map(|frame| {
+            let (function, file) = (Foreign::new(&frame.function), Foreign::new(file_name(&frame.file)));
+            format!("{} {}:{}", function.fit(40), file.fit(30), frame.line)
+        })
+        .collect();
+    frames.join(" < ")
+}
