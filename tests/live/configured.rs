@@ -1,8 +1,10 @@
 //! The configuration file as a user has it: what it changes, and what is said of it where it cannot be; completions
 //! and the manual.
 
+use gilscope::dashboard::views::View;
+
 use crate::command::{Desk, run_to};
-use crate::dashboard::{Terminal, convoy};
+use crate::dashboard::{Terminal, convoy, key_of};
 use crate::observed::gilscope;
 use crate::support::alone;
 
@@ -46,7 +48,7 @@ fn it_moves_keys_and_columns_and_the_command_line_goes_before_it() {
     assert!(terminal.text().is_ascii() && !terminal.text().contains("wait p50"), "{}", terminal.text());
     assert_eq!(terminal.mouse(), vt100::MouseProtocolMode::None);
     // Paused after it, the mark is there.
-    terminal.press("K 2");
+    terminal.press(&format!("K {}", key_of(View::Histograms)));
     terminal.until("the mark", |screen| screen.contains("PAUSED") && screen.contains("Waits of all threads"));
     terminal.press("C");
     terminal.until_shown("before mark #1");

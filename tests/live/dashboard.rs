@@ -255,6 +255,8 @@ fn a_user_goes_through_the_views() {
     let target = convoy();
     let mut terminal = attach(&target, directory.path());
     terminal.resize(110, 34);
+    // A key that comes together with the new size may stay unread until the next one comes.
+    terminal.until("the new size", |screen| screen.lines().nth(33).is_some_and(|line| line.contains("quit")));
     look_through_the_views(&mut terminal);
     assert_eq!(terminal.mouse(), MouseProtocolMode::ButtonMotion);
     terminal.click("Histograms", 2);
@@ -314,7 +316,11 @@ fn look_through_the_views(terminal: &mut Terminal) {
     });
     terminal.press("+++");
     terminal.until("from near", |screen| screen.contains("1.00 ms a column") && screen.contains("stands still"));
-    terminal.press("\u{1b}\u{1b}\u{1b}");
+    for _ in 0..3 {
+        terminal.press("\u{1b}");
+        // What follows an Esc too soon is a key with Alt.
+        thread::sleep(Duration::from_millis(60));
+    }
     terminal.until_shown("goes with time");
     terminal.press("j1");
     terminal.until_shown("Waits of all threads");
