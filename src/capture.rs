@@ -20,8 +20,8 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::{self, Edges, Rate, Schedule};
 use crate::instruments::{
-    Arrivals, Beside, Births, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality, Purse,
-    Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
+    Arrivals, Beside, Births, Cores, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality,
+    Purse, Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -225,6 +225,8 @@ struct Run {
     /// What holders execute.
     stacks: Option<Stacks>,
     defined: Definitions,
+    /// What all programs do on the cores.
+    cores: Option<Cores>,
     purse: Purse,
     /// Measures what looking costs, on a thread of its own.
     calibration: Option<JoinHandle<Costs>>,
@@ -267,6 +269,7 @@ impl Run {
             },
             stacks: None,
             defined: Definitions::default(),
+            cores: None,
             purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
             calibration: match options.precision {
                 Precision::Sampled => None,
@@ -304,6 +307,9 @@ impl Run {
                 Over::Ended(Ending::Execed { .. }) => next = self.attach_again(pid),
                 Over::Ended(_) | Over::Stopped => {}
             }
+        }
+        if let Some((at, last)) = self.cores.take().and_then(Cores::finish) {
+            self.merge.push(at, last);
         }
         self.calibrated(Calibrated::Awaited);
         self.tell_health(clock::now());
@@ -356,6 +362,11 @@ impl Run {
         self.natives = Some(Natives::begin(self.options.native, sampler.code()));
         self.begin_stacks(&sampler);
         self.follow(0, &sampler);
+        if self.cores.is_none() {
+            let (cores, (at, first)) = Cores::begin();
+            self.batch.push(Event { at, what: first });
+            self.cores = Some(cores);
+        }
         let mut looked = clock::now();
         loop {
             let now = clock::now();
@@ -485,8 +496,11 @@ impl Run {
         }
     }
 
-    /// Empties the kernel's rings.
+    /// Empties the kernel's rings, and takes over what was read beside the ticks.
     fn drain(&mut self, sampler: &mut Sampler) {
+        for (at, read) in self.cores.iter().flat_map(Cores::drain) {
+            self.merge.push(at.max(self.batch_since), read);
+        }
         if let Some(stacks) = &mut self.stacks {
             stacks.drain(self.batch_since, sampler, &mut self.defined, &mut self.keys, &mut self.merge);
         }

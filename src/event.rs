@@ -19,6 +19,7 @@
 //! Whatever comes from the target (names, command lines, counters) is hostile:
 //! it is bounded where it is read, and made safe to show where it is shown.
 
+mod cores;
 mod cost;
 mod native;
 pub mod signals;
@@ -27,6 +28,7 @@ mod text;
 
 use serde::{Deserialize, Serialize};
 
+pub use cores::{CoreTotals, MAX_CORES};
 pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
 pub use native::{CodePlace, LONG_HOLD, MAX_SYMBOL, NativeInfo, NativeKey, NativeKind, SeenHolder};
 pub use signals::{
@@ -465,6 +467,21 @@ pub enum What {
     },
     /// The instrument's running totals about itself, about once a second and at the end.
     Health(Health, Scope),
+    /// What all programs together have used of each core that is online, about four times a second and at both ends of the
+    /// capture (see [`CoreTotals`]). Without any core: that cannot be told here, from now on.
+    CoresRead {
+        /// The clock tick that the totals are counted in.
+        tick: Ns,
+        /// The cores, in the order of their numbers.
+        cores: Vec<CoreTotals>,
+    },
+    /// The cores that the thread may use from here on; those of [`ProcessInfo::cpus_allowed`] as long as it was not told.
+    AffinityKnown {
+        /// Which thread.
+        thread: ThreadKey,
+        /// The cores, in the order of their numbers (`sched_getaffinity`).
+        cpus: Vec<Cpu>,
+    },
     /// The user marked an instant, which may lie in the past.
     Marked {
         /// Which.
@@ -503,6 +520,7 @@ impl What {
             | What::NativeFound { .. }
             | What::FrameFound { .. }
             | What::StackFound { .. }
+            | What::CoresRead { .. }
             | What::Marked { .. }
             | What::RateChanged { of: Scope::Capture, .. }
             | What::Health(_, Scope::Capture)
@@ -539,6 +557,7 @@ impl What {
             | What::StackSampled { gil, .. }
             | What::WaiterSampled { gil, .. } => Subject::Gil(*gil),
             What::ThreadNamed { thread, .. }
+            | What::AffinityKnown { thread, .. }
             | What::ThreadJoined { thread, .. }
             | What::ThreadEnded { thread }
             | What::Usage { thread, .. }

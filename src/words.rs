@@ -1,6 +1,6 @@
 //! Figures of interrupts in words. Text report and dashboard share these, so that both say the same of the same.
 
-use crate::event::Signal;
+use crate::event::{Cpu, Signal};
 use crate::model::snapshot::{
     ArrivalKind, Fault, Length, MeasuredInterrupts, PredictedInterrupt, Segment, Stage, Woken,
 };
@@ -21,6 +21,22 @@ pub fn length(length: Length) -> String {
 /// A signal's name, if it is known which it is.
 pub fn signal(signal: Option<Signal>) -> String {
     signal.map_or("some signal".to_owned(), |signal| signal.to_string())
+}
+
+/// Cores by their numbers, in order, as the kernel lists them: `0-3,8`.
+pub fn cores(cores: &[Cpu]) -> String {
+    let mut ranges: Vec<(u16, u16)> = Vec::new();
+    for Cpu(cpu) in cores {
+        match ranges.last_mut().filter(|(_, last)| last.checked_add(1) == Some(*cpu)) {
+            Some((_, last)) => *last = *cpu,
+            None => ranges.push((*cpu, *cpu)),
+        }
+    }
+    let range = |(first, last): &(u16, u16)| match first == last {
+        true => first.to_string(),
+        false => format!("{first}-{last}"),
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(",")
 }
 
 /// Where delays begin, after "from".

@@ -10,6 +10,7 @@ pub(super) fn is_observation(what: &What) -> bool {
             What::GilSample(_)
                 | What::Relation { .. }
                 | What::Usage { .. }
+                | What::CoresRead { .. }
                 | What::SwitchedIn { .. }
                 | What::SwitchedOut { .. }
                 | What::FutexEntered { .. }

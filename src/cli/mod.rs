@@ -618,7 +618,7 @@ pub struct Still {
     /// Write one screen as a picture, and end
     #[arg(long, value_name = "FILE.svg")]
     pub snapshot: Option<PathBuf>,
-    /// What it shows: overview, histograms, convoys, interrupts, blame or findings
+    /// What it shows: overview, cores, timeline, histograms, convoys, interrupts, blame or findings
     #[arg(long, value_name = "VIEW", default_value = "overview", value_parser = parse_view, requires = "still")]
     pub view: View,
     /// How large it is, in columns and lines

@@ -50,6 +50,8 @@ pub enum Action {
     Compare,
     /// Compare what was before a mark with what came after it.
     CompareMark,
+    /// Put what was not used together, or show each for itself.
+    Fold,
     /// Sort by the next column.
     SortNext,
     /// Sort by the column before.
@@ -144,6 +146,7 @@ impl Action {
             Action::Visit => "visit",
             Action::Compare => "compare",
             Action::CompareMark => "compare-mark",
+            Action::Fold => "fold",
             Action::SortNext => "sort-next",
             Action::SortPrevious => "sort-previous",
             Action::Reverse => "reverse",
@@ -307,8 +310,9 @@ use Action as A;
 use Group as G;
 
 const OVERVIEW: &[View] = &[View::Overview];
+const CORES: &[View] = &[View::Cores];
 const BLAME: &[View] = &[View::Blame];
-const ZOOMED: &[View] = &[View::Overview, View::Timeline];
+const ZOOMED: &[View] = &[View::Overview, View::Cores, View::Timeline];
 const TIMELINE: &[View] = &[View::Timeline];
 const HISTOGRAMS: &[View] = &[View::Histograms];
 const CONVOYS: &[View] = &[View::Convoys];
@@ -316,7 +320,7 @@ const WITH_THREADS: &[View] = &[View::Overview, View::Histograms, View::Convoys,
 const OPENING: &[View] = &[View::Blame, View::Findings];
 
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 60] = [
+pub const BINDINGS: [Binding; 62] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
@@ -365,6 +369,14 @@ pub const BINDINGS: [Binding; 60] = [
     .label("mark")
     .needs(Needs::Past)
     .only_in(HISTOGRAMS),
+    bind(
+        A::Fold,
+        &[key(KeyCode::Enter)],
+        G::Rows,
+        "cores: those that the program was never on each for itself; together again",
+    )
+    .label("unfold")
+    .only_in(CORES),
     bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "all that is known of the selected thread; again closes it")
         .label("details")
         .only_in(OVERVIEW),
@@ -377,6 +389,7 @@ pub const BINDINGS: [Binding; 60] = [
     bind(A::NextView, &[key(KeyCode::Tab)], G::Views, "the next view").label("view"),
     bind(A::PreviousView, &[key(KeyCode::BackTab)], G::Views, "the view before"),
     show(View::Overview),
+    show(View::Cores),
     show(View::Timeline),
     show(View::Histograms),
     show(View::Convoys),

@@ -16,6 +16,7 @@ pub mod blame;
 pub mod columns;
 pub mod console;
 pub mod convoys;
+pub mod cores;
 pub mod details;
 pub mod found;
 pub mod histograms;

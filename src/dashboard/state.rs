@@ -6,6 +6,7 @@ use crate::dashboard::action::Action;
 use crate::dashboard::blame;
 use crate::dashboard::columns::Columns;
 use crate::dashboard::convoys::ConvoyKey;
+use crate::dashboard::cores;
 use crate::dashboard::found::{self, FoundKey};
 use crate::dashboard::histograms;
 use crate::dashboard::instant;
@@ -16,7 +17,7 @@ use crate::dashboard::timeline::{self, Way};
 use crate::dashboard::view::Transport;
 use crate::dashboard::views::View;
 use crate::dashboard::views::findings::shows;
-use crate::event::ThreadKey;
+use crate::event::{Cpu, ThreadKey};
 use crate::findings::Allowed;
 use crate::session::{Capabilities, Command, Frame, Play, Shift};
 use crate::time::{MonoNs, Ns};
@@ -121,6 +122,10 @@ pub struct Rows {
     pub convoys: Vec<(ConvoyKey, MonoNs)>,
     /// The one that is looked at.
     pub convoy: usize,
+    /// The lines of cores, by the first of each.
+    pub cores: Vec<Cpu>,
+    /// The one that is looked at.
+    pub core: usize,
     /// Whose durations there are.
     pub durations: Vec<histograms::Of>,
     /// Those that are looked at.
@@ -162,6 +167,8 @@ pub struct State {
     pub timeline: timeline::Choice,
     /// The convoy under the cursor.
     pub convoy: Option<ConvoyKey>,
+    /// The core that is looked at.
+    pub cores: cores::Choice,
     /// Whose durations are shown.
     pub whose: Whose,
     /// What recent figures are of.
@@ -197,6 +204,7 @@ impl Default for State {
             histograms: histograms::Choice::default(),
             timeline: timeline::Choice::default(),
             convoy: None,
+            cores: cores::Choice::default(),
             whose: Whose::All,
             window: Window::Ten,
             zoom: 3,
@@ -343,6 +351,7 @@ impl State {
             Action::Measure => self.blame.turn(),
             Action::Compare => self.histograms.compare(rows.durations.get(self.row(rows)).copied()),
             Action::CompareMark => return self.compare_with_mark(frame),
+            Action::Fold => self.cores.turn(),
             Action::Visit => return seek(rows.convoys.get(self.row(rows)).map(|(_, end)| *end)),
             Action::Show(view) => self.view = view,
             Action::NextView => self.view = self.view.step(1),
@@ -437,8 +446,15 @@ impl State {
             (View::Histograms, ..) if self.histograms.back().is_some() => {}
             (View::Timeline, ..) if self.timeline.back().is_some() => {}
             (View::Blame | View::Histograms | View::Convoys, ..) if !self.filter.is_empty() => self.filter.clear(),
+            (View::Cores, ..) if self.cores.back().is_some() => {}
             (
-                View::Interrupts | View::Convoys | View::Findings | View::Blame | View::Histograms | View::Timeline,
+                View::Interrupts
+                | View::Convoys
+                | View::Findings
+                | View::Blame
+                | View::Histograms
+                | View::Timeline
+                | View::Cores,
                 ..,
             ) => {
                 self.view = View::Overview;
@@ -460,6 +476,7 @@ impl State {
                 let chosen = rows.convoys.iter().position(|(key, _)| Some(*key) == self.convoy);
                 chosen.unwrap_or(rows.convoy)
             }
+            View::Cores => place(&rows.cores, self.cores.row).unwrap_or(rows.core),
             View::Timeline => place(&rows.timeline.threads, self.timeline.thread).unwrap_or(rows.timeline.row),
             View::Histograms => place(&rows.durations, self.histograms.row).unwrap_or(rows.duration),
             View::Findings => place(&rows.findings, self.finding.row).unwrap_or(rows.finding),
@@ -477,6 +494,10 @@ impl State {
                 self.signal = rows.signals.get(row).copied();
             }
             View::Blame => self.blame.go(row, &rows.blame, rows.reach),
+            View::Cores => {
+                let row = row.min(rows.cores.len().saturating_sub(1));
+                self.cores.row = rows.cores.get(row).copied();
+            }
             View::Timeline => {
                 let row = row.min(rows.timeline.threads.len().saturating_sub(1));
                 self.timeline.thread = rows.timeline.threads.get(row).copied();

@@ -9,6 +9,7 @@ use unicode_width::UnicodeWidthChar;
 use crate::dashboard::blame::Matrix;
 use crate::dashboard::columns::Columns;
 use crate::dashboard::convoys::{ConvoyKey, Convoys};
+use crate::dashboard::cores::Cores;
 use crate::dashboard::details::Details;
 use crate::dashboard::found::{FindingView, Found};
 use crate::dashboard::histograms::Histograms;
@@ -99,6 +100,8 @@ pub struct ViewModel<'a> {
     pub found: Found<'a>,
     /// Threads in convoys.
     pub convoys: Convoys<'a>,
+    /// What the cores did; `None`: another view is shown.
+    pub cores: Option<Cores<'a>>,
     /// Where in time the view is.
     pub transport: Transport,
     /// What fills the screen.
@@ -344,6 +347,10 @@ impl<'a> ViewModel<'a> {
                 .then(|| Histograms::of(process, chosen.gil, state.histograms, &state.filter, frame)),
             found,
             convoys: Convoys::of(process, state.convoy, &state.filter, frame.snapshot.at),
+            cores: (state.view == View::Cores).then(|| {
+                let lanes = chosen.gil.map(|gil| &*gil.lanes);
+                Cores::of(process, lanes, state.cores, state.column(), frame.snapshot.at)
+            }),
             signals: Signals::of(process, state.signal, frame.snapshot.at),
             blame: (state.view == View::Blame).then(|| Matrix::of(process, state.blame, &state.filter)),
             shown: state.view,
@@ -367,6 +374,8 @@ impl<'a> ViewModel<'a> {
             finding: self.found.cursor,
             convoys: self.convoys.rows.iter().map(|convoy| (ConvoyKey::of(convoy), convoy.end)).collect(),
             convoy: self.convoys.cursor,
+            cores: self.cores.iter().flat_map(|it| &it.rows).map(|row| row.first).collect(),
+            core: self.cores.as_ref().map_or(0, |it| it.cursor),
             durations: self.histograms.iter().flat_map(|it| &it.rows).map(|row| row.of).collect(),
             duration: self.histograms.as_ref().map_or(0, |it| it.cursor),
             reach: 0,
@@ -532,7 +541,7 @@ fn gil_view(gil: &GilFigures, number: (usize, usize), recent: Option<&Recent>) -
 
 /// Cores that were used, before those that might be: more than fit on a screen are of no use.
 fn cores(process: &ProcessFigures) -> Vec<Cpu> {
-    let mut cores: Vec<Cpu> = process.cores.iter().map(|core| core.cpu).collect();
+    let mut cores: Vec<Cpu> = process.cores.iter().filter(|core| core.is_used()).map(|core| core.cpu).collect();
     if cores.len() + process.target.cpus_allowed.len() <= 16 || cores.is_empty() {
         cores.extend(process.target.cpus_allowed.iter().take(1_024));
     }

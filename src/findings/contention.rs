@@ -159,7 +159,7 @@ fn saturated(case: &Case<'_>) -> Option<Finding> {
     let holding =
         |key: &&&crate::model::snapshot::ThreadFigures| case.mean_in(key.states.holding()) >= SHARER * case.load;
     let sharers = case.threads.iter().filter(holding).count();
-    let cores = case.process.target.cpus_allowed.len();
+    let cores = case.process.cores_allowed().len();
     let bound = match cores {
         0 => demand,
         cores => demand.min(cores as f64),

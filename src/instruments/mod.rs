@@ -8,6 +8,7 @@
 mod background;
 mod calibrate;
 pub mod clock;
+mod cores;
 mod family;
 mod futexes;
 mod job;
@@ -27,6 +28,7 @@ mod watch;
 mod watchpoints;
 
 pub use calibrate::calibrate;
+pub use cores::Cores;
 pub use keys::Keys;
 pub use merge::{Merge, Release, Sighting};
 pub use natives::{NativeLooks, Natives};

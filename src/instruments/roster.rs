@@ -2,11 +2,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::event::{Address, Event, InterpreterId, Pid, ProcessKey, Role, ThreadInfo, ThreadKey, Tid, Usage, What};
+use crate::event::{
+    Address, Cpu, Event, InterpreterId, Pid, ProcessKey, Role, ThreadInfo, ThreadKey, Tid, Usage, What,
+};
 use crate::instruments::background::Background;
 use crate::instruments::keys::Keys;
 use crate::instruments::names::{self, Names};
-use crate::target::{Target, Task, TaskError, ThreadState};
+use crate::target::{Target, Task, TaskError, ThreadState, cores_of};
 use crate::time::{MonoNs, Ns};
 
 /// `PyInterpreterState.id` of the first interpreter.
@@ -21,6 +23,10 @@ pub struct Member {
     told: Option<Usage>,
     /// What the kernel called it when it was asked last.
     kernel_name: String,
+    /// The cores that it may use, as was told; `None`: those of the process.
+    cpus: Option<Vec<Cpu>>,
+    /// When the kernel is asked for them next.
+    cpus_due: MonoNs,
 }
 
 /// A thread state, told from another at the same address by CPython's own count.
@@ -35,11 +41,16 @@ pub struct StateKey {
 /// Between two questions for names while somebody has none: at first, and at most. Some never get one.
 const NAME_PAUSES: (Ns, Ns) = (Ns(200_000_000), Ns(30_000_000_000));
 
+/// Between two questions for the cores that a thread may use.
+const CPUS_SPACING: Ns = Ns(1_000_000_000);
+
 /// Everybody who is there.
 #[derive(Debug)]
 pub struct Roster {
     process: ProcessKey,
     pid: Pid,
+    /// The cores that the process might use when it was found.
+    cpus: Vec<Cpu>,
     members: HashMap<ThreadKey, Member>,
     by_tid: HashMap<Tid, ThreadKey>,
     by_state: HashMap<StateKey, ThreadKey>,
@@ -60,10 +71,11 @@ pub struct Roster {
 
 impl Roster {
     /// Nobody yet.
-    pub fn new(process: ProcessKey, pid: Pid) -> Roster {
+    pub fn new(process: ProcessKey, pid: Pid, cpus: Vec<Cpu>) -> Roster {
         Roster {
             process,
             pid,
+            cpus,
             members: HashMap::new(),
             by_tid: HashMap::new(),
             by_state: HashMap::new(),
@@ -212,7 +224,7 @@ impl Roster {
     ) -> ThreadKey {
         let key = keys.thread();
         let tid = task.as_ref().map(Task::tid);
-        self.members.insert(key, Member { task, told: None, kernel_name: name.clone() });
+        self.members.insert(key, Member { task, told: None, kernel_name: name.clone(), cpus: None, cpus_due: at });
         let info = ThreadInfo { process: self.process, tid, name, role, started };
         events.push(Event { at, what: What::ThreadFound { thread: key, info: Box::new(info) } });
         key
@@ -287,6 +299,7 @@ impl Roster {
                         usage.switches = task.switches().ok();
                     }
                     member.tell(thread, usage, at, events);
+                    member.tell_cpus(thread, &self.cpus, at, events);
                 }
                 Err(TaskError::Gone) => self.ended(thread, at, events),
                 Err(_) => self.failed_reads += 1,
@@ -354,6 +367,19 @@ impl Member {
     fn tell(&mut self, thread: ThreadKey, usage: Usage, at: MonoNs, events: &mut Vec<Event>) {
         self.told = Some(usage);
         events.push(Event { at, what: What::Usage { thread, usage } });
+    }
+
+    /// Which cores it may use, if that is news and it is time to ask. `common`: what is taken to be known.
+    fn tell_cpus(&mut self, thread: ThreadKey, common: &[Cpu], at: MonoNs, events: &mut Vec<Event>) {
+        if at < self.cpus_due {
+            return;
+        }
+        self.cpus_due = at + CPUS_SPACING;
+        let Some(cpus) = self.task.as_ref().and_then(|task| cores_of(task.tid()).ok()) else { return };
+        if self.cpus.as_deref().unwrap_or(common) != cpus {
+            self.cpus = Some(cpus.clone());
+            events.push(Event { at, what: What::AffinityKnown { thread, cpus } });
+        }
     }
 
     fn has_news(&self, usage: &Usage, told: Told) -> bool {

@@ -119,11 +119,12 @@ impl Sampler {
         let process = keys.process();
         let info = target.info().clone();
         let pid = info.pid;
+        let cpus = info.cpus_allowed.clone();
         events.push(Event { at, what: What::ProcessFound { process, info: Box::new(info) } });
         let mut sampler = Sampler {
             target,
             process,
-            roster: Roster::new(process, pid),
+            roster: Roster::new(process, pid, cpus),
             family: family::reader(pid),
             watches: Vec::new(),
             gils: BTreeMap::new(),

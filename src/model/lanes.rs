@@ -4,17 +4,9 @@
 //! core: a bin lists the cores on which the GIL was held during it. Bins come in
 //! a few widths, and each ring of bins is of fixed length.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-
 use crate::event::{Cpu, ThreadKey};
-use crate::time::{MonoNs, Ns};
-
-/// Bins kept in each ring.
-pub const LANE_BINS: usize = 600;
-
-/// Widths of the bins, finest first: 10 ms for six seconds, 0.1 s for a minute, 1 s for ten minutes, 1 min for ten hours.
-pub const LANE_WIDTHS: [Ns; 4] = [Ns(10_000_000), Ns(100_000_000), Ns(1_000_000_000), Ns(60_000_000_000)];
+use crate::model::bins::{self, Rings};
+use crate::time::Ns;
 
 /// Different (core, thread) pairs that are told apart within one bin; what is beyond counts as unplaced.
 const PAIRS_KEPT: usize = 512;
@@ -86,14 +78,17 @@ struct Pair {
 
 /// The bin in progress.
 #[derive(Debug, Clone, Default)]
-struct Gathering {
+pub struct Gathering {
     observed: Ns,
     unplaced: Ns,
     waited: Ns,
     pairs: Vec<Pair>,
 }
 
-impl Gathering {
+impl bins::Gathering for Gathering {
+    type Piece = Stretch;
+    type Bin = LaneBin;
+
     fn add(&mut self, length: Ns, stretch: &Stretch) {
         self.observed += length;
         self.waited += Ns(length.0.saturating_mul(u64::from(stretch.waiters)));
@@ -116,6 +111,10 @@ impl Gathering {
             None if room => self.pairs.push(Pair { cpu, thread, running, asleep }),
             None => self.unplaced += length,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.observed == Ns::ZERO
     }
 
     fn bin(&self) -> LaneBin {
@@ -142,104 +141,14 @@ impl Gathering {
     }
 }
 
-/// One ring of bins of one width.
-#[derive(Debug, Clone)]
-pub struct LaneRing {
-    /// Width of a bin.
-    pub width: Ns,
-    /// Number of the bin in progress: its start is `number * width`.
-    number: u64,
-    current: Gathering,
-    /// Closed bins, oldest first, up to the one before `number`.
-    closed: VecDeque<Arc<LaneBin>>,
-    gap: Arc<LaneBin>,
-}
-
-impl LaneRing {
-    fn new(width: Ns) -> LaneRing {
-        LaneRing {
-            width,
-            number: 0,
-            current: Gathering::default(),
-            closed: VecDeque::new(),
-            gap: Arc::new(LaneBin::default()),
-        }
-    }
-
-    fn add(&mut self, start: MonoNs, length: Ns, stretch: &Stretch) {
-        let number = start.0 / self.width.0;
-        if number > self.number {
-            let first = self.closed.is_empty() && self.current.observed == Ns::ZERO;
-            if !first {
-                let done = std::mem::take(&mut self.current);
-                self.closed.push_back(Arc::new(done.bin()));
-                let missing = (number - self.number - 1).min(LANE_BINS as u64);
-                self.closed.extend((0..missing).map(|_| Arc::clone(&self.gap)));
-                while self.closed.len() >= LANE_BINS {
-                    self.closed.pop_front();
-                }
-            }
-            self.number = number;
-        }
-        self.current.add(length, stretch);
-    }
-
-    /// The bins with the start of each, oldest first; the last one is still in progress.
-    pub fn bins(&self) -> impl Iterator<Item = (MonoNs, Arc<LaneBin>)> + '_ {
-        let first = self.number.saturating_sub(self.closed.len() as u64);
-        let current = (self.current.observed > Ns::ZERO).then(|| Arc::new(self.current.bin()));
-        self.closed
-            .iter()
-            .cloned()
-            .chain(current)
-            .enumerate()
-            .map(move |(i, bin)| (MonoNs((first + i as u64).saturating_mul(self.width.0)), bin))
-    }
-}
-
 /// Where a GIL was, at a few widths of bin.
-#[derive(Debug, Clone)]
-pub struct Lanes {
-    rings: [LaneRing; LANE_WIDTHS.len()],
-}
-
-impl Default for Lanes {
-    fn default() -> Lanes {
-        Lanes { rings: LANE_WIDTHS.map(LaneRing::new) }
-    }
-}
-
-impl Lanes {
-    /// Adds what was seen from `from` to `to`.
-    pub fn add(&mut self, from: MonoNs, to: MonoNs, stretch: &Stretch) {
-        for ring in &mut self.rings {
-            let mut start = from;
-            while start < to {
-                let bin_end = MonoNs((start.0 / ring.width.0 + 1).saturating_mul(ring.width.0));
-                let end = bin_end.min(to);
-                ring.add(start, end.since(start), stretch);
-                start = end;
-            }
-        }
-    }
-
-    /// The coarsest ring whose bins are no wider than `width`, and fit into it without a rest.
-    pub fn ring_within(&self, width: Ns) -> &LaneRing {
-        let [first, ..] = &self.rings;
-        let fits = |ring: &&LaneRing| ring.width <= width && width.0.is_multiple_of(ring.width.0);
-        self.rings.iter().rev().find(fits).unwrap_or(first)
-    }
-
-    /// The finest ring that reaches back by `span`, else the coarsest.
-    pub fn ring_for(&self, span: Ns) -> &LaneRing {
-        let [.., last] = &self.rings;
-        self.rings.iter().find(|ring| span.0 <= ring.width.0.saturating_mul(LANE_BINS as u64)).unwrap_or(last)
-    }
-}
+pub type Lanes = Rings<Gathering>;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::bins::BINS;
+    use crate::time::MonoNs;
 
     fn on(thread: u32, cpu: u16, waiters: u32) -> Stretch {
         Stretch { hold: Some((Some(ThreadKey(thread)), Holding::On(Cpu(cpu)))), waiters }
@@ -280,9 +189,9 @@ mod tests {
             lanes.add(ms(1_000 * s), ms(1_000 * s + 7), &on(s as u32, (s % 64) as u16, 1));
         }
         lanes.add(ms(900_000_000), ms(900_000_001), &on(1, 0, 0));
-        for ring in &lanes.rings {
-            assert!(ring.bins().count() <= LANE_BINS);
-            assert!(ring.current.pairs.len() <= PAIRS_KEPT);
+        for ring in lanes.all() {
+            assert!(ring.bins().count() <= BINS);
+            assert!(ring.in_progress().pairs.len() <= PAIRS_KEPT);
         }
     }
 

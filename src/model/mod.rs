@@ -4,12 +4,15 @@
 //! [`Model::snapshot`] says what is known by then. Pure: it reads no clock, no
 //! process, no configuration, and a replayed recording gives what live gave.
 
+pub mod bins;
 pub mod blame;
 mod exactness;
 mod gil;
 mod interrupts;
 mod intervals;
 pub mod lanes;
+pub mod machine;
+pub mod occupied;
 mod process;
 mod runs;
 pub mod segments;
@@ -25,6 +28,7 @@ use crate::event::{
     CaptureInfo, Costs, Event, GilKey, Mode, NativeInfo, NativeKey, ProcessKey, Scope, Subject, ThreadKey, What,
 };
 use crate::model::blame::Defined;
+use crate::model::machine::Machine;
 use crate::model::process::{Looking, ProcessAccount, Shared};
 use crate::model::snapshot::Snapshot;
 use crate::time::{MonoNs, Ns};
@@ -57,6 +61,8 @@ pub struct Model {
     natives: BTreeMap<NativeKey, Arc<NativeInfo>>,
     /// Frames and stacks.
     defined: Arc<Defined>,
+    /// What all programs do on the cores.
+    machine: Machine,
 }
 
 impl Model {
@@ -115,6 +121,10 @@ impl Model {
                 self.processes.values_mut().for_each(|process| process.looking.apply(&event.what));
             }
             What::CostsKnown(costs) => self.costs = Some(*costs),
+            What::CoresRead { tick, cores } => {
+                let step = self.machine.read(at, *tick, cores);
+                self.processes.values_mut().for_each(|process| process.cores_read(at, step.as_ref()));
+            }
             What::NativeFound { native, info } => {
                 if self.natives.len() < NATIVES_KEPT && info.is_bounded() {
                     self.natives.entry(*native).or_insert_with(|| Arc::new((**info).clone()));
@@ -159,7 +169,13 @@ impl Model {
 
     /// What is known by now.
     pub fn snapshot(&self) -> Snapshot {
-        let shared = Shared { now: self.now, mode: self.mode(), costs: self.costs.as_ref(), defined: &self.defined };
+        let shared = Shared {
+            now: self.now,
+            mode: self.mode(),
+            costs: self.costs.as_ref(),
+            defined: &self.defined,
+            machine: &self.machine,
+        };
         Snapshot {
             start: self.start,
             at: self.now,

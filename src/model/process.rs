@@ -8,23 +8,27 @@ use super::exactness::Exactness;
 use super::gil::exact::Hit;
 use super::gil::{self, GilAccount, Observed, Scrutiny, Seen, Threads, Word};
 use super::interrupts::{Context, Interrupts, Ticked};
+use super::machine::{CoreStep, Machine, OwnTime, Step};
+use super::occupied::{AllTold, Places};
 use super::runs::Runs;
 use super::segments::{Entry, Lane, Log, Sampled, Segments};
 use super::snapshot::{
-    BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures,
+    BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures, Migrations,
     ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
 };
 use super::thread::{CoreTime, ThreadAccount};
 use super::told::Told;
 use super::{ENDED_THREADS_KEPT, KEYS_KEPT, LONGEST_INTERVAL, blame};
 use crate::event::{
-    Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, Mode, NativeInfo, NativeKey, Pid, ProcessInfo,
-    ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadInfo, ThreadKey, What,
+    Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, MAX_CORES, Mode, NativeInfo, NativeKey, Pid,
+    ProcessInfo, ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadInfo, ThreadKey, What,
 };
 use crate::time::{MonoNs, Ns};
 
 /// Children of a process that are listed.
 const CHILDREN_KEPT: usize = 1_024;
+/// Different sets of cores that its threads may use.
+const MASKS_KEPT: usize = 1_024;
 
 /// What an instrument says of itself, in force until it says otherwise.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +80,8 @@ pub(super) struct Shared<'a> {
     pub costs: Option<&'a Costs>,
     /// Frames and stacks.
     pub defined: &'a Arc<Defined>,
+    /// What all programs do on the cores.
+    pub machine: &'a Machine,
 }
 
 /// The fold of one process image.
@@ -109,6 +115,13 @@ pub(super) struct ProcessAccount {
     /// Per core: the time of ended threads that are no longer kept, and what is missing of it.
     folded_cores: BTreeMap<Cpu, CoreTime>,
     folded_missing: Ns,
+    /// What it does on the cores, between the instants when those were read.
+    own_time: OwnTime,
+    migrations: Arc<Migrations>,
+    /// Where its threads are, and were.
+    places: Places,
+    /// Sets of cores that its threads may use: they share them.
+    masks: BTreeSet<Arc<[Cpu]>>,
     interrupts: Interrupts,
     stacks_missing: Option<StacksMissing>,
     /// What each thread did when.
@@ -139,6 +152,10 @@ impl ProcessAccount {
             records: Records::default(),
             folded_cores: BTreeMap::new(),
             folded_missing: Ns::ZERO,
+            own_time: OwnTime::default(),
+            migrations: Arc::default(),
+            places: Places::beginning(at),
+            masks: BTreeSet::new(),
             interrupts: Interrupts::default(),
             stacks_missing: None,
             log: Log::default(),
@@ -157,6 +174,8 @@ impl ProcessAccount {
             if self.ticked == self.now {
                 self.woken.clear();
             }
+            let told = if self.records.told.covers(self.now) { AllTold::Yes } else { AllTold::No };
+            self.places.move_to(at, told);
             self.now = at;
         }
     }
@@ -193,6 +212,7 @@ impl ProcessAccount {
                     account.joined(*interpreter);
                 }
             }
+            What::AffinityKnown { thread, cpus } => self.affinity(*thread, cpus),
             What::GilSample(sample) => self.tick(at, *sample, mode),
             What::Relation { thread, gil, relation } => {
                 if let Some((gil, account)) = self.gils.get_mut(gil).zip(self.threads.get(thread)) {
@@ -234,6 +254,7 @@ impl ProcessAccount {
             }
             What::SwitchesEnd { thread, why } => {
                 self.followed.remove(thread);
+                self.places.forget(*thread, at);
                 self.runs(*thread, |runs, records| {
                     if runs.told_since().is_some() {
                         records.told.ends();
@@ -246,27 +267,39 @@ impl ProcessAccount {
                 if self.woken.len() < KEYS_KEPT && self.woken.last() != Some(thread) {
                     self.woken.push(*thread);
                 }
-                self.runs(*thread, |runs, records| {
+                let moved = self.runs(*thread, |runs, records| {
                     records.figures.records += 1;
-                    runs.switched_in(at, *cpu);
+                    runs.switched_in(at, *cpu)
                 });
+                if self.followed.contains(thread) {
+                    self.places.arrives(*thread, at, *cpu);
+                }
+                if let Some(from) = moved.flatten() {
+                    Arc::make_mut(&mut self.migrations).note(from, *cpu);
+                }
             }
             What::SwitchedOut { thread, how } => {
-                let mut turn = None;
-                self.runs(*thread, |runs, records| {
+                self.places.departs(*thread, at, *how);
+                let turn = self.runs(*thread, |runs, records| {
                     records.figures.records += 1;
-                    turn = runs.switched_out(at, *how);
+                    runs.switched_out(at, *how)
                 });
-                if let Some(turn) = turn {
+                if let Some(turn) = turn.flatten() {
                     self.log.push(Entry::Ran { thread: *thread, turn });
                 }
             }
-            What::FutexesBegin { thread } => self.runs(*thread, |runs, _| runs.futexes_begin(at)),
-            What::FutexesEnd { thread, .. } => self.runs(*thread, |runs, _| runs.futexes_end()),
-            What::FutexEntered { gil, thread, site } => self.runs(*thread, |runs, records| {
-                records.figures.named += 1;
-                runs.futex_entered(at, *gil, *site);
-            }),
+            What::FutexesBegin { thread } => {
+                self.runs(*thread, |runs, _| runs.futexes_begin(at));
+            }
+            What::FutexesEnd { thread, .. } => {
+                self.runs(*thread, |runs, _| runs.futexes_end());
+            }
+            What::FutexEntered { gil, thread, site } => {
+                self.runs(*thread, |runs, records| {
+                    records.figures.named += 1;
+                    runs.futex_entered(at, *gil, *site);
+                });
+            }
             What::SignalsKnown { .. }
             | What::SignalsPending { .. }
             | What::SignalsWaiting { .. }
@@ -305,8 +338,35 @@ impl ProcessAccount {
             | What::FrameFound { .. }
             | What::StackFound { .. }
             | What::CostsKnown(_)
+            | What::CoresRead { .. }
             | What::Marked { .. } => {}
         }
+    }
+
+    /// The cores were read. `step`: what they did since the reading before.
+    pub fn cores_read(&mut self, at: MonoNs, step: Option<&Step<CoreStep>>) {
+        if self.end.is_some() {
+            return;
+        }
+        let unrecorded = (!self.followed.is_empty()).then(|| {
+            let all = self.threads.iter().map(|(key, thread)| (*key, thread.unrecorded(at)));
+            all.filter(|(_, (time, _))| *time > Ns::ZERO).collect()
+        });
+        self.own_time.read(at, &self.used_cores(at).0, unrecorded, step);
+    }
+
+    fn affinity(&mut self, thread: ThreadKey, cpus: &[Cpu]) {
+        let Some(account) = self.threads.get_mut(&thread) else { return };
+        let cpus = cpus.get(..MAX_CORES).unwrap_or(cpus);
+        account.cpus = match self.masks.get(cpus) {
+            Some(mask) => Some(Arc::clone(mask)),
+            None if self.masks.len() < MASKS_KEPT => {
+                let mask: Arc<[Cpu]> = cpus.into();
+                self.masks.insert(Arc::clone(&mask));
+                Some(mask)
+            }
+            None => None,
+        };
     }
 
     /// A GIL came into view.
@@ -363,10 +423,9 @@ impl ProcessAccount {
         }
     }
 
-    fn runs(&mut self, thread: ThreadKey, note: impl FnOnce(&mut Runs, &mut Records)) {
-        if let Some(account) = self.threads.get_mut(&thread).filter(|account| account.end.is_none()) {
-            note(&mut account.runs, &mut self.records);
-        }
+    fn runs<T>(&mut self, thread: ThreadKey, note: impl FnOnce(&mut Runs, &mut Records) -> T) -> Option<T> {
+        let account = self.threads.get_mut(&thread).filter(|account| account.end.is_none())?;
+        Some(note(&mut account.runs, &mut self.records))
     }
 
     /// A thread was gone when looked for. Those that are no longer kept one by one for it.
@@ -377,6 +436,7 @@ impl ProcessAccount {
         };
         account.end = Some(at);
         self.followed.remove(&key);
+        self.places.forget(key, at);
         let told = account.runs.told_since().is_some();
         for gil in self.gils.values_mut() {
             gil.thread_ended(key, account);
@@ -433,15 +493,16 @@ impl ProcessAccount {
         if self.end.is_some() {
             return;
         }
+        self.move_to(at);
         self.end = Some(at);
+        self.places.forget_all(at);
         for gil in self.gils.values_mut() {
             gil.end(&mut self.threads);
         }
     }
 
-    /// What its threads did on which core. For how long they were on it is told if what the records may have missed, of
-    /// all threads together, is no more than a hundredth of the time: no core's figure is further off than that.
-    fn cores(&self, now: MonoNs) -> Vec<CoreFigures> {
+    /// What its threads have used of each core by `now`, and how much of that may be missing.
+    fn used_cores(&self, now: MonoNs) -> (BTreeMap<Cpu, CoreTime>, Ns) {
         let mut cores = self.folded_cores.clone();
         let mut missing = self.folded_missing;
         for thread in self.threads.values() {
@@ -453,13 +514,30 @@ impl ProcessAccount {
                 sum.on_core += time.on_core;
             }
         }
-        let is_told = self.records.figures.records > 0 && missing.0.saturating_mul(100) <= now.since(self.start).0;
+        (cores, missing)
+    }
+
+    /// What its threads did on which core. For how long they were on it is told if what the records may have missed, of
+    /// all threads together, is no more than a hundredth of the time: no core's figure is further off than that.
+    fn cores(&self, now: MonoNs) -> Vec<CoreFigures> {
+        let lifetime = now.since(self.start);
+        let (mut cores, missing) = self.used_cores(now);
+        let is_told = self.records.figures.records > 0 && missing.0.saturating_mul(100) <= lifetime.0;
         cores.retain(|_, time| is_told || time.held > Ns::ZERO);
-        let figures = |(cpu, time): (Cpu, CoreTime)| CoreFigures {
-            cpu,
-            target_on_cpu: is_told.then_some(time.on_core),
-            gil_held: time.held,
-            other: None,
+        let loads = self.own_time.loads(lifetime);
+        for cpu in loads.keys() {
+            cores.entry(*cpu).or_default();
+        }
+        let figures = |(cpu, time): (Cpu, CoreTime)| {
+            let load = loads.get(&cpu);
+            CoreFigures {
+                cpu,
+                target_on_cpu: is_told.then_some(time.on_core),
+                gil_held: time.held,
+                other: load.and_then(|load| load.other).filter(|_| is_told),
+                busy: load.map(|load| load.busy),
+                stolen: load.map(|load| load.stolen),
+            }
         };
         cores.into_iter().map(figures).collect()
     }
@@ -566,6 +644,10 @@ impl ProcessAccount {
                 .map(|(id, gil)| InterpreterFigures { id: *id, gil: gil.and_then(|g| gils.get(&g).cloned()) })
                 .collect(),
             cores: self.cores(now),
+            machine: Arc::clone(shared.machine.steps()),
+            own_time: Arc::clone(self.own_time.steps()),
+            migrations: (self.records.figures.records > 0).then(|| Arc::clone(&self.migrations)),
+            occupied: Arc::clone(self.places.bins()),
             interrupts: self.interrupt_figures(now).map(Arc::new),
             blame: Arc::new(self.blame(shared.defined)),
             convoys: self.convoys(),

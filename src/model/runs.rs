@@ -190,11 +190,10 @@ impl Runs {
         self.told
     }
 
-    /// It got a core.
-    pub fn switched_in(&mut self, at: MonoNs, cpu: Cpu) {
-        if self.told.is_none() {
-            return;
-        }
+    /// It got a core. The core that it was on before, if that is another one.
+    pub fn switched_in(&mut self, at: MonoNs, cpu: Cpu) -> Option<Cpu> {
+        self.told?;
+        let moved = self.recent.back().filter(|_| self.current == Current::Off).and_then(|run| run.cpu);
         match self.current {
             // It never left: a record is missing.
             Current::On(..) => self.distrust(at),
@@ -207,6 +206,7 @@ impl Runs {
         }
         self.known = at;
         self.current = Current::On(at, Some(cpu));
+        moved.filter(|from| *from != cpu)
     }
 
     /// It left its core; the time that it was on it, if that is known.

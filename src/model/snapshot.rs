@@ -6,6 +6,7 @@
 
 mod blame;
 mod convoys;
+mod cores;
 mod interrupts;
 
 use std::sync::Arc;
@@ -16,10 +17,13 @@ use crate::event::{
     CaptureInfo, Costs, Cpu, DropRequest, Ending, GilKey, Health, InterpreterId, NativeInfo, Pid, Placement,
     ProcessInfo, ProcessKey, RateReason, Refusal, Role, Spent, ThreadKey, Tid,
 };
+use crate::model::machine::{CoreStep, OwnStep, Steps};
+use crate::model::occupied::Occupied;
 use crate::time::{MonoNs, Ns};
 
 pub use blame::{Basis, BlameFigures, BlameHolder, BlamePair, BlameShare, BlameWaiter, Blamed};
 pub use convoys::{Convoy, ConvoyCulprit, Overdue};
+pub use cores::{CoreFigures, Migrations};
 pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
     PredictedInterrupt, Segment, Segments, Stage, Unpredictable, Woken,
@@ -57,8 +61,16 @@ pub struct ProcessFigures {
     pub threads: Vec<ThreadFigures>,
     /// Ended threads beyond the number that is kept one by one; they are in every sum but in no row.
     pub folded_threads: u64,
-    /// The cores, as far as they were seen in use.
+    /// The cores: all of them where somebody tells what they do, else those that it was seen to use.
     pub cores: Vec<CoreFigures>,
+    /// What all programs together did on the cores, step by step.
+    pub machine: Arc<Steps<CoreStep>>,
+    /// What it did on them itself, in the same steps.
+    pub own_time: Arc<Steps<OwnStep>>,
+    /// How often its threads moved from one core to another; `None`: not observable at this precision.
+    pub migrations: Option<Arc<Migrations>>,
+    /// What its threads did on each core when, as far as their switches are told.
+    pub occupied: Arc<Occupied>,
     /// How long signals wait for their Python handlers; `None`: nobody looked.
     pub interrupts: Option<Arc<InterruptFigures>>,
     /// Who made whom wait.
@@ -315,6 +327,8 @@ pub struct ThreadFigures {
     pub now: ThreadState,
     /// The core it was last seen on.
     pub cpu: Option<Cpu>,
+    /// The cores that it may use, where these are not those of [`ProcessInfo::cpus_allowed`].
+    pub cpus_allowed: Option<Arc<[Cpu]>>,
     /// Time it has waited for the GIL.
     pub lost: Ns,
     /// Handoffs that went to others during its waits; `None`: not observable.
@@ -342,19 +356,6 @@ pub struct ThreadCore {
     pub on_cpu: Option<Ns>,
     /// Time it held a GIL there.
     pub gil_held: Ns,
-}
-
-/// One core.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CoreFigures {
-    /// Which core.
-    pub cpu: Cpu,
-    /// Time the target's threads were on it; `None`: not observable at this precision.
-    pub target_on_cpu: Option<Ns>,
-    /// Time a GIL of the target was held on it.
-    pub gil_held: Ns,
-    /// Time other programs (and the kernel) were on it; `None`: not observable at this precision.
-    pub other: Option<Ns>,
 }
 
 /// Exclusive thread states, see [`ThreadState`]. They add up to the thread's lifetime in the capture.

@@ -1,6 +1,7 @@
 //! One thread's account: what it did with its lifetime.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::event::{Cpu, GilKey, InterpreterId, Placement, Role, Switches, ThreadInfo, ThreadKey, Usage};
 use crate::model::gil::Habit;
@@ -90,6 +91,8 @@ pub enum After {
 pub struct ThreadAccount {
     /// What is known of it.
     pub info: ThreadInfo,
+    /// The cores that it may use; `None`: those of its process.
+    pub cpus: Option<Arc<[Cpu]>>,
     /// Interpreters it has a thread state in.
     pub interpreters: BTreeSet<InterpreterId>,
     /// Start of its lifetime in the capture.
@@ -184,6 +187,7 @@ impl ThreadAccount {
             // A thread born in view had used nothing when it was born: its totals count from there.
             baseline: born_in_view.then(|| (start, Usage { switches: Some(Switches::default()), ..Usage::default() })),
             info,
+            cpus: None,
             interpreters: BTreeSet::new(),
             start,
             end: None,
@@ -247,6 +251,15 @@ impl ThreadAccount {
         let lifetime = end.since(self.start);
         let beyond = self.used().0.saturating_sub(self.runs.total(end));
         lifetime.saturating_sub(self.runs.known(end)).min(beyond + lifetime.saturating_sub(self.covered()))
+    }
+
+    /// Time of its life, by `now`, of which no record tells whether it was on a core, or on which; and what it has used of
+    /// cores by the newest reading of the kernel's totals.
+    pub fn unrecorded(&self, now: MonoNs) -> (Ns, Ns) {
+        let end = self.end.unwrap_or(now);
+        let placed: Ns = self.runs.cores(end).into_values().sum();
+        let unplaced = self.runs.total(end).saturating_sub(placed);
+        (end.since(self.start).saturating_sub(self.runs.known(end)) + unplaced, self.used().0)
     }
 
     /// Whether its records tell its time on a core: they were there most of its lifetime, and what they may have missed is
@@ -548,6 +561,7 @@ impl ThreadAccount {
             states: self.states(now, ticks),
             now: self.now(),
             cpu: self.cpu,
+            cpus_allowed: self.cpus.clone(),
             lost: self.lost(ticks),
             rounds_lost: Some(self.rounds_lost),
             needless_releases: None,

@@ -24,7 +24,7 @@ pub enum Class {
     GilSample,
     /// [`What::Relation`].
     Relation,
-    /// [`What::Usage`].
+    /// [`What::Usage`] and [`What::CoresRead`]: the kernel's running totals.
     Usage,
     /// The instrument about itself: rate and health.
     Instrument,
@@ -84,10 +84,11 @@ pub const fn class(what: &What) -> Class {
         | What::NativeFound { .. }
         | What::FrameFound { .. }
         | What::StackFound { .. }
+        | What::AffinityKnown { .. }
         | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
-        What::Usage { .. } => Class::Usage,
+        What::Usage { .. } | What::CoresRead { .. } => Class::Usage,
         What::NativeSampled { .. }
         | What::RateChanged { .. }
         | What::Health(..)
@@ -191,5 +192,7 @@ kinds! {
     45 => NativeFound { native: native, info: info };
     46 => NativeSampled { gil: gil, thread: thread, native: native, instant: instant, how: how };
     47 => WaiterSampled { gil: gil, thread: thread, instant: instant, stack: stack, stands_for: stands_for };
+    48 => CoresRead { tick: tick, cores: cores };
+    49 => AffinityKnown { thread: thread, cpus: cpus };
     compact { GilSample, Relation, Usage }
 }

@@ -62,6 +62,7 @@ struct ThreadStanding {
     process: Option<ProcessKey>,
     found: Option<Stamped>,
     named: Option<Stamped>,
+    affinity: Option<Stamped>,
     usage: Option<Stamped>,
     /// Whether its switches are told.
     switches: Option<Stamped>,
@@ -83,6 +84,7 @@ pub(super) struct Standing {
     order: u64,
     capture: Option<Stamped>,
     costs: Option<Stamped>,
+    cores: Option<Stamped>,
     /// What is said of all processes.
     instrument: InstrumentStanding,
     processes: HashMap<ProcessKey, ProcessStanding>,
@@ -116,6 +118,7 @@ impl Standing {
                 }
             }
             What::CostsKnown(_) => self.costs = stamped(),
+            What::CoresRead { .. } => self.cores = stamped(),
             // Whoever begins here has not seen the hits of a window before it: its next one counts.
             What::WindowBegins { .. } | What::LockWritten { .. } | What::CondWritten { .. } => {}
             What::WindowEnds { gil, .. } => {
@@ -195,6 +198,11 @@ impl Standing {
                     standing.named = stamped();
                 }
             }
+            What::AffinityKnown { thread, .. } => {
+                if let Some(standing) = entry(&mut self.threads, *thread) {
+                    standing.affinity = stamped();
+                }
+            }
             What::ThreadJoined { thread, interpreter } => {
                 if let Some(standing) = entry(&mut self.threads, *thread) {
                     put_last(&mut standing.joined, *interpreter, stamped());
@@ -266,7 +274,7 @@ impl Standing {
     /// The events in force, in the order in which they came.
     pub(super) fn events(&self) -> Vec<&Event> {
         let mut all: Vec<&Stamped> = Vec::new();
-        all.extend([&self.capture, &self.costs].into_iter().flatten());
+        all.extend([&self.capture, &self.costs, &self.cores].into_iter().flatten());
         all.extend(self.instrument.events());
         all.extend(self.natives.values());
         all.extend(self.stacks.events());
@@ -280,7 +288,7 @@ impl Standing {
             all.extend([&gil.found, &gil.interval, &gil.sample, &gil.window].into_iter().flatten());
         }
         for thread in self.threads.values() {
-            all.extend([&thread.found, &thread.named, &thread.usage].into_iter().flatten());
+            all.extend([&thread.found, &thread.named, &thread.affinity, &thread.usage].into_iter().flatten());
             all.extend(&thread.progress);
             all.extend([&thread.switches, &thread.switched, &thread.futexes, &thread.entered].into_iter().flatten());
             all.extend(thread.joined.iter().map(|(_, stamped)| stamped));

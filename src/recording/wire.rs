@@ -3,11 +3,11 @@
 //! Everything read here is hostile: a length is compared with what is left before anything is allocated.
 
 use crate::event::{
-    Address, Build, CaptureInfo, CodePlace, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag, Frame, FrameKey,
-    FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo, NativeKey, NativeKind,
-    Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion, RateReason, Refusal,
-    Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep, Spent, StackKey,
-    StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd, cut,
+    Address, Build, CaptureInfo, CodePlace, CoreTotals, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag,
+    Frame, FrameKey, FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo,
+    NativeKey, NativeKind, Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion,
+    RateReason, Refusal, Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep,
+    Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd, cut,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -356,6 +356,7 @@ fields!(WaitingSignals { process, main, blocked });
 fields!(NativeInfo { kind, place, through });
 fields!(CodePlace { module, symbol, offset });
 fields!(Frame { file, function, line });
+fields!(CoreTotals { cpu, idle, busy, stolen });
 
 cases!(Mode { 0 => Sampled {}, 1 => Fused {}, 2 => Exact {} });
 cases!(CostOrigin { 0 => Assumed {}, 1 => Measured {} });

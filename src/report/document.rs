@@ -254,6 +254,7 @@ pub(super) struct Thread {
     pub voluntary_switches: Option<u64>,
     pub involuntary_switches: Option<u64>,
     pub cores: Vec<ThreadCore>,
+    pub cpus_allowed: Option<Vec<u16>>,
 }
 
 #[derive(Serialize)]
@@ -281,6 +282,8 @@ pub(super) struct Core {
     pub target_on_cpu_ns: Option<u64>,
     pub gil_held_ns: u64,
     pub other_ns: Option<u64>,
+    pub busy_ns: Option<u64>,
+    pub stolen_ns: Option<u64>,
 }
 
 #[derive(Serialize)]

@@ -335,6 +335,7 @@ fn thread(thread: &ThreadFigures) -> document::Thread {
         voluntary_switches: thread.voluntary_switches,
         involuntary_switches: thread.involuntary_switches,
         cores: thread.cores.iter().map(thread_core).collect(),
+        cpus_allowed: thread.cpus_allowed.as_ref().map(|cpus| cpus.iter().map(|cpu| cpu.0).collect()),
     }
 }
 
@@ -365,6 +366,8 @@ fn core(core: &CoreFigures) -> document::Core {
         target_on_cpu_ns: core.target_on_cpu.map(|length| length.0),
         gil_held_ns: core.gil_held.0,
         other_ns: core.other.map(|length| length.0),
+        busy_ns: core.busy.map(|length| length.0),
+        stolen_ns: core.stolen.map(|length| length.0),
     }
 }
 

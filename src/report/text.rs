@@ -1,6 +1,6 @@
 //! The report for people: the answer first, then the figures behind it, last how far they can be trusted.
 
-use crate::event::{Build, CostOrigin, Mode, RateReason, Refusal};
+use crate::event::{Build, CostOrigin, Cpu, Mode, RateReason, Refusal};
 use crate::findings::figures::{self, Only, SharedGil};
 use crate::findings::{self, Allowed, Answer, Finding, Severity};
 use crate::model::snapshot::{
@@ -29,6 +29,8 @@ const GILS: usize = 4;
 const CHILDREN: usize = 8;
 /// Cores shown one by one.
 const CORES: usize = 12;
+/// From this share of the time on, other programs on a core are worth a word.
+const OTHERS_MATTER: f64 = 0.02;
 
 /// How the report is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -305,7 +307,7 @@ impl Page<'_> {
 
     fn cores(&mut self) {
         let mut cores = self.process.cores.clone();
-        cores.retain(|core| core.gil_held > Ns::ZERO || core.target_on_cpu.is_some_and(|t| t > Ns::ZERO));
+        cores.retain(CoreFigures::is_used);
         if cores.is_empty() {
             return;
         }
@@ -332,6 +334,37 @@ impl Page<'_> {
         if !used.is_empty() {
             self.row("in use", Style::Plain, &[used, vec!["by this program, of all time".to_owned()]].concat());
         }
+        self.others(duration);
+        let allowed = self.process.cores_allowed();
+        if !allowed.is_empty() {
+            self.row("may use", Style::Plain, &[format!("cpu {}", words::cores(&allowed))]);
+        }
+    }
+
+    /// Where other programs were in the way, or could have been.
+    fn others(&mut self, duration: Ns) {
+        let mut cores: Vec<(Cpu, f64)> = Vec::new();
+        for core in &self.process.cores {
+            if let Some(share) = core.other.and_then(|other| other.share_of(duration)) {
+                cores.push((core.cpu, share));
+            }
+        }
+        if cores.is_empty() {
+            return;
+        }
+        cores.retain(|(_, share)| *share >= OTHERS_MATTER);
+        cores.sort_by(|(left_cpu, left), (right_cpu, right)| right.total_cmp(left).then(left_cpu.cmp(right_cpu)));
+        let more = cores.len().saturating_sub(CORES);
+        let mut parts: Vec<String> =
+            cores.iter().take(CORES).map(|(cpu, share)| format!("cpu {}: {}", cpu.0, units::percent(*share))).collect();
+        if more > 0 {
+            parts.push(format!("… and {more} more"));
+        }
+        match parts.is_empty() {
+            true => parts.push("hardly any".to_owned()),
+            false => parts.push("by other programs and the kernel".to_owned()),
+        }
+        self.row("other load", Style::Plain, &parts);
     }
 
     fn blame(&mut self) {

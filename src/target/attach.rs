@@ -5,8 +5,8 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::event::{Cpu, Origin, Pid, ProcessInfo, Tid};
-use crate::target::cpus;
+use crate::event::{Origin, Pid, ProcessInfo, Tid};
+use crate::target::affinity;
 use crate::target::elf;
 use crate::target::error::{AttachError, ReadError};
 use crate::target::gil::{GilReading, Lock};
@@ -89,7 +89,8 @@ fn look(pid: Pid, origin: Origin, hurry: Hurry) -> Result<Target, Setback> {
         python: runtime.version,
         build: runtime.build,
         libc: runtime.libc.to_string(),
-        cpus_allowed: cpus_allowed(pid),
+        // Empty where it has gone by now, which the checks below find.
+        cpus_allowed: affinity::cores_of(Tid(pid.0)).unwrap_or_default(),
         origin,
     };
     let target = Target { info, memory, runtime, namespace, directory };
@@ -256,15 +257,6 @@ fn cmdline(pid: Pid) -> Vec<String> {
         .take(MAX_ARGUMENTS)
         .map(|argument| bounded(&String::from_utf8_lossy(argument)))
         .collect()
-}
-
-fn cpus_allowed(pid: Pid) -> Vec<Cpu> {
-    let status = fs::read(format!("/proc/{}/status", pid.0)).unwrap_or_default();
-    String::from_utf8_lossy(&status)
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-        .map(cpus::listed)
-        .unwrap_or_default()
 }
 
 fn no_proc(pid: Pid, error: io::Error) -> Setback {

@@ -8,6 +8,7 @@
 //!
 //! Nothing is ever written to the target, and it is never stopped.
 
+mod affinity;
 mod attach;
 mod c_library;
 pub mod clock;
@@ -45,6 +46,7 @@ use crate::target::runtime::Runtime;
 use crate::target::threads::Translation;
 use crate::time::Ns;
 
+pub use crate::target::affinity::cores_of;
 pub use crate::target::code::Code;
 pub use crate::target::error::{AttachError, Kind, ReadError};
 pub use crate::target::family::Family;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use gilscope::dashboard::blame::{self, Depth as Opened};
+use gilscope::dashboard::cores;
 use gilscope::dashboard::found::{self, FoundKey};
 use gilscope::dashboard::histograms::{self, Of};
 use gilscope::dashboard::mouse::Spots;
@@ -16,7 +17,7 @@ use gilscope::dashboard::views::{self, View, interrupts, overview};
 use gilscope::dashboard::widgets::{
     details, durations, figures, footer, head, help, lanes, screen, tabs, threads, transport,
 };
-use gilscope::event::{Signal, ThreadKey};
+use gilscope::event::{Cpu, Signal, ThreadKey};
 use gilscope::model::snapshot::{ArrivalKind, Snapshot};
 use gilscope::session::{Baseline, Capabilities, Frame, Play};
 use gilscope::time::MonoNs;
@@ -143,6 +144,19 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
         ("a thousand lanes", frame(fixtures::lanes_of_many(), Play::Replaying), spanned(9), REPLAY),
         ("replay", busy(frame(fixtures::contended(3), Play::Replaying)), State { zoom: 0, ..plain() }, REPLAY),
         ("asleep", frame(fixtures::sleeping_holder(), Play::Live), State { zoom: 12, ..plain() }, REPLAY),
+        (
+            "cores",
+            frame(fixtures::on_cores(hostile(), 8), Play::Live),
+            State { cores: cores::Choice { row: Some(Cpu(3)), ..cores::Choice::default() }, zoom: 5, ..plain() },
+            LIVE,
+        ),
+        ("256 cores", frame(fixtures::on_cores(many(), 256), Play::Paused), plain(), LIVE),
+        (
+            "256 cores one by one",
+            frame(fixtures::on_cores(hostile(), 256), Play::Live),
+            State { cores: cores::Choice { row: Some(Cpu(200)), fold: cores::Fold::Nothing }, zoom: 12, ..plain() },
+            LIVE,
+        ),
         ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),
     ]
 }
@@ -159,7 +173,7 @@ fn sizes() -> Vec<(u16, u16)> {
 
 type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
 
-fn widgets() -> [(&'static str, View, Draw); 18] {
+fn widgets() -> [(&'static str, View, Draw); 19] {
     let over = View::Overview;
     [
         ("head", over, head::draw),
@@ -169,6 +183,7 @@ fn widgets() -> [(&'static str, View, Draw); 18] {
         ("lanes", over, lanes::draw),
         ("durations", over, durations::draw),
         ("overview", over, overview::draw),
+        ("cores", View::Cores, views::cores::draw),
         ("timeline", View::Timeline, views::timeline::draw),
         ("histograms", View::Histograms, views::histograms::draw),
         ("convoys", View::Convoys, views::convoys::draw),

@@ -1,6 +1,7 @@
 //! The dashboard as it looks, with its styles: at the least size, on an ordinary terminal, and on a large one.
 
 use gilscope::dashboard::blame::{self, Depth as Opened};
+use gilscope::dashboard::cores;
 use gilscope::dashboard::found::{self, FoundKey};
 use gilscope::dashboard::histograms::{self, Of};
 use gilscope::dashboard::rows::{Column, Sort};
@@ -11,7 +12,7 @@ use gilscope::dashboard::timeline;
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
-use gilscope::event::{Signal, ThreadKey};
+use gilscope::event::{Cpu, Signal, ThreadKey};
 use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
 use gilscope::time::MonoNs;
@@ -179,6 +180,28 @@ fn the_findings_convoys_and_histograms_views() {
 }
 
 /// What is not observed is never shown as nothing, and what took the time can be told in black and white.
+#[test]
+fn the_cores_view() {
+    let state = State { view: View::Cores, ..State::default() };
+    let two = frame(fixtures::on_cores(fixtures::typical(), 2), Play::Live);
+    keep("cores_80x24_two", shot(&two, &state, LIVE, COLOR, (80, 24)));
+    let eight = frame(fixtures::on_cores(fixtures::typical(), 8), Play::Live);
+    keep("cores_120x40", shot(&eight, &state, LIVE, COLOR, (120, 40)));
+    keep("cores_60x12", shot(&eight, &state, LIVE, COLOR, (60, 12)));
+    let chosen = State { cores: cores::Choice { row: Some(Cpu(40)), ..cores::Choice::default() }, ..state.clone() };
+    let many = frame(fixtures::on_cores(fixtures::typical(), 64), Play::Paused);
+    keep("cores_100x30_64_mono", shot(&many, &chosen, LIVE, MONO, (100, 30)));
+    let unfolded =
+        State { cores: cores::Choice { row: Some(Cpu(130)), fold: cores::Fold::Nothing }, zoom: 6, ..state.clone() };
+    let most = frame(fixtures::on_cores(fixtures::hostile_names(), 256), Play::Live);
+    keep("cores_80x24_256", shot(&most, &unfolded, LIVE, COLOR, (80, 24)));
+    keep("cores_80x24_256_folded", shot(&most, &state, LIVE, COLOR, (80, 24)));
+    // As a recording of an older gilscope has it: neither others nor runs are known.
+    let old = frame(fixtures::typical(), Play::Replaying);
+    keep("cores_120x30_old", shot(&old, &state, REPLAY, COLOR, (120, 30)));
+    keep("cores_60x12_no_data", shot(&frame(fixtures::no_data(), Play::Live), &state, LIVE, COLOR, (60, 12)));
+}
+
 #[test]
 fn causes_of_a_delay_are_told_without_colour() {
     let plain = State { view: View::Interrupts, ..State::default() };

@@ -257,13 +257,14 @@ fn the_mouse_chooses_views_rows_and_cells() {
     };
     let plain = play("", vec![]);
     assert!(play("", vec![click(find(&plain, "Blame"))]).has("http-2 behind report-builder"));
+    // Of long titles there may be room for a part only.
     for (title, text) in [
         ("Findings", "What to do"),
         ("Convoys", "810 ms"),
         ("Interrupts", "Where the time went"),
         ("Histograms", "sum"),
     ] {
-        assert!(play("", vec![click(find(&plain, title))]).has(text), "{title}");
+        assert!(play("", vec![click(find(&plain, &title[..6]))]).has(text), "{title}");
     }
     // A row, and the head of a column to sort by; again: the other way round.
     let row = find(&plain, "report-builder   ");

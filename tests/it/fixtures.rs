@@ -12,6 +12,7 @@
 #![expect(clippy::unwrap_used, reason = "a fixture that cannot be made fails its test")]
 
 mod blamed;
+mod cores;
 pub mod frames;
 mod interrupted;
 mod lanes;
@@ -34,6 +35,7 @@ use gilscope::time::{MonoNs, Ns};
 use hdrhistogram::Histogram;
 
 pub use blamed::*;
+pub use cores::*;
 pub use interrupted::*;
 pub use lanes::*;
 pub use scenes::*;
@@ -303,6 +305,10 @@ impl Scene {
             },
             interpreters,
             cores: cores(&threads),
+            machine: Arc::default(),
+            own_time: Arc::default(),
+            migrations: None,
+            occupied: Arc::default(),
             threads,
             folded_threads: self.folded,
             interrupts: None,
@@ -342,6 +348,7 @@ impl Scene {
             states,
             now: if spec.ended { ThreadState::Ended } else { likeliest(&states) },
             cpu: spec.cpus.first().map(|cpu| Cpu(*cpu)),
+            cpus_allowed: None,
             lost: states.waiting,
             rounds_lost: Some(waits.count()),
             needless_releases: None,
@@ -517,5 +524,14 @@ fn cores(threads: &[ThreadFigures]) -> Vec<CoreFigures> {
     for core in threads.iter().flat_map(|t| &t.cores) {
         *held.entry(core.cpu).or_default() += core.gil_held;
     }
-    held.into_iter().map(|(cpu, gil_held)| CoreFigures { cpu, target_on_cpu: None, gil_held, other: None }).collect()
+    held.into_iter()
+        .map(|(cpu, gil_held)| CoreFigures {
+            cpu,
+            target_on_cpu: None,
+            gil_held,
+            other: None,
+            busy: None,
+            stolen: None,
+        })
+        .collect()
 }

@@ -79,6 +79,7 @@ const SPEAK_TO_THE_KERNEL: &[&str] = &[
     "interrupt/sender.rs",
     "launch.rs",
     "signals.rs",
+    "target/affinity.rs",
     "target/clock.rs",
     "target/descriptors.rs",
     "target/memory.rs",

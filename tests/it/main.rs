@@ -4,6 +4,7 @@
 mod blame;
 mod compare;
 mod convoys;
+mod cores;
 mod dashboard_loop;
 mod dashboard_sizes;
 mod dashboard_snapshots;

@@ -351,8 +351,14 @@ fn hostile() -> impl Strategy<Value = Snapshot> {
                 ..(**gil).clone()
             }));
         }
-        process.cores =
-            vec![CoreFigures { cpu: Cpu(1), target_on_cpu: None, gil_held: Ns(n[6]), other: Some(Ns(n[7])) }];
+        process.cores = vec![CoreFigures {
+            cpu: Cpu(1),
+            target_on_cpu: None,
+            gil_held: Ns(n[6]),
+            other: Some(Ns(n[7])),
+            busy: None,
+            stolen: None,
+        }];
         process.threads = threads;
         process.convoys = Some(vec![Convoy {
             gil: GilKey(n[0] as u32 % 3),

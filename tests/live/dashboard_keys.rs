@@ -67,6 +67,8 @@ fn shows(action: Action, origin: Origin) -> Shows {
         Action::ZoomToSpan => Shows::Something,
         Action::Redraw | Action::Back | Action::NextGil | Action::Mark | Action::NextMark => Shows::Something,
         Action::Left | Action::Right => Shows::Something,
+        // A machine with few cores has nothing to fold.
+        Action::Fold => Shows::Something,
     }
 }
 

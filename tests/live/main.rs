@@ -24,6 +24,7 @@ mod configured;
 mod dashboard;
 mod dashboard_keys;
 
+mod cores;
 mod doctor;
 mod exact;
 mod fallback;

@@ -6,6 +6,7 @@
 
 pub mod blame;
 pub mod convoys;
+pub mod cores;
 pub mod findings;
 pub mod histograms;
 pub mod interrupts;
@@ -26,6 +27,8 @@ use crate::dashboard::view::ViewModel;
 pub enum View {
     /// A bit of everything: threads, the GIL's way over the cores, waits and holds.
     Overview,
+    /// Who ran on which core, where the GIL was, and what others did there.
+    Cores,
     /// What each thread did when.
     Timeline,
     /// How long waits and holds take, compared.
@@ -42,8 +45,9 @@ pub enum View {
 
 impl View {
     /// All, in the order of the tabs.
-    pub const ALL: [View; 7] = [
+    pub const ALL: [View; 8] = [
         View::Overview,
+        View::Cores,
         View::Timeline,
         View::Histograms,
         View::Convoys,
@@ -56,6 +60,7 @@ impl View {
     pub fn title(self) -> &'static str {
         match self {
             View::Overview => "Overview",
+            View::Cores => "Cores",
             View::Timeline => "Timeline",
             View::Histograms => "Histograms",
             View::Convoys => "Convoys",
@@ -69,6 +74,7 @@ impl View {
     pub fn name(self) -> &'static str {
         match self {
             View::Overview => "overview",
+            View::Cores => "cores",
             View::Timeline => "timeline",
             View::Histograms => "histograms",
             View::Convoys => "convoys",
@@ -82,12 +88,13 @@ impl View {
     pub const fn keys(self) -> &'static [Press] {
         match self {
             View::Overview => const { &[letter('1')] },
-            View::Timeline => const { &[letter('2')] },
-            View::Histograms => const { &[letter('3')] },
-            View::Convoys => const { &[letter('4')] },
-            View::Interrupts => const { &[letter('5')] },
-            View::Blame => const { &[letter('6')] },
-            View::Findings => const { &[letter('7')] },
+            View::Cores => const { &[letter('2')] },
+            View::Timeline => const { &[letter('3')] },
+            View::Histograms => const { &[letter('4')] },
+            View::Convoys => const { &[letter('5')] },
+            View::Interrupts => const { &[letter('6')] },
+            View::Blame => const { &[letter('7')] },
+            View::Findings => const { &[letter('8')] },
         }
     }
 
@@ -95,6 +102,7 @@ impl View {
     pub const fn help(self) -> &'static str {
         match self {
             View::Overview => "overview: threads, the GIL on the cores, waits and holds",
+            View::Cores => "cores: which threads ran where, the GIL's way, other programs' load, what may be used",
             View::Timeline => "timeline: what each thread did when, and how the GIL went from one to the next",
             View::Histograms => "histograms: how long waits and holds take, of one thread beside another",
             View::Convoys => "convoys: threads that wait about a switch interval, again and again",
@@ -115,6 +123,7 @@ impl View {
     pub fn page(self, view: &ViewModel<'_>, area: Rect) -> usize {
         match self {
             View::Overview => overview::page(view, area),
+            View::Cores => cores::page(view, area),
             View::Timeline => timeline::page(view, area),
             View::Histograms => histograms::page(area),
             View::Convoys => convoys::page(view, area),
@@ -129,7 +138,7 @@ impl View {
         match self {
             View::Blame => blame::reach(view, area),
             View::Findings => findings::reach(view, area),
-            View::Overview | View::Timeline | View::Histograms | View::Convoys | View::Interrupts => 0,
+            View::Overview | View::Cores | View::Timeline | View::Histograms | View::Convoys | View::Interrupts => 0,
         }
     }
 
@@ -146,6 +155,7 @@ impl View {
         let rows = |rows: Vec<(Rect, usize)>| rows.into_iter().map(|(area, row)| (area, Spot::Row(row))).collect();
         match self {
             View::Overview => overview::spots(view, area),
+            View::Cores => rows(cores::spots(view, area)),
             View::Timeline => {
                 timeline::spots(view, area).into_iter().map(|(area, row)| (area, Spot::Instant(row, 0))).collect()
             }
@@ -166,6 +176,7 @@ impl View {
     pub fn draw(self, view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
         match self {
             View::Overview => overview::draw(view, theme, area, buffer),
+            View::Cores => cores::draw(view, theme, area, buffer),
             View::Timeline => timeline::draw(view, theme, area, buffer),
             View::Histograms => histograms::draw(view, theme, area, buffer),
             View::Convoys => convoys::draw(view, theme, area, buffer),

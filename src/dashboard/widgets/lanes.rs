@@ -3,6 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::dashboard::cores::When;
 use crate::dashboard::rows::tag;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::{LanesView, ViewModel};
@@ -36,14 +37,6 @@ struct ColumnSum {
     cores: Vec<Held>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum When {
-    #[default]
-    Watched,
-    /// Before the capture began, or just now.
-    Outside,
-}
-
 #[derive(Debug, Clone, Copy)]
 struct Held {
     cpu: Cpu,
@@ -53,6 +46,10 @@ struct Held {
 }
 
 impl ColumnSum {
+    fn waiters(&self) -> Waiters {
+        Waiters { mean: self.waited.share_of(self.observed), unobserved: unobserved(self.when) }
+    }
+
     fn add(&mut self, bin: &LaneBin) {
         self.observed += bin.observed;
         self.unplaced += bin.unplaced;
@@ -134,8 +131,9 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         line.draw(line_of(area, next), buffer);
         next += 1;
     }
-    waiters(&columns, theme, line_of(area, next), buffer);
-    axis(lanes, count, theme, line_of(area, next + 1), buffer);
+    let waiting: Vec<Waiters> = columns.iter().map(ColumnSum::waiters).collect();
+    waiters(&waiting, GUTTER, theme, line_of(area, next), buffer);
+    axis(lanes.column, count, GUTTER, theme, line_of(area, next + 1), buffer);
 }
 
 /// Cores that were used in the time shown come first where there is no room for all.
@@ -157,8 +155,13 @@ fn shown_cores(lanes: &LanesView<'_>, columns: &[ColumnSum], room: usize) -> Vec
 }
 
 fn gutter(name: &str, theme: Theme) -> Line {
+    labelled(name, GUTTER, theme)
+}
+
+/// A lane's beginning: `width` columns with its name at their end.
+pub(super) fn labelled(name: &str, width: usize, theme: Theme) -> Line {
     let mut line = Line::new();
-    line.push(right(name, GUTTER - 1), theme.style(Tone::Label));
+    line.push(right(name, width.saturating_sub(1)), theme.style(Tone::Label));
     line.push(theme.pick("│", "|"), theme.style(Tone::Faint));
     line
 }
@@ -174,7 +177,7 @@ fn core(cpu: Cpu, lanes: &LanesView<'_>, columns: &[ColumnSum], theme: Theme, ar
 
 fn cell(cpu: Cpu, lanes: &LanesView<'_>, column: &ColumnSum, theme: Theme) -> (char, ratatui::style::Style) {
     if column.observed == Ns::ZERO {
-        return (unobserved(column), theme.style(Tone::Faint));
+        return (unobserved(column.when), theme.style(Tone::Faint));
     }
     let Some(held) = column.cores.iter().find(|core| core.cpu == cpu) else {
         return (' ', theme.style(Tone::Plain));
@@ -200,19 +203,29 @@ fn cell(cpu: Cpu, lanes: &LanesView<'_>, column: &ColumnSum, theme: Theme) -> (c
     }
 }
 
-fn unobserved(column: &ColumnSum) -> char {
-    match column.when {
+/// What stands where nothing was seen.
+pub(super) fn unobserved(when: When) -> char {
+    match when {
         When::Watched => '?',
         When::Outside => ' ',
     }
 }
 
+/// How many waited in a column.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiters {
+    /// On the mean; `None`: nobody looked.
+    pub mean: Option<f64>,
+    /// What stands where nobody looked.
+    pub unobserved: char,
+}
+
 /// How many waited on the mean, as a digit.
-fn waiters(columns: &[ColumnSum], theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let mut line = gutter("waiting", theme);
+pub(super) fn waiters(columns: &[Waiters], gutter: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let mut line = labelled("waiting", gutter, theme);
     for column in columns {
-        let (symbol, tone) = match column.waited.share_of(column.observed) {
-            None => (unobserved(column), Tone::Faint),
+        let (symbol, tone) = match column.mean {
+            None => (column.unobserved, Tone::Faint),
             Some(mean) if mean <= 0.0 => (' ', Tone::Plain),
             Some(mean) if mean < 0.5 => (theme.pick('·', '.'), Tone::State(ThreadState::Waiting)),
             Some(mean) if mean < 9.5 => {
@@ -225,10 +238,11 @@ fn waiters(columns: &[ColumnSum], theme: Theme, area: Rect, buffer: &mut Buffer)
     line.draw(area, buffer);
 }
 
-fn axis(lanes: &LanesView<'_>, count: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let span = Ns(lanes.column.0.saturating_mul(count as u64));
+/// The time shown, of `count` columns.
+pub(super) fn axis(column: Ns, count: usize, gutter: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let span = Ns(column.0.saturating_mul(count as u64));
     let mut line = Line::new();
-    line.push(left("", GUTTER), theme.style(Tone::Faint));
+    line.push(left("", gutter), theme.style(Tone::Faint));
     line.push(format!("-{span}"), theme.style(Tone::Faint));
     line.push_right("now ", theme.style(Tone::Faint));
     line.draw(area, buffer);

@@ -1,5 +1,6 @@
 //! What is drawn: pure functions of a view model and a theme into a rectangle, of whatever size.
 
+pub mod cores;
 pub mod delays;
 pub mod details;
 pub mod durations;

@@ -1,6 +1,7 @@
 //! Recordings: whatever happens to them, what was flushed is read again.
 
 mod commands;
+mod cores;
 mod damage;
 mod files;
 mod fold;

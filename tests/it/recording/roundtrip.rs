@@ -138,6 +138,10 @@ fn health() -> impl Strategy<Value = Health> {
     )
 }
 
+fn core_totals() -> impl Strategy<Value = CoreTotals> {
+    (cpu(), number(), number(), number()).prop_map(|(cpu, idle, busy, stolen)| CoreTotals { cpu, idle, busy, stolen })
+}
+
 fn frame_key() -> impl Strategy<Value = FrameKey> {
     key().prop_map(FrameKey)
 }
@@ -246,6 +250,8 @@ fn what() -> impl Strategy<Value = What> {
         thread().prop_map(|thread| What::ThreadEnded { thread }),
         (ns(), reason, scope()).prop_map(|(interval, reason, of)| What::RateChanged { interval, reason, of }),
         (health(), scope()).prop_map(|(health, of)| What::Health(health, of)),
+        (ns(), vec(core_totals(), 0..6)).prop_map(|(tick, cores)| What::CoresRead { tick, cores }),
+        (thread(), vec(cpu(), 0..6)).prop_map(|(thread, cpus)| What::AffinityKnown { thread, cpus }),
     ];
     let departure = prop_oneof![Just(Departure::Asleep), Just(Departure::Preempted)];
     let lost = number().prop_map(|records| SwitchesEnd::Lost { records });
