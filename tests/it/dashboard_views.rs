@@ -491,3 +491,27 @@ fn wide_and_combining_names_push_nothing_aside() {
         }
     }
 }
+
+/// The cores: what is done there can be told without colour, column by column, and lines are folded, chosen and left.
+#[test]
+fn cores_are_folded_chosen_and_left() {
+    let with = |keys: &str, cores| {
+        let snapshot = fixtures::on_cores(fixtures::typical(), cores);
+        play_on(frame(snapshot, Play::Live), LIVE, typed(&on(View::Cores, keys)))
+    };
+    let two = with("", 2);
+    assert!(two.has("of 2 cores busy") && two.has("core 0") && two.has("core 1") && two.has("others"));
+    let lane = two.screen.iter().find(|line| line.contains("core 0")).unwrap();
+    let cells: Vec<char> = lane.split('|').nth(1).unwrap().chars().collect();
+    for pair in cells.windows(2).filter(|pair| pair[0].is_ascii_lowercase() && pair[0] != 'q') {
+        assert!(matches!(pair[1], '#' | 'Z' | '-' | 'q'), "after the letter {} stands {} in {lane}", pair[0], pair[1]);
+    }
+    let many = with("", 64);
+    assert!(many.has("of 32 cores busy") && many.has(" 1-4 ") && !many.has("core 2 "), "{:#?}", many.screen);
+    assert!(with("\n", 64).has("core 2 ") && with("\nG", 64).has("core 63x"));
+    let last = with("G", 64);
+    assert!(last.has("32-63x") && !last.has("core 40"), "{:#?}", last.screen);
+    assert!(last.has("Cores 32-63 the program may not use it") && last.selected.len() == 1);
+    assert!(with("G\u{1b}", 64).selected.is_empty() && with("G\u{1b}\u{1b}", 64).has("Waits of all threads"));
+    assert!(with("+", 2).has("50.0 ms a column") && with("-", 2).has("200 ms a column"));
+}

@@ -1,7 +1,7 @@
 //! The lanes of the cores view: one line for each core, time from left to right.
 //!
-//! What a thread did there is told by the symbol of its state, as everywhere; where another thread begins, its letter stands
-//! in place of the first symbol. A core that the program left alone shows what others did on it, in tenths.
+//! What a thread did there is told by the symbol of its state, as everywhere; where another thread begins to do one thing for
+//! more than a column, its letter stands in place of the first symbol. A core that the program left alone shows what others did on it, in tenths.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -151,39 +151,54 @@ fn share(share: Option<f64>) -> String {
 
 fn lane(cores: &Cores<'_>, picture: &Picture, row: usize, lines: Height, theme: Theme, line: &mut Line) {
     let access = cores.rows.get(row).map_or(Access::Unknown, |row| row.access);
-    let mut before: Option<ThreadKey> = None;
-    let mut path: Option<usize> = None;
-    for (number, column) in picture.columns.iter().enumerate() {
+    let there = |number: usize, column: &Column| {
         let cell = picture.cell(row, number);
-        let drawn = match shown(&cell, column, access, lines) {
+        (shown(&cell, column, access, lines), cell.thread())
+    };
+    let all: Vec<(Shown, Option<ThreadKey>)> =
+        picture.columns.iter().enumerate().map(|(number, column)| there(number, column)).collect();
+    let mut path: Option<usize> = None;
+    let mut lettered: Option<ThreadKey> = None;
+    for (number, (column, (what, thread))) in picture.columns.iter().zip(&all).enumerate() {
+        let own = named(*what, *thread);
+        let drawn = match what {
+            Shown::Doing { state, weight: Weight::Mark } => (',', theme.style(Tone::State(*state))),
             Shown::Doing { state, weight } => {
-                let thread = cell.thread();
-                let begins = thread != before;
-                before = thread;
-                let style = theme.style(Tone::State(state));
-                let style = if weight == Weight::Full { style.add_modifier(Modifier::BOLD) } else { style };
-                match (begins, thread, weight) {
-                    (_, _, Weight::Mark) => (',', theme.style(Tone::State(state))),
-                    (true, Some(thread), _) => (letter(cores, thread), style),
-                    _ => (theme.block(state), style),
+                let style = theme.style(Tone::State(*state));
+                let style = if *weight == Weight::Full { style.add_modifier(Modifier::BOLD) } else { style };
+                let next = all.get(number + 1).and_then(|(what, thread)| named(*what, *thread));
+                // A letter hides what the thread does: the column after it has to tell.
+                let goes_on = own.is_some_and(|(_, thread)| lettered == Some(thread));
+                match own.filter(|_| !goes_on && own == next) {
+                    Some((_, thread)) => {
+                        lettered = Some(thread);
+                        (letter(cores, thread), style)
+                    }
+                    None => {
+                        lettered = lettered.filter(|_| goes_on);
+                        (theme.block(*state), style)
+                    }
                 }
             }
-            other => {
-                before = None;
-                match passes(path, column.path.map(|(row, _)| row), row) {
-                    true => (theme.pick('│', '|'), theme.style(Tone::State(ThreadState::Running))),
-                    false => blank(other, theme),
-                }
-            }
+            other => match passes(path, column.path.map(|(row, _)| row), row) {
+                true => (theme.pick('│', '|'), theme.style(Tone::State(ThreadState::Running))),
+                false => blank(*other, theme),
+            },
         };
-        if let Some((row, time)) = column.path
-            && time.share_of(column.observed).is_some_and(|share| share >= MOSTLY)
-        {
-            path = Some(row);
-        } else {
-            path = None;
-        }
+        lettered = lettered.filter(|_| own.is_some());
+        path = column
+            .path
+            .filter(|(_, time)| time.share_of(column.observed).is_some_and(|share| share >= MOSTLY))
+            .map(|(row, _)| row);
         line.push(drawn.0.to_string(), drawn.1);
+    }
+}
+
+/// What a thread does in a column, and who it is, where both are shown.
+fn named(what: Shown, thread: Option<ThreadKey>) -> Option<(ThreadState, ThreadKey)> {
+    match what {
+        Shown::Doing { state, weight: Weight::Full | Weight::Part } => Some((state, thread?)),
+        _ => None,
     }
 }
 
