@@ -63,7 +63,7 @@ fn what_is_wrong_with_it_is_said() {
     let desk = Desk::new();
     let file = desk.file("no.gscope", "");
     let usage = |arguments: &[&str]| run_to(2, gilscope().arg("replay").arg(&file).args(arguments)).stderr;
-    assert!(usage(&["--once", "--view", "nothing"]).contains("overview, histograms"));
+    assert!(usage(&["--once", "--view", "nothing"]).contains("overview, cores, timeline, histograms"));
     for size in ["0x5", "12", "65535x65535", "-1x2"] {
         assert!(usage(&["--once", &format!("--size={size}")]).contains("120x36"), "{size}");
     }
