@@ -868,7 +868,7 @@ pub struct Switches {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RateReason {
-    /// As asked for.
+    /// As asked for, or as suits what else tells of the threads, where nothing was asked for.
     Asked,
     /// A tick costs more time than its share of the tool's own CPU budget.
     TooCostly,
