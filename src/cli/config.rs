@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -246,7 +246,8 @@ fn environment(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).map(PathBuf::from)
 }
 
-/// What the file says that is `named`, or else the user's own, which need not be there.
+/// What the file says that is `named`, or else the user's own, which need not be there: a home that may not be
+/// looked into (another user's, as after `setpriv` or under a service manager) has none, either.
 ///
 /// # Errors
 /// If it cannot be read, or says what cannot be.
@@ -264,7 +265,7 @@ pub fn load(named: Option<&Path>) -> Result<Config, Failure> {
     };
     let text = match text_of(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Ok(Config::default()),
+        Err(_) if named.is_none() && std::fs::symlink_metadata(&path).is_err() => return Ok(Config::default()),
         Err(error) => return Err(refused(format!("cannot be read: {error}"))),
     };
     parse(&text).map_err(refused)

@@ -1,10 +1,14 @@
 //! The configuration file as a user has it: what it changes, and what is said of it where it cannot be; completions
 //! and the manual.
 
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use gilscope::dashboard::views::View;
 
 use crate::command::{Desk, run_to};
 use crate::dashboard::{Terminal, convoy, key_of};
+use crate::fallback::Ordinary;
 use crate::observed::gilscope;
 use crate::support::alone;
 
@@ -30,6 +34,22 @@ fn the_default_is_printed_and_is_right_where_it_is_looked_for() {
     run_to(0, gilscope().arg("config").env("XDG_CONFIG_HOME", &home));
     run_to(0, gilscope().args(["completions", "bash"]).env("XDG_CONFIG_HOME", &home));
     assert!(run_to(2, gilscope().args(["attach", "1", "--config", "/nonexistent"])).stderr.contains("/nonexistent"));
+}
+
+/// As under `setpriv`, `su` without a dash, or a service manager: the home in the environment is somebody else's.
+#[test]
+fn a_home_that_may_not_be_looked_into_has_none() {
+    let Some(ordinary) = Ordinary::find() else { return };
+    let desk = Desk::new();
+    let home = desk.path("closed");
+    std::fs::create_dir_all(home.join(".config/gilscope")).expect("a directory");
+    std::fs::write(home.join(".config/gilscope/config.toml"), "nonsense").expect("a file");
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).expect("permissions");
+    let said = |command: &mut Command, status| {
+        run_to(status, command.args(["attach", "4194304"]).env_remove("XDG_CONFIG_HOME").env("HOME", &home)).stderr
+    };
+    assert!(!said(&mut ordinary.gilscope(), 6).contains("config"));
+    assert!(said(&mut gilscope(), 2).contains("config.toml: line 1"), "its owner is told what is wrong with it");
 }
 
 #[test]
