@@ -395,6 +395,7 @@ impl Run {
             }
             self.tell_sent(&mut sampler);
             self.drain(&mut sampler);
+            self.meet_newborns(&mut sampler);
             let all_told = self.trips.as_ref().is_some_and(Trips::tells_all);
             sampler.writes_are(if all_told { Writes::Told } else { Writes::Unseen });
             let reads = sampler.reads();
@@ -514,6 +515,16 @@ impl Run {
         }
         if [switched, hit, Some(tripped)].contains(&Some(Sighting::Birth)) {
             sampler.expect_a_birth();
+        }
+    }
+
+    /// Makes known who was born and has been recorded since, in time for the look that follows.
+    fn meet_newborns(&mut self, sampler: &mut Sampler) {
+        let Some(switches) = &mut self.switches else { return };
+        for (tid, born) in switches.newborns() {
+            let born = born.max(self.merge.released());
+            let thread = sampler.meet(tid, born, &mut self.keys, &mut self.batch);
+            switches.meet(tid, thread, &mut self.merge, &mut self.batch);
         }
     }
 

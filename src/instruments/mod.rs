@@ -6,6 +6,7 @@
 //! nor the count of waiters has moved, nobody has to be asked at all.
 
 mod background;
+mod broods;
 mod calibrate;
 pub mod clock;
 mod cores;

@@ -19,6 +19,8 @@ const MAIN_INTERPRETER: InterpreterId = InterpreterId(0);
 pub struct Member {
     /// Its files in `/proc`; `None` where CPython does not tell which task it is.
     pub task: Option<Task>,
+    /// When it came into view.
+    found: MonoNs,
     /// The last totals that were told.
     told: Option<Usage>,
     /// What the kernel called it when it was asked last.
@@ -197,6 +199,23 @@ impl Roster {
         self.by_state.get(&state).copied()
     }
 
+    /// A task was born at an instant, as another instrument has recorded. `None`: it has come into view meanwhile.
+    pub fn born(&mut self, tid: Tid, at: MonoNs, keys: &mut Keys, events: &mut Vec<Event>) -> Option<ThreadKey> {
+        if let Some(&known) = self.by_tid.get(&tid) {
+            let before = self.members.get(&known).is_some_and(|member| member.found < at);
+            if !before {
+                return None;
+            }
+            // The kernel has given the number of one that ended to it.
+            self.ended(known, at, events);
+        }
+        let task = Task::new(self.pid, tid);
+        let name = task.name().unwrap_or_else(|_| tid.0.to_string());
+        let key = self.add(Some(task), name, Role::Native, at, keys, at, events);
+        self.by_tid.insert(tid, key);
+        Some(key)
+    }
+
     fn task(&mut self, tid: Tid, keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) -> ThreadKey {
         if let Some(key) = self.by_tid.get(&tid) {
             return *key;
@@ -224,7 +243,8 @@ impl Roster {
     ) -> ThreadKey {
         let key = keys.thread();
         let tid = task.as_ref().map(Task::tid);
-        self.members.insert(key, Member { task, told: None, kernel_name: name.clone(), cpus: None, cpus_due: at });
+        self.members
+            .insert(key, Member { task, found: at, told: None, kernel_name: name.clone(), cpus: None, cpus_due: at });
         let info = ThreadInfo { process: self.process, tid, name, role, started };
         events.push(Event { at, what: What::ThreadFound { thread: key, info: Box::new(info) } });
         key

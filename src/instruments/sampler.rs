@@ -245,6 +245,15 @@ impl Sampler {
         self.scan.due = self.scan.due.min(self.scan.began + URGENT_SPACING);
     }
 
+    /// Meets a task that was born at an instant, as another instrument has recorded. `None`: it was known already.
+    pub fn meet(&mut self, tid: Tid, born: MonoNs, keys: &mut Keys, events: &mut Vec<Event>) -> Option<ThreadKey> {
+        let thread = self.roster.born(tid, born, keys, events)?;
+        if let [only] = self.watches.as_mut_slice() {
+            only.may_call_in(thread);
+        }
+        Some(thread)
+    }
+
     /// Probes of their own of the GILs that have come into view since this was asked last.
     pub fn new_probes(&mut self) -> Vec<(GilKey, GilProbe)> {
         std::mem::take(&mut self.probes)

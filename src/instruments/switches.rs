@@ -1,15 +1,17 @@
 //! The kernel's record of every context switch of the target's threads: edges to the microsecond.
 //!
-//! Each thread has a ring of its own. The rings are emptied at every look.
+//! Each thread has a ring of its own, or shares one with those born of the same thread ([`Broods`]). The rings are emptied at
+//! every look.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::os::fd::OwnedFd;
 
-use crate::event::{Cpu, Departure, Event, GilKey, GilSample, Hold, Relation, SwitchesEnd, ThreadKey, Tid, What};
+use crate::event::{Cpu, Departure, Event, GilKey, GilSample, Hold, Pid, Relation, SwitchesEnd, ThreadKey, Tid, What};
+use crate::instruments::broods::{self, Broods};
 use crate::instruments::clock;
 use crate::instruments::futexes::{Change, Futexes};
 use crate::instruments::merge::{Merge, Sighting};
-use crate::instruments::perf::{self, FutexTracepoint, Record, Ring, Room, Unfollowed, Way};
+use crate::instruments::perf::{self, FutexTracepoint, Handed, Record, Ring, Room, Unfollowed, Way};
 use crate::instruments::purse::{Expense, Purse};
 use crate::target::GilFutexes;
 use crate::time::{MonoNs, Ns};
@@ -39,6 +41,9 @@ pub struct Switches {
     /// So many threads could be followed when there was no room for one more.
     most: usize,
     rings: Rings,
+    process: Option<Pid>,
+    /// Those who make threads, which are recorded from birth on.
+    broods: Broods,
     /// What names their sleeps, if that was asked for.
     futexes: Option<Futexes>,
     /// Who switched, or came to be followed, since a look last made use of it; some more than once.
@@ -58,15 +63,26 @@ pub struct Switches {
 /// A thread's ring, and the newest record in it, or when it was mapped.
 #[derive(Debug)]
 struct Followed {
-    ring: Ring,
-    /// What names its sleeps there.
-    traced: Option<OwnedFd>,
-    pages: usize,
+    source: Source,
     last: MonoNs,
     /// Where the newest record leaves it.
     place: Place,
     /// Whether it has moved since a look last made use of it.
     since: Since,
+}
+
+/// Where a thread's records come from.
+#[derive(Debug)]
+enum Source {
+    /// A ring of its own.
+    Own {
+        ring: Ring,
+        /// What names its sleeps there.
+        traced: Option<OwnedFd>,
+        pages: usize,
+    },
+    /// Those of its brood.
+    Handed,
 }
 
 /// What a thread did since a look.
@@ -118,6 +134,8 @@ impl Switches {
             refused: HashSet::new(),
             most: usize::MAX,
             rings: Rings::Large,
+            process: None,
+            broods: Broods::begin(),
             futexes: tracepoint.map(|tracepoint| Futexes::begin(tracepoint, now)),
             moved: Vec::new(),
             unpaid: 0,
@@ -133,10 +151,11 @@ impl Switches {
     pub fn follow(&mut self, news: &[Event], told: &mut Merge, events: &mut Vec<Event>) {
         for event in news {
             match &event.what {
+                What::ProcessFound { info, .. } => self.process = Some(info.pid),
                 What::ThreadFound { thread, info } => {
                     if let Some(tid) = info.tid {
                         self.tids.insert(*thread, tid);
-                        if matches!(self.state, State::Following(_)) {
+                        if matches!(self.state, State::Following(_)) && !self.followed.contains_key(thread) {
                             self.due.push_back(*thread);
                         }
                     }
@@ -145,12 +164,14 @@ impl Switches {
                     self.tids.remove(thread);
                     self.refused.remove(thread);
                     self.followed.remove(thread);
+                    self.broods.ended(*thread);
                 }
                 What::ProcessEnded { .. } => {
                     self.tids.clear();
                     self.due.clear();
                     self.refused.clear();
                     self.followed.clear();
+                    self.broods.clear();
                 }
                 What::Relation { thread, relation: Relation::Waiting, .. }
                 | What::GilSample(GilSample { hold: Hold::By { thread, .. }, .. })
@@ -170,15 +191,18 @@ impl Switches {
                 break;
             }
         }
+        let tids = &self.tids;
+        self.broods.open(until, |thread| tids.get(&thread).copied());
         while let Some(futexes) = &mut self.futexes
             && clock::now() < until
             && let Some(thread) = futexes.next_due()
         {
             if let Some((followed, tid)) = self.followed.get_mut(&thread).zip(self.tids.get(&thread))
-                && followed.traced.is_none()
+                && let Source::Own { ring, traced, .. } = &mut followed.source
+                && traced.is_none()
             {
-                followed.traced = futexes.trace(*tid, &mut followed.ring);
-                if followed.traced.is_some() {
+                *traced = futexes.trace(*tid, ring);
+                if traced.is_some() {
                     events.push(Event { at: clock::now(), what: What::FutexesBegin { thread } });
                 }
             }
@@ -203,7 +227,9 @@ impl Switches {
     fn untrace(&mut self, why: SwitchesEnd, events: &mut Vec<Event>) {
         let at = clock::now();
         for (&thread, followed) in &mut self.followed {
-            if followed.traced.take().is_some() {
+            if let Source::Own { traced, .. } = &mut followed.source
+                && traced.take().is_some()
+            {
                 events.push(Event { at, what: What::FutexesEnd { thread, why } });
             }
         }
@@ -212,7 +238,10 @@ impl Switches {
     /// A thread is no longer followed.
     fn let_go(&mut self, thread: ThreadKey, why: SwitchesEnd, events: &mut Vec<Event>) {
         if let Some(followed) = self.followed.remove(&thread) {
-            let traced = followed.traced.map(|_| What::FutexesEnd { thread, why });
+            let traced = match followed.source {
+                Source::Own { traced, .. } => traced.map(|_| What::FutexesEnd { thread, why }),
+                Source::Handed => None,
+            };
             let ends = traced.into_iter().chain([What::SwitchesEnd { thread, why }]);
             events.extend(ends.map(|what| Event { at: clock::now(), what }));
         }
@@ -220,10 +249,11 @@ impl Switches {
 
     /// Whether another thread can be followed, at the price of one that has been quiet for long if need be.
     fn may_have_room(&mut self, now: MonoNs, events: &mut Vec<Event>) -> bool {
-        if self.followed.len() < self.most {
+        if self.own_rings() < self.most {
             return true;
         }
-        let quietest = self.followed.iter().min_by_key(|(_, followed)| followed.last);
+        let own = self.followed.iter().filter(|(_, followed)| followed.pages().is_some());
+        let quietest = own.min_by_key(|(_, followed)| followed.last);
         let Some((&thread, _)) = quietest.filter(|(_, followed)| now.since(followed.last) >= QUIET) else {
             return false;
         };
@@ -241,7 +271,7 @@ impl Switches {
 
     fn open(&mut self, thread: ThreadKey, told: &mut Merge, events: &mut Vec<Event>) {
         let Some(tid) = self.tids.get(&thread).filter(|_| !self.followed.contains_key(&thread)) else { return };
-        if self.followed.len() >= self.most {
+        if self.own_rings() >= self.most {
             return self.refuse(thread, events);
         }
         let pages = match self.rings {
@@ -253,7 +283,12 @@ impl Switches {
                 let at = clock::now();
                 self.followed.insert(
                     thread,
-                    Followed { ring, traced: None, pages, last: at, place: Place::Unknown, since: Since::Moved },
+                    Followed {
+                        source: Source::Own { ring, traced: None, pages },
+                        last: at,
+                        place: Place::Unknown,
+                        since: Since::Moved,
+                    },
                 );
                 if let Some(futexes) = &mut self.futexes {
                     futexes.is_due(thread);
@@ -270,7 +305,7 @@ impl Switches {
             }
             Err(why) => {
                 if why.is_of_want() {
-                    self.most = self.followed.len();
+                    self.most = self.own_rings();
                 }
                 self.refuse(thread, events);
             }
@@ -281,7 +316,8 @@ impl Switches {
     fn make_small(&mut self, told: &mut Merge, events: &mut Vec<Event>) {
         self.rings = Rings::Small;
         let _last = self.drain(told);
-        let large: Vec<ThreadKey> = self.followed.iter().filter(|(_, it)| it.pages > 1).map(|(key, _)| *key).collect();
+        let is_large = |followed: &Followed| followed.pages().is_some_and(|pages| pages > 1);
+        let large: Vec<ThreadKey> = self.followed.iter().filter(|(_, it)| is_large(it)).map(|(key, _)| *key).collect();
         for thread in large {
             self.let_go(thread, SwitchesEnd::Lost { records: 0 }, events);
             self.due.push_front(thread);
@@ -291,35 +327,22 @@ impl Switches {
     /// Empties the rings.
     pub fn drain(&mut self, told: &mut Merge) -> Sighting {
         let mut found = Sighting::Nothing;
-        let (moved, records, traces) = (&mut self.moved, &mut self.unpaid, &mut self.unpaid_traces);
-        for (&thread, Followed { ring, traced, last, place, since, .. }) in &mut self.followed {
-            let mut moves = |now: Place| {
-                *place = now;
-                if std::mem::replace(since, Since::Moved) == Since::Stayed {
-                    moved.push(thread);
-                }
-            };
-            // From the end of a hole on the thread is followed again.
-            let hole = |told: &mut Merge, from: MonoNs, to: MonoNs, records: u64| {
-                told.push(from, What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } });
-                told.push(to, What::SwitchesBegin { thread });
+        let (records, traces) = (&mut self.unpaid, &mut self.unpaid_traces);
+        let mut births = Vec::new();
+        for (&thread, followed) in &mut self.followed {
+            let Source::Own { ring, traced, .. } = &mut followed.source else { continue };
+            let mut tale = Tale {
+                thread,
+                last: &mut followed.last,
+                place: &mut followed.place,
+                since: &mut followed.since,
+                moved: &mut self.moved,
             };
             let room = ring.drain(|record| match record {
                 Record::Switch { at, cpu, way } => {
                     *records += 1;
                     *traces += u64::from(traced.is_some() && way != Way::In);
-                    *last = at;
-                    moves(match way {
-                        Way::In => Place::On(cpu),
-                        Way::OutAsleep => Place::Asleep,
-                        Way::OutPreempted => Place::PutOff(cpu),
-                    });
-                    let what = match way {
-                        Way::In => What::SwitchedIn { thread, cpu },
-                        Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
-                        Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
-                    };
-                    told.push(at, what);
+                    tale.switches(told, at, cpu, way);
                 }
                 Record::FutexWait { at, address } => {
                     *traces += 1;
@@ -327,25 +350,75 @@ impl Switches {
                         told.push(at, What::FutexEntered { gil, thread, site });
                     }
                 }
+                Record::Ends { at } => tale.ends(told, at),
                 Record::Lost { at, records: lost } => {
                     // They took their time all the same.
                     *records += lost;
-                    moves(Place::Unknown);
-                    let at = at.unwrap_or_else(clock::now).max(*last);
-                    hole(told, *last, at, lost);
-                    *last = at;
+                    tale.misses(told, at.unwrap_or_else(clock::now), lost);
                 }
-                Record::Forked { .. } => found = Sighting::Birth,
+                Record::Forked { process, .. } => {
+                    found = Sighting::Birth;
+                    births.push((thread, process));
+                }
                 Record::Hit { .. } | Record::Signal { .. } | Record::Other => {}
             });
             if room == Room::Full {
-                let now = clock::now();
-                moves(Place::Unknown);
-                hole(told, *last, now, 0);
-                *last = now;
+                tale.misses(told, clock::now(), 0);
             }
         }
+        for (maker, process) in births {
+            if self.process == Some(Pid(process)) {
+                self.broods.made_one(maker);
+            }
+        }
+        let (followed, moved) = (&mut self.followed, &mut self.moved);
+        self.broods.drain(self.process, |record| {
+            let (broods::Told::Of(thread, _) | broods::Told::Hole(thread, ..)) = record;
+            let Some(followed) = followed.get_mut(&thread) else { return };
+            let Followed { last, place, since, .. } = followed;
+            let mut tale = Tale { thread, last, place, since, moved };
+            match record {
+                broods::Told::Of(_, Handed::Switch { at, cpu, way, .. }) => tale.switches(told, at, cpu, way),
+                broods::Told::Of(_, Handed::Ends { at, .. }) => tale.ends(told, at),
+                broods::Told::Hole(_, at, records) => tale.misses(told, at, records),
+                broods::Told::Of(..) => {}
+            }
+        });
+        self.unpaid += self.broods.unpaid();
+        if !self.broods.unmet().is_empty() {
+            found = Sighting::Birth;
+        }
         found
+    }
+
+    /// Who was born and is recorded since, but not known yet, and when that was.
+    pub fn newborns(&self) -> Vec<(Tid, MonoNs)> {
+        self.broods.unmet()
+    }
+
+    /// A newborn has come into view as `thread`, which was told just before; or as nobody, as it was known already.
+    pub fn meet(&mut self, tid: Tid, thread: Option<ThreadKey>, told: &mut Merge, events: &mut Vec<Event>) {
+        let Some(thread) = thread else { return self.broods.pass_over(tid) };
+        let Some((at, records)) = self.broods.meet(thread, tid) else { return };
+        self.tids.insert(thread, tid);
+        events.push(Event { at: at.max(told.released()), what: What::SwitchesBegin { thread } });
+        let mut followed = Followed { source: Source::Handed, last: at, place: Place::Unknown, since: Since::Moved };
+        self.moved.push(thread);
+        let Followed { last, place, since, .. } = &mut followed;
+        let mut tale = Tale { thread, last, place, since, moved: &mut self.moved };
+        for record in records {
+            match record {
+                Handed::Switch { at, cpu, way, .. } => tale.switches(told, at, cpu, way),
+                Handed::Ends { at, .. } => tale.ends(told, at),
+                Handed::Born { .. } | Handed::Lost { .. } | Handed::Other => {}
+            }
+        }
+        self.followed.insert(thread, followed);
+    }
+
+    /// Threads with a ring of their own.
+    fn own_rings(&self) -> usize {
+        self.followed.values().filter(|followed| followed.pages().is_some()).count()
     }
 
     /// What the threads did since a look last made use of it.
@@ -383,6 +456,14 @@ impl Switches {
         purse.pay(now, Expense::Records(records));
         let traces = std::mem::take(&mut self.unpaid_traces);
         purse.pay(now, Expense::Traces(traces));
+        self.broods.tidy(now);
+        if self.broods.births() > 0 && purse.left(now).0 <= purse.costs().budget.0 / 4 {
+            let _last = self.drain(told);
+            for thread in self.broods.give_up(now) {
+                self.let_go(thread, SwitchesEnd::TooCostly, events);
+                self.due.push_back(thread);
+            }
+        }
         if let Some(futexes) = &mut self.futexes {
             // They go first: without them the records still tell most.
             if traces > 0 && purse.left(now).0 <= purse.costs().budget.0 / 4 {
@@ -412,6 +493,7 @@ impl Switches {
                 let followed: Vec<ThreadKey> = self.followed.keys().copied().collect();
                 followed.into_iter().for_each(|thread| self.let_go(thread, SwitchesEnd::TooCostly, events));
                 self.due.clear();
+                self.broods.clear();
                 if now.since(since) > PAUSES.1 {
                     self.pause = PAUSES.0;
                 }
@@ -434,6 +516,66 @@ impl Switches {
             let end = What::SwitchesEnd { thread: *thread, why: SwitchesEnd::Lost { records } };
             events.extend([end, What::SwitchesBegin { thread: *thread }].map(|what| Event { at, what }));
         }
+    }
+}
+
+impl Followed {
+    /// The pages of its own ring.
+    fn pages(&self) -> Option<usize> {
+        match self.source {
+            Source::Own { pages, .. } => Some(pages),
+            Source::Handed => None,
+        }
+    }
+}
+
+/// What the records say of one thread.
+struct Tale<'a> {
+    thread: ThreadKey,
+    last: &'a mut MonoNs,
+    place: &'a mut Place,
+    since: &'a mut Since,
+    moved: &'a mut Vec<ThreadKey>,
+}
+
+impl Tale<'_> {
+    fn moves(&mut self, to: Place) {
+        *self.place = to;
+        if std::mem::replace(self.since, Since::Moved) == Since::Stayed {
+            self.moved.push(self.thread);
+        }
+    }
+
+    fn switches(&mut self, told: &mut Merge, at: MonoNs, cpu: Cpu, way: Way) {
+        *self.last = at;
+        self.moves(match way {
+            Way::In => Place::On(cpu),
+            Way::OutAsleep => Place::Asleep,
+            Way::OutPreempted => Place::PutOff(cpu),
+        });
+        let thread = self.thread;
+        let what = match way {
+            Way::In => What::SwitchedIn { thread, cpu },
+            Way::OutAsleep => What::SwitchedOut { thread, how: Departure::Asleep },
+            Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
+        };
+        told.push(at, what);
+    }
+
+    /// It ends: it has its core for the last time.
+    fn ends(&mut self, told: &mut Merge, at: MonoNs) {
+        if let Place::On(cpu) = *self.place {
+            self.switches(told, at, cpu, Way::OutAsleep);
+        }
+    }
+
+    /// Records may be missing since the newest one: from the end of the hole on the thread is followed again.
+    fn misses(&mut self, told: &mut Merge, until: MonoNs, records: u64) {
+        self.moves(Place::Unknown);
+        let (thread, until) = (self.thread, until.max(*self.last));
+        told.push(*self.last, What::SwitchesEnd { thread, why: SwitchesEnd::Lost { records } });
+        told.push(until, What::SwitchesBegin { thread });
+        *self.last = until;
     }
 }
 

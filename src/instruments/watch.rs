@@ -119,6 +119,11 @@ impl Watch {
         self.candidates.splice(0..0, new);
     }
 
+    /// A thread was born that may take it.
+    pub fn may_call_in(&mut self, thread: ThreadKey) {
+        self.natives.insert(thread);
+    }
+
     /// The switch interval in force, when it was looked at last.
     pub fn switch_interval(&self) -> Ns {
         self.switch_interval

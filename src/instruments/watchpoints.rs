@@ -207,6 +207,7 @@ impl Watchpoints {
                 | Record::Switch { .. }
                 | Record::FutexWait { .. }
                 | Record::Signal { .. }
+                | Record::Ends { .. }
                 | Record::Other => {}
             });
         }

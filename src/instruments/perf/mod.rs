@@ -3,6 +3,7 @@
 //! Facts are from perf_event_open(2), include/uapi/linux/perf_event.h and kernel/events/core.c.
 
 mod follow;
+mod handed;
 mod open;
 mod record;
 mod refusal;
@@ -12,11 +13,12 @@ mod tracepoint;
 mod usersample;
 
 pub use follow::{Unfollowed, follow};
+pub use handed::Handed;
 pub use open::{
-    arm, armed_watchpoint, enable, futex_waits, share_ring, signals_on, switch_records, task_records, user_samples,
-    watchpoint,
+    arm, armed_watchpoint, enable, futex_waits, handed_records, share_ring, signals_on, switch_records, task_records,
+    user_samples, watchpoint,
 };
-pub use record::{Record, Samples, Way};
+pub use record::{LONGEST, Record, Samples, Way};
 pub use refusal::{
     Attempt, Place, Refusal, Why, try_futex_waits, try_switch_records, try_user_samples, try_watchpoints,
 };

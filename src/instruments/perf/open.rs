@@ -26,7 +26,25 @@ pub fn switch_records(tid: Tid) -> io::Result<OwnedFd> {
     open_until_exec(attributes, tid)
 }
 
-/// The same without the context switches: a ring for the hits of [`watchpoint`]s.
+/// The same on one core only, of the task and of all that it makes from here on, and those make in turn: they inherit it
+/// before they run, and their records come into its ring. Each record tells whose it is ([`Handed`](super::Handed)).
+///
+/// Without `inherit_thread` (since Linux 5.13) other processes would inherit it, too. Not for
+/// all cores at once: the kernel maps no ring then (`perf_mmap` in kernel/events/core.c).
+///
+/// # Errors
+/// As [`switch_records`]; `EINVAL` before Linux 5.13, `ENODEV` for a core that is off.
+pub fn handed_records(tid: Tid, core: Cpu) -> io::Result<OwnedFd> {
+    let mut attributes = dummy();
+    attributes.set_context_switch(1);
+    attributes.sample_type |= u64::from(sys::PERF_SAMPLE_TID);
+    attributes.set_inherit(1);
+    attributes.set_inherit_thread(1);
+    let task = task_of(tid)?;
+    open_of(&mut attributes, task, libc::c_int::from(core.0))
+}
+
+/// As [`switch_records`] without the context switches: a ring for the hits of [`watchpoint`]s.
 ///
 /// # Errors
 /// As [`switch_records`].
@@ -210,8 +228,11 @@ const ANY_TASK: libc::pid_t = -1;
 
 fn open(attributes: &mut sys::perf_event_attr, tid: Tid) -> io::Result<OwnedFd> {
     const ANY_CORE: libc::c_int = -1;
-    let task = libc::pid_t::try_from(tid.0).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    open_of(attributes, task, ANY_CORE)
+    open_of(attributes, task_of(tid)?, ANY_CORE)
+}
+
+fn task_of(tid: Tid) -> io::Result<libc::pid_t> {
+    libc::pid_t::try_from(tid.0).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
 fn open_of(attributes: &mut sys::perf_event_attr, task: libc::pid_t, core: libc::c_int) -> io::Result<OwnedFd> {

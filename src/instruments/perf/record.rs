@@ -53,6 +53,11 @@ pub enum Record {
         /// Its task.
         tid: Tid,
     },
+    /// The task ends. It leaves its core soon after, of which there is no record.
+    Ends {
+        /// When.
+        at: MonoNs,
+    },
     /// Records that the ring had no room for.
     Lost {
         /// When there was room again, if it tells.
@@ -143,6 +148,8 @@ pub fn parse(record: &[u8], samples: &Samples) -> Record {
             let at = MonoNs(u64_at(HEADER + 16)?);
             Some(Record::Forked { at, process: u32_at(HEADER)?, tid: Tid(u32_at(HEADER + 8)?) })
         })(),
+        // The same.
+        Some(sys::PERF_RECORD_EXIT) => u64_at(HEADER + 16).map(|time| Record::Ends { at: MonoNs(time) }),
         // id, lost; then `sample_id` as of the record that found room.
         Some(sys::PERF_RECORD_LOST) => {
             u64_at(HEADER + 8).map(|records| Record::Lost { at: u64_at(HEADER + 16).map(MonoNs), records })
@@ -153,7 +160,7 @@ pub fn parse(record: &[u8], samples: &Samples) -> Record {
 }
 
 /// A task that is put off its core is marked since Linux 4.17; before, it looks like one that went to sleep.
-fn way(misc: u16) -> Way {
+pub(super) fn way(misc: u16) -> Way {
     let has = |bit: u32| u32::from(misc) & bit != 0;
     match (has(sys::PERF_RECORD_MISC_SWITCH_OUT), has(sys::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT)) {
         (false, _) => Way::In,
@@ -192,9 +199,10 @@ mod tests {
                 bytes(9, 0, &[0x401_000, 77, 0x7f00_0010, 3]),
                 Record::Hit { at: MonoNs(77), cpu: Cpu(3), address: Address(0x7f00_0010), ip: Address(0x401_000) },
             ),
+            (bytes(4, 0, &[10 | 9 << 32, 12 | 9 << 32, 77]), Record::Ends { at: MonoNs(77) }),
             (bytes(2, 0, &[1, 40]), Record::Lost { at: None, records: 40 }),
             (bytes(2, 0, &[1, 40, 77, 3]), Record::Lost { at: Some(MonoNs(77)), records: 40 }),
-            (bytes(4, 0, &[1, 2, 3]), Record::Other),
+            (bytes(3, 0, &[1, 2, 3]), Record::Other),
             (bytes(14, 0, &[]), Record::Other),
         ] {
             assert_eq!(parse(&bytes, &Samples::Hits), record);

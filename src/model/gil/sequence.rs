@@ -47,6 +47,8 @@ pub(super) struct Story {
 #[derive(Debug, Clone)]
 struct Actor {
     key: ThreadKey,
+    /// When it was born, if the first of its sleeps is the first of its life.
+    born: Option<MonoNs>,
     /// Its sleeps that ended there, the oldest first, each with the spell that it ended in.
     sleeps: Vec<(Sleep, Spell)>,
     /// It waited at the tick before, and has not taken the GIL since.
@@ -139,7 +141,10 @@ impl Actor {
     /// woken up under has not taken it meanwhile.
     fn may_wait_in(&self, index: usize, story: &Telling<'_>) -> bool {
         let sleep = &self.sleeps[index].0;
-        let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
+        let woke = match index.checked_sub(1) {
+            Some(before) => self.sleeps.get(before).map(|(before, _)| before.until),
+            None => self.born,
+        };
         let asked = || {
             sleep.may_follow_asking()
                 || woke
@@ -287,7 +292,8 @@ impl GilAccount {
                 (false, true) => self.before_last - NOT_ASKED_YET,
                 (false, false) => step.last.at - NOT_ASKED_YET,
             };
-            Some(Actor { key, sleeps, waits, not_before, pending: None, settled: Settled::default() })
+            let born = thread.runs.told_since().filter(|told| *told == thread.start && *told > self.before_last);
+            Some(Actor { key, born, sleeps, waits, not_before, pending: None, settled: Settled::default() })
         };
         keys.into_iter().filter_map(actor).collect()
     }
