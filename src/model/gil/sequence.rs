@@ -47,10 +47,10 @@ pub(super) struct Story {
 #[derive(Debug, Clone)]
 struct Actor {
     key: ThreadKey,
-    /// When it was born, if the first of its sleeps is the first of its life.
-    born: Option<MonoNs>,
+    ilk: Ilk,
     /// Its sleeps that ended there, the oldest first, each with the spell that it ended in.
     sleeps: Vec<(Sleep, Spell)>,
+    first: First,
     /// It waited at the tick before, and has not taken the GIL since.
     waits: bool,
     /// It has not asked before: it let go of the GIL then, or the GIL was not held.
@@ -58,6 +58,24 @@ struct Actor {
     /// It was woken before, but another was faster: since when it waits.
     pending: Option<MonoNs>,
     settled: Settled,
+}
+
+/// Whether a thread takes the GIL at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ilk {
+    /// It has held it or waited for it before, or is too young to tell.
+    Taker,
+    /// It was never seen to.
+    Stranger,
+}
+
+/// What the first of its sleeps is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// A sleep.
+    Sleep,
+    /// The time before its life: it did not wait in it.
+    Birth,
 }
 
 /// A story as far as it is told.
@@ -120,8 +138,12 @@ impl Actor {
         };
         let index = self.sleeps.iter().position(|pair| is_next(&pair))?;
         let (sleep, _) = &self.sleeps[index];
-        // It was woken for the GIL, and queued for a core.
-        let waited = self.waits || (sleep.from < released && !sleep.follows_a_take() && self.may_wait_in(index, story));
+        // It was woken for the GIL, and queued for a core. Its life begins with some microseconds before it can ask.
+        let asked = match (index, self.first) {
+            (1, First::Birth) => sleep.follows_asking(),
+            _ => !sleep.follows_a_take(),
+        };
+        let waited = self.waits || (sleep.from < released && asked && self.may_wait_in(index, story));
         Some((waited.then(|| self.pending.unwrap_or_else(|| self.asked(index))), sleep.until))
     }
 
@@ -140,11 +162,11 @@ impl Actor {
     /// Whether it may have slept on the GIL in the sleep at `index`. Whoever went to sleep under the same holder as it had
     /// woken up under has not taken it meanwhile.
     fn may_wait_in(&self, index: usize, story: &Telling<'_>) -> bool {
+        if (index, self.first) == (0, First::Birth) {
+            return false;
+        }
         let sleep = &self.sleeps[index].0;
-        let woke = match index.checked_sub(1) {
-            Some(before) => self.sleeps.get(before).map(|(before, _)| before.until),
-            None => self.born,
-        };
+        let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
         let asked = || {
             sleep.may_follow_asking()
                 || woke
@@ -171,10 +193,14 @@ impl GilAccount {
             return None;
         }
         let actors = self.actors(step, touched, seen, threads, mine);
-        SHORTEST_TAKES.iter().find_map(|&shortest| {
-            let story = Telling { step, shortest, past: Vec::new() };
-            self.story(story, actors.clone(), threads)
-        })
+        let told_of = |actors: &[Actor]| {
+            SHORTEST_TAKES.iter().find_map(|&shortest| {
+                let story = Telling { step, shortest, past: Vec::new() };
+                self.story(story, actors.to_vec(), threads)
+            })
+        };
+        let takers: Vec<Actor> = actors.iter().filter(|actor| actor.ilk == Ilk::Taker).cloned().collect();
+        told_of(&takers).or_else(|| (takers.len() < actors.len()).then(|| told_of(&actors)).flatten())
     }
 
     fn story(&self, mut story: Telling<'_>, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
@@ -292,8 +318,24 @@ impl GilAccount {
                 (false, true) => self.before_last - NOT_ASKED_YET,
                 (false, false) => step.last.at - NOT_ASKED_YET,
             };
-            let born = thread.runs.told_since().filter(|told| *told == thread.start && *told > self.before_last);
-            Some(Actor { key, born, sleeps, waits, not_before, pending: None, settled: Settled::default() })
+            let is_born = thread.start > self.before_last && thread.runs.told_since() == Some(thread.start);
+            let first = match thread.runs.between(thread.start, step.tick.at).filter(|_| is_born) {
+                Some(spells) if !spells.is_empty() => {
+                    let first = spells[0];
+                    sleeps.insert(0, (Sleep { from: thread.start, until: first.from, before: Ns(u64::MAX) }, first));
+                    First::Birth
+                }
+                _ => First::Sleep,
+            };
+            let ilk = match stood.is_some()
+                || is_born
+                || step.tick.holder() == Some(key)
+                || thread.weight() != (Ns::ZERO, Ns::ZERO)
+            {
+                true => Ilk::Taker,
+                false => Ilk::Stranger,
+            };
+            Some(Actor { key, ilk, sleeps, first, waits, not_before, pending: None, settled: Settled::default() })
         };
         keys.into_iter().filter_map(actor).collect()
     }
