@@ -254,8 +254,9 @@ impl Watch {
                 continue;
             }
             // A sleeper on the condition variable leaves it only by taking the GIL, which counts as a handoff. With
-            // one handoff, the one that left is the holder.
-            let proven = stand == Stand::Cond && handoffs <= 1 && reading.waiters.is_some_and(|w| w > 0);
+            // one handoff, the one that left is the holder, unless it has let go of it already.
+            let nobody_else_left = handoffs <= u64::from(holder.is_some());
+            let proven = stand == Stand::Cond && nobody_else_left && reading.waiters.is_some_and(|w| w > 0);
             let sleeps_on = matches!(stand, Stand::Cond | Stand::Mutex | Stand::SwitchCond) && moves.stayed(thread);
             if proven || sleeps_on {
                 stands.insert(thread, stand);

@@ -121,7 +121,7 @@ impl Actor {
         if first.until > released + RELEASE_BEFORE_WAKING {
             return None;
         }
-        let since = self.pending.unwrap_or_else(|| self.asked(index));
+        let since = self.pending.unwrap_or_else(|| self.asked(index, story));
         let at_once = self.sleeps.get(index..).unwrap_or_default();
         let mut at_once = at_once.iter().take_while(|(sleep, _)| sleep.until.since(first.until) <= ON_A_MUTEX);
         Some(match at_once.find(|(_, spell)| story.is_a_take(spell)) {
@@ -143,16 +143,17 @@ impl Actor {
             (1, First::Birth) => sleep.follows_asking(),
             _ => !sleep.follows_a_take(),
         };
-        let waited = self.waits || (sleep.from < released && asked && self.may_wait_in(index, story));
-        Some((waited.then(|| self.pending.unwrap_or_else(|| self.asked(index))), sleep.until))
+        let since = self.asked(index, story);
+        let waited = self.waits || (since < released && asked && self.may_wait_in(index, story));
+        Some((waited.then(|| self.pending.unwrap_or(since)), sleep.until))
     }
 
     /// When it asked, that slept on the GIL in the sleep at `index`: whoever sleeps twice with no time to take it before
     /// either was woken too late in between.
-    fn asked(&self, index: usize) -> MonoNs {
+    fn asked(&self, index: usize, story: &Telling<'_>) -> MonoNs {
         let slept_on_it = |pair: &[(Sleep, Spell)]| {
             let [(earlier, _), (later, _)] = pair else { return false };
-            earlier.from > self.not_before && !earlier.follows_a_take() && !later.follows_a_take()
+            earlier.from > self.not_before && earlier.follows_asking() && later.before <= story.shortest
         };
         let sleeps = self.sleeps.get(..=index).unwrap_or_default();
         let again = sleeps.windows(2).rev().take_while(|pair| slept_on_it(pair)).count();
@@ -295,6 +296,8 @@ impl GilAccount {
         let mut keys: Vec<ThreadKey> = seen.woken.iter().chain(touched).copied().collect();
         keys.sort_unstable();
         keys.dedup();
+        // Somebody waited at the tick before who is not known to.
+        let uncounted = step.last.sample.waiters.is_some_and(|waiters| waiters > self.waiting);
         let actor = |key: ThreadKey| {
             // A native thread may have had no thread state at any look.
             let may_call_in = |thread: &ThreadAccount| {
@@ -306,11 +309,12 @@ impl GilAccount {
             let stood = thread.standing(self.key).map(|stand| stand.standing);
             let waits = stood == Some(Standing::Waiting);
             // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
-            // woken just then and had no core yet.
-            let queued = sleeps.iter().find(|(sleep, _)| sleep.until > step.last.at).is_some_and(|(sleep, _)| {
-                !sleep.follows_a_take()
-                    && sleep.until <= step.last.at + WOKEN_AT_THE_TICK
-                    && sleep.from > self.before_last
+            // woken just then and had no core yet: of those CPython's own count may tell.
+            let newest = sleeps.iter().rev().find(|(sleep, _)| sleep.from <= step.last.at);
+            let queued = newest.is_some_and(|(sleep, spell)| {
+                let woken_then = (step.last.at..=step.last.at + WOKEN_AT_THE_TICK).contains(&sleep.until);
+                let counted = uncounted && spell.to.is_none_or(|to| to > step.last.at);
+                !sleep.follows_a_take() && sleep.from > self.before_last && (woken_then || counted)
             });
             // Whoever had it last has let go of it, and sleeps on something else.
             let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
