@@ -8,8 +8,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,8 @@ pub struct Measured {
 pub struct Started {
     pid: Pid,
     over: Arc<AtomicBool>,
+    /// Whether its number may be another's by now. Signals are sent, and it is reaped, with this locked.
+    reaped: Arc<Mutex<bool>>,
     waiter: Option<JoinHandle<io::Result<Measured>>>,
 }
 
@@ -75,16 +77,16 @@ impl Started {
         let child = command.spawn()?;
         let pid = child.id();
         let number = libc::pid_t::try_from(pid).map_err(|_| io::Error::from_raw_os_error(libc::ESRCH))?;
-        let over = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&over);
+        let (over, reaped) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(false)));
+        let (flag, gone) = (Arc::clone(&over), Arc::clone(&reaped));
         // Its handle does not reap it: this thread does, and asks what it used.
         drop(child);
         let waiter = std::thread::Builder::new().name("gilscope-wait".to_owned()).spawn(move || {
-            let measured = wait(number, began, rss_floor);
+            let measured = wait(number, began, rss_floor, &gone);
             flag.store(true, Ordering::Release);
             measured
         })?;
-        Ok(Started { pid: Pid(pid), over, waiter: Some(waiter) })
+        Ok(Started { pid: Pid(pid), over, reaped, waiter: Some(waiter) })
     }
 
     /// Its pid.
@@ -111,8 +113,6 @@ impl Started {
         }
         let waiter = self.waiter.take().ok_or(io::ErrorKind::Other)?;
         let measured = waiter.join().map_err(|_| io::Error::other("the waiting thread has failed"))??;
-        // What it has left behind in its group would run into the next run.
-        self.signal(libc::SIGKILL);
         Ok(Some(measured))
     }
 
@@ -130,9 +130,9 @@ impl Started {
     }
 
     fn signal(&self, signal: i32) {
-        if let Ok(group) = libc::pid_t::try_from(self.pid.0) {
-            // SAFETY: kill takes two integers. The group has the number of our child. Once that is reaped, the number stays
-            // taken as long as the group has a member; if it has none, there is most likely nobody to be hit.
+        let reaped = self.reaped.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (false, Ok(group)) = (*reaped, libc::pid_t::try_from(self.pid.0)) {
+            // SAFETY: kill takes two integers; the group has the number of our child, which has not been reaped.
             let _none_left = unsafe { libc::kill(-group, signal) };
         }
     }
@@ -155,21 +155,23 @@ fn own_rss() -> u64 {
     pages.saturating_mul(page) / 10 * 11
 }
 
-fn wait(pid: libc::pid_t, began: Instant, rss_floor: u64) -> io::Result<Measured> {
+/// Waits until a child has ended, ends what it has left behind in its group, which would run into the next run, and reaps it.
+fn wait(pid: libc::pid_t, began: Instant, rss_floor: u64, reaped: &Mutex<bool>) -> io::Result<Measured> {
+    let mut ended = MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the place is this function's, and as large as the kernel writes to it.
+    until_uninterrupted(|| unsafe {
+        libc::waitid(libc::P_PID, pid.unsigned_abs(), ended.as_mut_ptr(), libc::WEXITED | libc::WNOWAIT)
+    })?;
+    let wall = Ns(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    let mut reaped = reaped.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: kill takes two integers; the group has the number of our child, which has not been reaped.
+    let _none_left = unsafe { libc::kill(-pid, libc::SIGKILL) };
     let mut status = 0;
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
-    loop {
-        // SAFETY: both places are this function's, and as large as the kernel writes to them.
-        let answer = unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) };
-        if answer == pid {
-            break;
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    let wall = Ns(u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    // SAFETY: both places are this function's, and as large as the kernel writes to them.
+    until_uninterrupted(|| unsafe { libc::wait4(pid, &raw mut status, 0, usage.as_mut_ptr()) })?;
+    *reaped = true;
+    drop(reaped);
     // SAFETY: zeroed is a valid rusage, and the kernel has filled it in.
     let usage = unsafe { usage.assume_init() };
     let time =
@@ -185,4 +187,17 @@ fn wait(pid: libc::pid_t, began: Instant, rss_floor: u64) -> io::Result<Measured
         rss_floor,
         status: status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1),
     })
+}
+
+/// Makes a system call again as long as a signal interrupts it.
+fn until_uninterrupted(mut call: impl FnMut() -> i32) -> io::Result<()> {
+    loop {
+        if call() >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
 }
