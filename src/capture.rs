@@ -20,8 +20,8 @@ use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::{self, Edges, Rate, Schedule};
 use crate::instruments::{
-    Arrivals, Beside, Births, Cores, Definitions, Keys, Merge, Moves, NativeLooks, Natives, Process, Punctuality,
-    Purse, Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
+    Arrivals, Beside, Births, Cores, Definitions, Keys, Memory, Merge, Moves, NativeLooks, Natives, Process,
+    Punctuality, Purse, Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
 };
 use crate::target::{AttachError, Target};
 use crate::time::{MonoNs, Ns};
@@ -227,6 +227,8 @@ struct Run {
     defined: Definitions,
     /// What all programs do on the cores.
     cores: Option<Cores>,
+    /// What the process has in memory.
+    memory: Option<Memory>,
     purse: Purse,
     /// Measures what looking costs, on a thread of its own.
     calibration: Option<JoinHandle<Costs>>,
@@ -270,6 +272,7 @@ impl Run {
             stacks: None,
             defined: Definitions::default(),
             cores: None,
+            memory: None,
             purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
             calibration: match options.precision {
                 Precision::Sampled => None,
@@ -360,6 +363,7 @@ impl Run {
         };
         self.process = Some(sampler.process());
         self.natives = Some(Natives::begin(self.options.native, sampler.code()));
+        self.memory = Some(Memory::begin(sampler.pid(), sampler.process()));
         self.begin_stacks(&sampler);
         self.follow(0, &sampler);
         if self.cores.is_none() {
@@ -502,6 +506,9 @@ impl Run {
         for (at, read) in self.cores.iter().flat_map(Cores::drain) {
             self.merge.push(at.max(self.batch_since), read);
         }
+        if let Some((at, read)) = self.memory.as_mut().and_then(|memory| memory.drain(clock::now())) {
+            self.merge.push(at.max(self.batch_since), read);
+        }
         if let Some(stacks) = &mut self.stacks {
             stacks.drain(self.batch_since, sampler, &mut self.defined, &mut self.keys, &mut self.merge);
         }
@@ -556,6 +563,9 @@ impl Run {
         }
         if let Some(switches) = &mut self.switches {
             switches.drain(&mut self.merge);
+        }
+        for (at, read) in self.memory.take().into_iter().flat_map(Memory::finish) {
+            self.merge.push(at.max(self.batch_since), read);
         }
         if let Some(mut natives) = self.natives.take() {
             natives.finish(&mut self.keys, &mut self.batch);

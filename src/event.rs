@@ -21,6 +21,7 @@
 
 mod cores;
 mod cost;
+mod footprint;
 mod native;
 pub mod signals;
 pub mod stacks;
@@ -30,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 pub use cores::{CoreTotals, MAX_CORES};
 pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
+pub use footprint::Footprint;
 pub use native::{CodePlace, LONG_HOLD, MAX_SYMBOL, NativeInfo, NativeKey, NativeKind, SeenHolder};
 pub use signals::{
     DefaultAction, Delivery, Flag, Generation, Handler, Handlers, Lookup, PendingKind, PendingSignals, Progress,
@@ -482,6 +484,16 @@ pub enum What {
         /// The cores, in the order of their numbers (`sched_getaffinity`).
         cpus: Vec<Cpu>,
     },
+    /// What the process has in memory, now and then: at the beginning, more and more rarely, and at the end of the observation if it
+    /// is still there.
+    MemoryRead {
+        /// Which process.
+        process: ProcessKey,
+        /// Its own.
+        own: Footprint,
+        /// Of it and of the processes that it has started, and these, together.
+        tree: Footprint,
+    },
     /// The user marked an instant, which may lie in the past.
     Marked {
         /// Which.
@@ -541,6 +553,7 @@ impl What {
             | What::SignalDelivered { process, .. }
             | What::PendingWritten { process, .. }
             | What::StacksMissing { process, .. }
+            | What::MemoryRead { process, .. }
             | What::RateChanged { of: Scope::Process(process), .. }
             | What::Health(_, Scope::Process(process))
             | What::Spent(_, Scope::Process(process)) => Subject::Process(*process),

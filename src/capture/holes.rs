@@ -11,6 +11,7 @@ pub(super) fn is_observation(what: &What) -> bool {
                 | What::Relation { .. }
                 | What::Usage { .. }
                 | What::CoresRead { .. }
+                | What::MemoryRead { .. }
                 | What::SwitchedIn { .. }
                 | What::SwitchedOut { .. }
                 | What::FutexEntered { .. }

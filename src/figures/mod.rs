@@ -165,6 +165,7 @@ figures! {
     CORES_NATIVE: "cores.native", "cores busy without the GIL", Mean, Neither, Same;
     CORES_QUEUED: "cores.queued", "threads queued for a core", Mean, More, Same;
     SWITCHES_VOLUNTARY: "switches.voluntary", "context switches, voluntary", Rate, More, Same;
+    MEMORY: "memory.pss", "memory of all its processes (PSS)", Bytes, More, Same;
     RUN_WALL: "run.wall", "wall time", Duration, More, Same;
     RUN_CPU: "run.cpu", "CPU time", Duration, More, Same;
     RUN_SWITCHES: "run.switches", "context switches of all processes", Count, More, Same;

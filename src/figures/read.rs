@@ -2,10 +2,11 @@
 
 use hdrhistogram::Histogram;
 
-use crate::event::InterpreterId;
+use crate::event::{Footprint, InterpreterId};
 use crate::figures::{self, Figure, Reading};
 use crate::model::snapshot::{
-    ArrivalKind, Distribution, GilFigures, Length, ProcessFigures, Snapshot, Source, StateTimes, ThreadFigures,
+    ArrivalKind, Distribution, GilFigures, Length, MemoryReadings, ProcessFigures, Snapshot, Source, StateTimes,
+    ThreadFigures,
 };
 use crate::time::Ns;
 
@@ -68,6 +69,7 @@ pub(super) const READERS: &[(&Figure, Reader)] = &[
     (&figures::CORES_QUEUED, |run| run.on_cores(run.states.runnable)),
     (&figures::SWITCHES_VOLUNTARY, |run| run.switches(|thread| thread.voluntary_switches)),
     (&figures::SWITCHES_INVOLUNTARY, |run| run.switches(|thread| thread.involuntary_switches)),
+    (&figures::MEMORY, |run| memory(&run.process.memory.tree)),
 ];
 
 /// A process while its figures are read.
@@ -150,6 +152,16 @@ const NOT_OBSERVED: &str = "it was not observed";
 
 fn voluntary(gil: &GilFigures) -> Option<u64> {
     gil.forced_handoffs.map(|forced| gil.handoffs.saturating_sub(forced))
+}
+
+/// The most of all readings.
+fn memory(readings: &MemoryReadings) -> Reading {
+    match (readings.peak, readings.missing) {
+        (Some((peak, _)), None) => Reading::known(peak as f64),
+        (_, Some(Footprint::TooLarge)) => Reading::Unknown("to read the memory of so large a process would hold it up"),
+        (_, Some(_)) => Reading::Unknown("the memory of its processes may not be read"),
+        (None, None) => Reading::Unknown(NOT_OBSERVED),
+    }
 }
 
 fn told(value: Option<f64>) -> Reading {

@@ -13,8 +13,8 @@ use super::occupied::{AllTold, Places};
 use super::runs::Runs;
 use super::segments::{Entry, Lane, Log, Sampled, Segments};
 use super::snapshot::{
-    BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures, Migrations,
-    ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
+    BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures, MemoryFigures,
+    Migrations, ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
 };
 use super::thread::{CoreTime, ThreadAccount};
 use super::told::Told;
@@ -124,6 +124,8 @@ pub(super) struct ProcessAccount {
     masks: BTreeSet<Arc<[Cpu]>>,
     interrupts: Interrupts,
     stacks_missing: Option<StacksMissing>,
+    /// What it has in memory.
+    memory: MemoryFigures,
     /// What each thread did when.
     log: Log,
 }
@@ -158,6 +160,7 @@ impl ProcessAccount {
             masks: BTreeSet::new(),
             interrupts: Interrupts::default(),
             stacks_missing: None,
+            memory: MemoryFigures::default(),
             log: Log::default(),
         }
     }
@@ -326,6 +329,7 @@ impl ProcessAccount {
                 }
             }
             What::StacksMissing { why, .. } => self.stacks_missing = Some(*why),
+            What::MemoryRead { own, tree, .. } => self.memory.read(at, *own, *tree),
             // They are the capture's, or bring a key into view or end one: `Model` knows those.
             What::CaptureStarted(_)
             | What::CaptureEnded
@@ -654,6 +658,7 @@ impl ProcessAccount {
             segments: self.segments(now, shared.defined),
             threads,
             folded_threads: self.folded_threads,
+            memory: self.memory,
         }
     }
 }

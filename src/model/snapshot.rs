@@ -8,6 +8,7 @@ mod blame;
 mod convoys;
 mod cores;
 mod interrupts;
+mod memory;
 
 use std::sync::Arc;
 
@@ -28,6 +29,7 @@ pub use interrupts::{
     ArrivalKind, Culprit, Fault, InterruptFigures, MeasuredInterrupts, NewestInterrupt, PendingInterrupt,
     PredictedInterrupt, Segment, Segments, Stage, Unpredictable, Woken,
 };
+pub use memory::{MemoryFigures, MemoryReadings};
 
 /// Everything that is known at [`Snapshot::at`].
 #[derive(Debug, Clone)]
@@ -77,6 +79,8 @@ pub struct ProcessFigures {
     pub blame: Arc<BlameFigures>,
     /// Threads in convoys, in the order of time; `None`: there were too few looks to find any.
     pub convoys: Option<Vec<Convoy>>,
+    /// What it has in memory.
+    pub memory: MemoryFigures,
     /// What each thread did when, as far back as that is kept.
     pub segments: crate::model::segments::Segments,
 }

@@ -24,7 +24,7 @@ pub enum Class {
     GilSample,
     /// [`What::Relation`].
     Relation,
-    /// [`What::Usage`] and [`What::CoresRead`]: the kernel's running totals.
+    /// [`What::Usage`], [`What::CoresRead`] and [`What::MemoryRead`]: what is used, as the kernel counts it.
     Usage,
     /// The instrument about itself: rate and health.
     Instrument,
@@ -88,7 +88,7 @@ pub const fn class(what: &What) -> Class {
         | What::Marked { .. } => Class::Definition,
         What::GilSample(_) => Class::GilSample,
         What::Relation { .. } => Class::Relation,
-        What::Usage { .. } | What::CoresRead { .. } => Class::Usage,
+        What::Usage { .. } | What::CoresRead { .. } | What::MemoryRead { .. } => Class::Usage,
         What::NativeSampled { .. }
         | What::RateChanged { .. }
         | What::Health(..)
@@ -194,5 +194,6 @@ kinds! {
     47 => WaiterSampled { gil: gil, thread: thread, instant: instant, stack: stack, stands_for: stands_for };
     48 => CoresRead { tick: tick, cores: cores };
     49 => AffinityKnown { thread: thread, cpus: cpus };
+    60 => MemoryRead { process: process, own: own, tree: tree };
     compact { GilSample, Relation, Usage }
 }

@@ -45,6 +45,7 @@ struct ProcessStanding {
     instrument: InstrumentStanding,
     interpreters: Vec<(InterpreterId, Stamped)>,
     signals: SignalsStanding,
+    memory: Option<Stamped>,
 }
 
 #[derive(Debug, Default)]
@@ -151,6 +152,11 @@ impl Standing {
             What::ProcessFound { process, .. } => {
                 if let Some(standing) = entry(&mut self.processes, *process) {
                     standing.found = stamped();
+                }
+            }
+            What::MemoryRead { process, .. } => {
+                if let Some(standing) = entry(&mut self.processes, *process) {
+                    standing.memory = stamped();
                 }
             }
             What::ProcessEnded { process, .. } => {
@@ -283,6 +289,7 @@ impl Standing {
             all.extend(process.instrument.events());
             all.extend(process.interpreters.iter().map(|(_, stamped)| stamped));
             all.extend(process.signals.events());
+            all.extend(&process.memory);
         }
         for gil in self.gils.values() {
             all.extend([&gil.found, &gil.interval, &gil.sample, &gil.window].into_iter().flatten());

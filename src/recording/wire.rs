@@ -4,10 +4,11 @@
 
 use crate::event::{
     Address, Build, CaptureInfo, CodePlace, CoreTotals, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag,
-    Frame, FrameKey, FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode, NativeInfo,
-    NativeKey, NativeKind, Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress, PythonVersion,
-    RateReason, Refusal, Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep, SignalsInfo, Sleep,
-    Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, WaitingSignals, WindowEnd, cut,
+    Footprint, Frame, FrameKey, FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode,
+    NativeInfo, NativeKey, NativeKind, Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress,
+    PythonVersion, RateReason, Refusal, Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep,
+    SignalsInfo, Sleep, Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid,
+    WaitingSignals, WindowEnd, cut,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -373,6 +374,7 @@ cases!(Ending { 0 => Exited {}, 1 => Execed { path }, 2 => Finalized {}, 3 => Lo
 cases!(PendingKind { 0 => IsTripped {}, 1 => SignalsPending {}, 2 => CallsToDo {} });
 cases!(NativeKind { 0 => Interpreter {}, 1 => Extension {}, 2 => Library {}, 3 => CLibrary {}, 4 => Anonymous {} });
 cases!(SeenHolder { 0 => OnCore {}, 1 => Asleep {} });
+cases!(Footprint { 0 => Known { pss, processes }, 1 => TooLarge {}, 2 => Unreadable {} });
 cases!(Flag { 0 => Clear {}, 1 => Set {}, 2 => Unknown {} });
 cases!(SignalStep { 0 => Generated {}, 1 => Delivered {}, 2 => Written {} });
 cases!(StepsEnd {

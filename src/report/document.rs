@@ -28,6 +28,7 @@ pub(super) struct Process {
     pub threads: Vec<Thread>,
     pub folded_threads: u64,
     pub cores: Vec<Core>,
+    pub memory: Memory,
     pub convoys: Option<Vec<Convoy>>,
     pub interrupts: Option<Interrupts>,
     pub blame: Option<Vec<Blame>>,
@@ -274,6 +275,23 @@ pub(super) struct ThreadCore {
     pub cpu: u16,
     pub on_cpu_ns: Option<u64>,
     pub gil_held_ns: u64,
+}
+
+#[derive(Serialize)]
+pub(super) struct Memory {
+    pub own: MemoryReadings,
+    pub tree: MemoryReadings,
+}
+
+#[derive(Serialize)]
+pub(super) struct MemoryReadings {
+    pub readings: u64,
+    pub processes: u32,
+    pub peak_pss_bytes: Option<u64>,
+    pub peak_ns: Option<u64>,
+    pub last_pss_bytes: Option<u64>,
+    pub last_ns: Option<u64>,
+    pub missing: Option<&'static str>,
 }
 
 #[derive(Serialize)]

@@ -5,12 +5,14 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
-use crate::event::{Ending, Frame, GilKey, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal, cut};
+use crate::event::{
+    Ending, Footprint, Frame, GilKey, MAX_FRAMES, MAX_NAME, MAX_SYMBOL, Mode, NativeInfo, Role, Signal, cut,
+};
 use crate::findings::{self, Allowed, Answer, Figure, Finding, figures};
 use crate::model::snapshot::{
     ArrivalKind, Basis, BlameFigures, BlameShare, Blamed, CaptureFigures, Convoy, CoreFigures, Distribution, Fault,
-    GilFigures, InterpreterFigures, InterruptFigures, Length, LongHold, MeasuredInterrupts, ProcessFigures, Release,
-    Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
+    GilFigures, InterpreterFigures, InterruptFigures, Length, LongHold, MeasuredInterrupts, MemoryReadings,
+    ProcessFigures, Release, Snapshot, Source, Stage, StateTimes, ThreadCore, ThreadFigures, Woken,
 };
 use crate::report::document;
 use crate::time::Ns;
@@ -102,6 +104,7 @@ fn one_process(snapshot: &Snapshot, process: &ProcessFigures, allowed: Allowed) 
         threads: process.threads.iter().map(thread).collect(),
         folded_threads: process.folded_threads,
         cores: process.cores.iter().map(core).collect(),
+        memory: document::Memory { own: memory(&process.memory.own), tree: memory(&process.memory.tree) },
         convoys: process.convoys.as_ref().map(|convoys| convoys.iter().map(|one| convoy(process, one)).collect()),
         interrupts: process.interrupts.as_deref().map(interrupts),
         blame: observed.then(|| blame(&process.blame)),
@@ -357,6 +360,22 @@ fn thread_core(core: &ThreadCore) -> document::ThreadCore {
         cpu: core.cpu.0,
         on_cpu_ns: core.on_cpu.map(|length| length.0),
         gil_held_ns: core.gil_held.0,
+    }
+}
+
+fn memory(readings: &MemoryReadings) -> document::MemoryReadings {
+    document::MemoryReadings {
+        readings: readings.count,
+        processes: readings.processes,
+        peak_pss_bytes: readings.peak.map(|(pss, _)| pss),
+        peak_ns: readings.peak.map(|(_, at)| at.0),
+        last_pss_bytes: readings.last.map(|(pss, _)| pss),
+        last_ns: readings.last.map(|(_, at)| at.0),
+        missing: readings.missing.and_then(|missing| match missing {
+            Footprint::Known { .. } => None,
+            Footprint::TooLarge => Some("too_large"),
+            Footprint::Unreadable => Some("unreadable"),
+        }),
     }
 }
 

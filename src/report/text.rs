@@ -4,8 +4,8 @@ use crate::event::{Build, CostOrigin, Cpu, Mode, RateReason, Refusal};
 use crate::findings::figures::{self, Only, SharedGil};
 use crate::findings::{self, Allowed, Answer, Finding, Severity};
 use crate::model::snapshot::{
-    CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, Perturbation, ProcessFigures, Snapshot,
-    StateTimes, SwitchFigures,
+    CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, MemoryReadings, Perturbation, ProcessFigures,
+    Snapshot, StateTimes, SwitchFigures,
 };
 use crate::report::blame;
 use crate::report::history::{GAP, History};
@@ -149,16 +149,30 @@ impl Page<'_> {
             Build::Debug => ", debug build",
         };
         let text = format!(
-            "pid {} · CPython {}{build} · {} · watched for {}",
+            "pid {} · CPython {}{build} · {} · watched for {}{}",
             info.pid.0,
             info.python,
             paint::foreign(&info.libc, 20),
-            self.process.capture.duration
+            self.process.capture.duration,
+            self.memory()
         );
         for line in paint::wrap(&text, self.width) {
             self.line(Style::Faint, line);
         }
         self.children();
+    }
+
+    /// The most that it was seen to have in memory.
+    fn memory(&self) -> String {
+        let memory = &self.process.memory;
+        let Some((peak, _)) = memory.own.peak else { return String::new() };
+        let own = format!(" · {} in memory (PSS)", units::bytes(peak));
+        match memory.tree {
+            MemoryReadings { peak: Some((all, _)), processes, .. } if processes > 1 => {
+                format!("{own}, {} with the processes that it has started", units::bytes(all))
+            }
+            _ => own,
+        }
     }
 
     /// A child is a process of its own, with a GIL of its own.

@@ -27,8 +27,8 @@ use gilscope::event::{
 use gilscope::model::lanes::{Holding, Lanes, Stretch};
 use gilscope::model::segments::Segments;
 use gilscope::model::snapshot::{
-    CaptureFigures, CoreFigures, Distribution, GilFigures, GilNow, InterpreterFigures, ProcessFigures, Snapshot,
-    Source, StateTimes, ThreadCore, ThreadFigures, ThreadState,
+    CaptureFigures, CoreFigures, Distribution, GilFigures, GilNow, InterpreterFigures, MemoryFigures, ProcessFigures,
+    Snapshot, Source, StateTimes, ThreadCore, ThreadFigures, ThreadState,
 };
 use gilscope::model::timeline::{Bin, Timeline};
 use gilscope::time::{MonoNs, Ns};
@@ -311,6 +311,7 @@ impl Scene {
             occupied: Arc::default(),
             threads,
             folded_threads: self.folded,
+            memory: MemoryFigures::default(),
             interrupts: None,
             convoys: Some(Vec::new()),
         }

@@ -269,6 +269,37 @@ fn all_combinations_are_run_and_can_be_compared_and_the_interval_is_set() {
     );
 }
 
+/// Takes 40 MiB, and a child that was forked from it takes 30 MiB more.
+const LARGE: &str = "\
+import os, time
+own = bytearray(40 << 20)
+own[::4096] = b'x' * len(own[::4096])
+if os.fork() == 0:
+    more = bytearray(30 << 20)
+    more[::4096] = b'x' * len(more[::4096])
+    time.sleep(1.2)
+    os._exit(0)
+time.sleep(1.2)
+os.wait()
+";
+
+#[test]
+fn memory_is_that_of_all_processes_and_shared_pages_count_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let more = ["-n", "1", "--bare", "0", "--warm-up", "0"];
+    run_to(0, &mut experiment(&directory.path().join("x"), &more, &["-c", LARGE]));
+    let recording = directory.path().join("x/as_it_is/run-001.gscope");
+    let report = run_to(0, gilscope().arg("report").arg(&recording).args(["-f", "json"]));
+    let document: Value = serde_json::from_str(&report.stdout).unwrap();
+    let memory = &document["processes"][0]["memory"];
+    let peak = |whose: &str| memory[whose]["peak_pss_bytes"].as_u64().unwrap() >> 20;
+    // The 40 MiB are shared: half of them counts for each. An interpreter has 5 to 15 MiB of its own.
+    assert!((20..100).contains(&peak("own")) && (70..100).contains(&peak("tree")), "{memory}");
+    assert_eq!(memory["tree"]["processes"], 2, "{memory}");
+    run_to(7, gilscope().arg("report").arg(&recording).args(["--fail-if", "memory.pss > 64MiB"]));
+    run_to(0, gilscope().arg("report").arg(&recording).args(["--fail-if", "memory.pss > 128MiB"]));
+}
+
 #[test]
 fn an_interval_that_cannot_be_set_is_refused_with_a_word() {
     let directory = tempfile::tempdir().unwrap();

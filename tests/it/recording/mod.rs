@@ -9,6 +9,7 @@ mod format;
 mod golden;
 mod hostile;
 mod killed;
+mod memory;
 mod natives;
 mod queue;
 mod ring;

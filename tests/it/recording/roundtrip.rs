@@ -45,6 +45,14 @@ pub fn process() -> impl Strategy<Value = ProcessKey> {
     key().prop_map(ProcessKey)
 }
 
+fn footprint() -> impl Strategy<Value = Footprint> {
+    prop_oneof![
+        (number(), any::<u32>()).prop_map(|(pss, processes)| Footprint::Known { pss, processes }),
+        Just(Footprint::TooLarge),
+        Just(Footprint::Unreadable)
+    ]
+}
+
 fn interpreter() -> impl Strategy<Value = InterpreterId> {
     prop_oneof![0i64..3, any::<i64>()].prop_map(InterpreterId)
 }
@@ -252,6 +260,7 @@ fn what() -> impl Strategy<Value = What> {
         (health(), scope()).prop_map(|(health, of)| What::Health(health, of)),
         (ns(), vec(core_totals(), 0..6)).prop_map(|(tick, cores)| What::CoresRead { tick, cores }),
         (thread(), vec(cpu(), 0..6)).prop_map(|(thread, cpus)| What::AffinityKnown { thread, cpus }),
+        (process(), footprint(), footprint()).prop_map(|(process, own, tree)| What::MemoryRead { process, own, tree }),
     ];
     let departure = prop_oneof![Just(Departure::Asleep), Just(Departure::Preempted)];
     let lost = number().prop_map(|records| SwitchesEnd::Lost { records });
