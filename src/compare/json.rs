@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::compare::words::{direction, verdict};
+use crate::compare::words::{direction, scope, verdict};
 use crate::compare::{Bound, Call, Change, Comparison, RATE, Readings, Row, Sequence, Side};
 use crate::event::cut;
 use crate::figures::{Reading, Unit, Worse};
@@ -24,6 +24,7 @@ struct Document {
     schema_version: u32,
     tool: Tool,
     verdict: String,
+    scope: Option<String>,
     a: DocumentSide,
     b: DocumentSide,
     differences: Vec<DocumentDifference>,
@@ -118,6 +119,7 @@ fn document(comparison: &Comparison) -> Document {
         schema_version: SCHEMA_VERSION,
         tool: Tool { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") },
         verdict: verdict(comparison),
+        scope: scope(comparison, ["A", "B"]),
         a: side(&comparison.a),
         b: side(&comparison.b),
         differences: comparison

@@ -21,7 +21,7 @@ pub use judge::judge;
 pub use origin::{Difference, Sequence};
 pub use run::{Run, Side};
 pub use text::text;
-pub use words::{change, verdict};
+pub use words::{change, scope, verdict};
 
 /// The share of false ones among the differences that are called, on average and at most; and how often anything is called
 /// where nothing differs.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::compare::run::{Run, Side};
-use crate::event::{Build, Mode, Origin};
+use crate::event::{Build, Cpu, Mode, Origin};
 use crate::figures;
-use crate::model::snapshot::{ProcessFigures, Snapshot};
+use crate::model::snapshot::{ProcessFigures, Snapshot, ThreadFigures};
 use crate::time::Ns;
 use crate::units;
 
@@ -13,6 +13,8 @@ use crate::units;
 const MOST_COMMAND: usize = 512;
 /// Coverage by which two sides differ, and less than which is worth a word.
 const COVERAGE: (f64, f64) = (0.1, 0.9);
+/// Different sets of cores of a process's threads that are named.
+const SETS: usize = 4;
 /// By how much two lengths of observation may differ.
 const LENGTH: f64 = 1.5;
 
@@ -60,10 +62,7 @@ pub(super) fn facts(snapshot: &Snapshot, process: &ProcessFigures) -> Vec<Fact> 
     let mut facts = vec![
         Fact { about: "Python", value: format!("{}{build}, {}", target.python, target.libc) },
         Fact { about: "command line", value: crate::event::cut(&target.cmdline.join(" "), MOST_COMMAND).to_owned() },
-        Fact {
-            about: "allowed CPUs",
-            value: units::cpu_list(&target.cpus_allowed.iter().map(|cpu| cpu.0).collect::<Vec<_>>()),
-        },
+        Fact { about: "allowed CPUs", value: allowed(process) },
         Fact {
             about: "observed",
             value: match target.origin {
@@ -95,6 +94,25 @@ pub(super) fn facts(snapshot: &Snapshot, process: &ProcessFigures) -> Vec<Fact> 
         ]);
     }
     facts
+}
+
+/// The cores that its threads may use; where they may not all use the same, those of each.
+fn allowed(process: &ProcessFigures) -> String {
+    let common = &process.target.cpus_allowed;
+    let of = |thread: &ThreadFigures| thread.cpus_allowed.as_deref().unwrap_or(common).to_vec();
+    let mut sets: BTreeSet<Vec<Cpu>> = process.threads.iter().map(of).collect();
+    if sets.is_empty() {
+        sets.insert(common.clone());
+    }
+    let list = |set: &Vec<Cpu>| units::cpu_list(&set.iter().map(|cpu| cpu.0).collect::<Vec<_>>());
+    let mut lists: Vec<String> = sets.iter().take(SETS).map(list).collect();
+    if sets.len() > SETS {
+        lists.push("…".to_owned());
+    }
+    match lists.len() {
+        1 => lists.concat(),
+        _ => format!("by thread: {}", lists.join("; ")),
+    }
 }
 
 /// What is not the same.

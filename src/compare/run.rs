@@ -1,11 +1,14 @@
 //! One run, as it is compared.
 
+use std::collections::BTreeSet;
+
 use hdrhistogram::Histogram;
 
 use crate::compare::Readings;
 use crate::compare::origin::{Fact, facts};
+use crate::event::Pid;
 use crate::figures::{self, Figure, Reading};
-use crate::model::snapshot::{Distribution, Snapshot, Source};
+use crate::model::snapshot::{Distribution, ProcessFigures, Snapshot, Source};
 use crate::time::Ns;
 
 /// A side of a comparison.
@@ -26,6 +29,8 @@ pub struct Run {
     pub name: String,
     /// Its figures.
     pub readings: Vec<(&'static Figure, Reading)>,
+    /// Processes beside the one that its figures are of: recorded too, or only seen to be started.
+    pub beside: usize,
     /// Where it comes from.
     pub facts: Vec<Fact>,
     /// When it began by the wall clock, and how long it was observed; `None`: not known.
@@ -47,6 +52,7 @@ impl Run {
         Some(Run {
             name: name.into(),
             readings: figures::readings(process),
+            beside: beside(snapshot, process),
             facts: facts(snapshot, process),
             when: start.map(|start| (start, process.capture.duration)),
             coverage: Some(process.capture.coverage),
@@ -58,13 +64,20 @@ impl Run {
     /// A run of which nothing is known but these figures.
     pub fn unobserved(name: String, start_unix_ns: u64, readings: Vec<(&'static Figure, Reading)>) -> Run {
         let when = Some((start_unix_ns, Ns::ZERO));
-        Run { name, readings, facts: Vec::new(), when, coverage: None, waits: None, holds: None }
+        Run { name, readings, beside: 0, facts: Vec::new(), when, coverage: None, waits: None, holds: None }
     }
 
     /// Whether watchpoints saw its holds one by one; `None`: nobody observed it.
     pub fn saw_all(&self) -> Option<bool> {
         self.holds.as_ref().map(|holds| holds.source == Source::Exact)
     }
+}
+
+/// Processes beside this one. One that has replaced its program is still the same.
+fn beside(snapshot: &Snapshot, process: &ProcessFigures) -> usize {
+    let recorded: BTreeSet<Pid> = snapshot.processes.iter().map(|one| one.target.pid).collect();
+    let together = usize::try_from(process.memory.tree.processes).unwrap_or(usize::MAX);
+    recorded.len().max(together).saturating_sub(1).max(process.children.len())
 }
 
 impl Side {

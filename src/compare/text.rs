@@ -104,6 +104,9 @@ impl Page<'_> {
         self.lines.push(Line::new());
         let verdict = words::verdict(self.comparison);
         self.prose(Style::Heading, 0, &verdict);
+        if let Some(scope) = words::scope(self.comparison, ["A", "B"]) {
+            self.prose(Style::Warn, 0, &format!("Of several processes: {scope}; memory is of all."));
+        }
     }
 
     fn figures(&mut self) {
@@ -178,7 +181,7 @@ impl Page<'_> {
             }
             let missing = row.a.missing() + row.b.missing();
             if missing > 0 {
-                line.push(Style::Faint, format!("  {missing} runs without"));
+                line.push(Style::Faint, format!("  {missing} without"));
             }
             self.lines.push(line);
         }

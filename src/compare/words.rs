@@ -1,6 +1,6 @@
 //! What a comparison came to, in words.
 
-use crate::compare::{Bound, Comparison, Direction, Row, Tested};
+use crate::compare::{Bound, Comparison, Direction, Row, Side, Tested};
 
 /// Figures named in the verdict.
 const NAMED: usize = 4;
@@ -78,6 +78,26 @@ pub fn verdict(comparison: &Comparison) -> String {
         named.push(format!("and {more} more"));
     }
     format!("{} of {} figures differ: {}.", called.len(), comparison.tested, named.join(", "))
+}
+
+/// Whose the figures are, where there was more than one process; `named`: what the two sides are called.
+pub fn scope(comparison: &Comparison, named: [&str; 2]) -> Option<String> {
+    let beside = |side: &Side| side.runs.iter().map(|run| run.beside).max().unwrap_or(0);
+    let (a, b) = (beside(&comparison.a), beside(&comparison.b));
+    let others = |count: usize| match count {
+        0 => "none".to_owned(),
+        1 => "1 other".to_owned(),
+        more => format!("up to {more} others"),
+    };
+    (a + b > 0).then(|| {
+        format!(
+            "the GIL's figures are of one process of each run, beside which there was {} in {} and {} in {}",
+            others(a),
+            named[0],
+            others(b),
+            named[1]
+        )
+    })
 }
 
 #[cfg(test)]

@@ -12,19 +12,24 @@ use crate::report::paint::{self, Line, Style};
 /// Wider lines are hard to read.
 const WIDEST: usize = 120;
 /// Columns of a figure.
-const COLUMN: usize = 12;
+const COLUMN: usize = 11;
 /// Most columns of a variant's name.
 const NAME: usize = 36;
 /// The figures of the table, each with its heading.
-const SHOWN: [(&Figure, &str); 9] = [
+const SHOWN: [(&Figure, &str); 14] = [
     (&figures::RUN_WALL, "wall"),
     (&figures::RUN_CPU, "CPU"),
-    (&figures::RUN_SWITCHES, "switches"),
     (&figures::LOST, "lost"),
-    (&figures::CONTENTION, "contention"),
+    (&figures::WAITS_P50, "wait p50"),
     (&figures::WAITS_P99, "wait p99"),
+    (&figures::MEASURED_P50, "delay p50"),
+    (&figures::MEASURED_P90, "delay p90"),
+    (&figures::HANDOFFS, "handoffs"),
     (&figures::FORCED, "forced"),
+    (&figures::CONTENTION, "contention"),
     (&figures::CORES_NATIVE, "native"),
+    (&figures::MEMORY, "PSS"),
+    (&figures::RUN_SWITCHES, "switches"),
     (&figures::RUN_RSS, "max RSS"),
 ];
 
@@ -98,23 +103,26 @@ fn dedup(failures: &[(usize, i32)]) -> Vec<(usize, i32)> {
 fn table(outcome: &Outcome, width: usize) -> Vec<Line> {
     let names: Vec<String> = outcome.sides.iter().map(|side| paint::foreign(&side.name, NAME)).collect();
     let name = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
-    let room = width.saturating_sub(name + 9) / COLUMN;
-    let known = SHOWN.iter().filter(|(figure, _)| {
+    let room = (width.saturating_sub(name + 9) / COLUMN).max(1);
+    let is_known = |(figure, _): &&(&Figure, &str)| {
         outcome.sides.iter().any(|side| side.readings(figure).iter().any(|reading| reading.rank().is_some()))
-    });
-    let columns: Vec<&(&Figure, &str)> = known.take(room).collect();
-    let mut header = format!("{}  {}", paint::left("", name), paint::right("runs", 5));
-    columns.iter().for_each(|(_, title)| header.push_str(&paint::right(title, COLUMN)));
-    let mut lines = vec![Line::new().with(Style::Faint, header)];
-    for (side, label) in outcome.sides.iter().zip(&names) {
-        let mut line = Line::new().with(Style::Heading, paint::left(label, name));
-        let observed = side.runs.iter().filter(|run| run.coverage.is_some()).count();
-        let runs = format!("{observed}+{}", side.runs.len() - observed);
-        line.push(Style::Plain, format!("  {}", paint::right(&runs, 5)));
-        for (figure, _) in &columns {
-            line.push(Style::Plain, paint::right(&median(side, figure), COLUMN));
+    };
+    let known: Vec<&(&Figure, &str)> = SHOWN.iter().filter(is_known).collect();
+    let mut lines = Vec::new();
+    for (part, columns) in known.chunks(room).enumerate() {
+        let mut header = format!("{}  {}", paint::left("", name), paint::right(if part == 0 { "runs" } else { "" }, 5));
+        columns.iter().for_each(|(_, title)| header.push_str(&paint::right(title, COLUMN)));
+        lines.push(Line::new().with(Style::Faint, header));
+        for (side, label) in outcome.sides.iter().zip(&names) {
+            let mut line = Line::new().with(Style::Heading, paint::left(label, name));
+            let observed = side.runs.iter().filter(|run| run.coverage.is_some()).count();
+            let runs = format!("{observed}+{}", side.runs.len() - observed);
+            line.push(Style::Plain, format!("  {}", paint::right(if part == 0 { &runs } else { "" }, 5)));
+            for (figure, _) in columns {
+                line.push(Style::Plain, paint::right(&median(side, figure), COLUMN));
+            }
+            lines.push(line);
         }
-        lines.push(line);
     }
     lines
 }

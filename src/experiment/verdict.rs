@@ -1,18 +1,34 @@
 //! What a variant came to against the first, in a sentence that is true: what was measured, and what stands beside it.
 
-use crate::compare::{Call, Comparison, Row, Tested, change};
+use crate::compare::{Call, Comparison, Row, Tested, change, scope};
 use crate::experiment::plan::Variant;
-use crate::figures::{self, Figure, Reading};
+use crate::figures::{self, Figure, Reading, shown};
 
 /// Changes of the GIL's figures that are named.
-const NAMED: usize = 2;
+const NAMED: usize = 3;
 /// A ratio from which a time reads as a multiple.
 const MULTIPLE: f64 = 1.3;
 /// Share of the time on cores without the GIL from which pinning takes something away, and below which there is nothing to take.
 const NATIVE: (f64, f64) = (0.10, 0.01);
-/// The GIL's figures that are worth a word, the weightiest first.
-const TELLING: [&Figure; 5] =
-    [&figures::LOST, &figures::FORCED, &figures::WAITS_P99, &figures::HANDOFFS, &figures::CONTENTION];
+/// Change of memory from which it is worth a word.
+const MEMORY: f64 = 1.1;
+/// The GIL's figures that are worth a word, the weightiest first, each as the subject of a sentence.
+const TELLING: [(&Figure, &str, Number); 7] = [
+    (&figures::MEASURED_P50, "the median delay of interrupts", Number::One),
+    (&figures::LOST, "time lost waiting", Number::One),
+    (&figures::FORCED, "forced handoffs", Number::Many),
+    (&figures::WAITS_P50, "the median wait", Number::One),
+    (&figures::WAITS_P99, "the 99th percentile of waits", Number::One),
+    (&figures::HANDOFFS, "handoffs", Number::Many),
+    (&figures::CONTENTION, "the share of time somebody waits", Number::One),
+];
+
+/// Of how many a sentence is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    One,
+    Many,
+}
 
 /// What was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +99,12 @@ pub fn sentence(comparison: &Comparison, change: Change) -> String {
             _ => said.push_str(&format!("; {percent} of its time on cores was without the GIL")),
         }
     }
+    if let Some(memory) = memory(comparison) {
+        said.push_str(&format!("; {memory}"));
+    }
+    if let Some(scope) = scope(comparison, ["the one", "the other"]).filter(|_| gil_is_known(comparison)) {
+        said.push_str(&format!("; {scope}"));
+    }
     said.push('.');
     said
 }
@@ -118,20 +140,66 @@ fn time(wall: &Tested, comparison: &Comparison, runs: usize) -> String {
 
 /// What changed in the GIL's figures, the weightiest first; `None`: nothing is called.
 fn gil(comparison: &Comparison) -> Option<String> {
-    let called: Vec<&Row> =
-        TELLING.iter().filter_map(|figure| comparison.called().find(|row| row.figure == *figure)).take(NAMED).collect();
-    let said = |row: &&Row| {
-        let ratio = row.tested()?.ratio;
-        Some(match ratio {
-            0.0 => format!("{} falls to nothing", row.figure.title),
-            ratio if ratio < 1.0 => format!("{} falls by {}", row.figure.title, change(ratio).trim_start_matches('-')),
-            f64::INFINITY => format!("{} rises from nothing", row.figure.title),
-            ratio if ratio < 2.0 => format!("{} rises by {}", row.figure.title, change(ratio).trim_start_matches('+')),
-            ratio => format!("{} becomes {}", row.figure.title, change(ratio)),
-        })
+    let said = |(figure, subject, number): &(&Figure, &str, Number)| {
+        let row = comparison.rows.iter().find(|row| row.figure == *figure)?;
+        began_or_ended(row).or_else(|| changed(row, subject, *number))
     };
-    let parts: Vec<String> = called.iter().filter_map(said).collect();
-    (!parts.is_empty()).then(|| parts.join(" and "))
+    let parts: Vec<String> = TELLING.iter().filter_map(said).take(NAMED).collect();
+    let (last, before) = parts.split_last()?;
+    Some(match before {
+        [] => last.clone(),
+        before => format!("{} and {last}", before.join(", ")),
+    })
+}
+
+/// How a figure changed, if that is called: with its medians, since a multiple of next to nothing is next to nothing.
+fn changed(row: &Row, subject: &str, number: Number) -> Option<String> {
+    let tested = row.tested().filter(|tested| tested.call == Call::Differs)?;
+    let (falls, rises, becomes) = match number {
+        Number::One => ("falls", "rises", "becomes"),
+        Number::Many => ("fall", "rise", "become"),
+    };
+    let amount = change(tested.ratio);
+    let amount = amount.trim_start_matches(['-', '+']);
+    let (from, to) = (shown(row.a.median, row.figure.unit), shown(row.b.median, row.figure.unit));
+    Some(match tested.ratio {
+        0.0 => format!("{subject} {falls} to nothing (from {from})"),
+        ratio if ratio < 1.0 => format!("{subject} {falls} by {amount} (from {from} to {to})"),
+        f64::INFINITY => format!("{subject} {rises} from nothing (to {to})"),
+        ratio if ratio < 2.0 => format!("{subject} {rises} by {amount} (from {from} to {to})"),
+        _ => format!("{subject} {becomes} {amount} (from {from} to {to})"),
+    })
+}
+
+/// Where one side has no waits at all, those of the other cannot be a multiple of them.
+fn began_or_ended(row: &Row) -> Option<String> {
+    if *row.figure != figures::WAITS_P50 {
+        return None;
+    }
+    let none = |reading: &Reading| *reading == Reading::Nothing;
+    let some = |reading: &Reading| reading.rank().is_some();
+    let median = |side: &Reading| shown(*side, row.figure.unit);
+    match (&row.a, &row.b) {
+        (a, b) if a.each.iter().all(none) && b.each.iter().all(some) => {
+            Some(format!("there are waits, and the median one takes {}", median(&b.median)))
+        }
+        (a, b) if a.each.iter().all(some) && b.each.iter().all(none) => {
+            Some(format!("there are no waits left (their median was {})", median(&a.median)))
+        }
+        _ => None,
+    }
+}
+
+/// How memory changed, if that is called and more than a little.
+fn memory(comparison: &Comparison) -> Option<String> {
+    let row = comparison.rows.iter().find(|row| *row.figure == figures::MEMORY)?;
+    let ratio = row.tested()?.ratio;
+    ((ratio >= MEMORY || ratio <= 1.0 / MEMORY).then_some(()))?;
+    changed(row, "memory of all processes (PSS)", Number::One)
+}
+
+fn gil_is_known(comparison: &Comparison) -> bool {
+    comparison.rows.iter().any(|row| *row.figure == figures::LOAD && row.tested().is_some())
 }
 
 /// The share of the first's time on cores that was without the GIL; `None`: not known.
