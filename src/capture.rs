@@ -63,6 +63,8 @@ pub struct Options {
     pub native: NativeLooks,
     /// Whether to look at what holders execute.
     pub stacks: StackLooks,
+    /// What looking costs here, where that was measured before; `None`: it is measured, beside the first looks.
+    pub costs: Option<Costs>,
     /// gilscope's version.
     pub tool_version: String,
 }
@@ -273,10 +275,10 @@ impl Run {
             defined: Definitions::default(),
             cores: None,
             memory: None,
-            purse: Purse::new(Costs::ASSUMED.within(options.precision.budget())),
-            calibration: match options.precision {
-                Precision::Sampled => None,
-                Precision::Fused { .. } | Precision::Exact { .. } => {
+            purse: Purse::new(options.costs.unwrap_or(Costs::ASSUMED).within(options.precision.budget())),
+            calibration: match (options.precision, options.costs) {
+                (Precision::Sampled, _) | (_, Some(_)) => None,
+                (Precision::Fused { .. } | Precision::Exact { .. }, None) => {
                     let builder = std::thread::Builder::new().name("gilscope-costs".to_owned());
                     builder.spawn(calibrate).ok()
                 }
@@ -303,6 +305,10 @@ impl Run {
 
     fn observe(mut self, target: Target) {
         self.batch.push(Event { at: self.started, what: What::CaptureStarted(Box::new(self.info())) });
+        if let Some(costs) = self.options.costs.filter(|_| self.options.precision != Precision::Sampled) {
+            let costs = costs.within(self.options.precision.budget());
+            self.batch.push(Event { at: self.started, what: What::CostsKnown(costs) });
+        }
         let pid = target.info().pid;
         let mut next = Some(target);
         while let Some(target) = next.take() {

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use clap::builder::PossibleValuesParser;
 
 use crate::affinity::{self, CpuSet};
-use crate::capture::Stop;
-use crate::cli::observe::{Told, attach_started, observe, stop_on_signals};
+use crate::capture::{Options, Stop};
+use crate::cli::observe::{Told, attach_started, begin, fold, options, stop_on_signals};
 use crate::cli::progress::Progress;
 use crate::cli::record::{Keeping, create_at, heed_file_limits};
 use crate::cli::report::{Destination, color, launch_failure, width};
 use crate::cli::{Common, ExperimentArgs, Format, live, print, recorded};
 use crate::compare::{MOST_RUNS, Run};
 use crate::error::{Failure, Status};
+use crate::event::{CostOrigin, Costs};
 use crate::experiment::{
     BUILTINS, CommandLine, Done, IntervalSetter, Kind, Outcome, Plan, Started, Store, StoreError, Trial, Variant,
     builtin, line, outcome_json, outcome_text, prevented, program_files,
@@ -254,7 +255,7 @@ fn all(store: &mut Store, common: &Common, stop: &Stop) -> Result<Runs, Failure>
     let mut progress = Progress::to_stderr(common);
     let began = Instant::now();
     let mut runs = Runs::new();
-    let mut said = Said::default();
+    let mut said = Already::default();
     for (place, trial) in left.iter().enumerate() {
         let Some(variant) = plan.variants.get(trial.variant) else { continue };
         progress.show(|| pending(place, left.len(), began.elapsed(), variant));
@@ -299,11 +300,15 @@ fn pending(place: usize, all: usize, elapsed: Duration, variant: &Variant) -> St
     )
 }
 
-/// What has been said once, and needs no saying again.
+/// What one run leaves for those after it.
 #[derive(Debug, Default)]
-struct Said {
+struct Already {
+    /// It was said that it cannot be observed.
     unobserved: bool,
+    /// It was said that one has failed.
     failed: bool,
+    /// What looking costs here, once it was measured.
+    costs: Option<Costs>,
 }
 
 /// A run that was made.
@@ -320,7 +325,7 @@ fn one(
     path: &Path,
     common: &Common,
     stop: &Stop,
-    already: &mut Said,
+    already: &mut Already,
 ) -> Result<Option<Made>, Failure> {
     let Some((program, arguments)) = variant.command.split_first() else {
         return Err(Failure::new(Status::Internal, "a variant has no command"));
@@ -340,7 +345,7 @@ fn one(
         Kind::Bare => None,
         Kind::WarmUp | Kind::Observed => {
             let file = (trial.kind == Kind::Observed).then_some(path);
-            match observed(&started, program, file, common, stop) {
+            match observed(&started, program, file, common, stop, &mut already.costs) {
                 Ok(snapshot) => Some(snapshot),
                 Err(failure) if failure.status == Status::Unsupported => {
                     if !std::mem::replace(&mut already.unobserved, true) {
@@ -373,25 +378,29 @@ fn observed(
     path: Option<&Path>,
     common: &Common,
     stop: &Stop,
+    costs: &mut Option<Costs>,
 ) -> Result<Snapshot, Failure> {
     let quiet = common.quietly();
     let target = attach_started(started.pid(), program, &quiet, || started.is_over() || stop.is_requested())?;
-    watched(target, path, &quiet, None, stop)
+    watched(target, path, &quiet, None, stop, costs)
 }
 
-/// Observes a process for so long, and keeps a recording.
+/// Observes a process for so long, and keeps a recording. What looking costs is measured once, and not in each run.
 pub(super) fn watched(
     target: Target,
     path: Option<&Path>,
     common: &Common,
     duration: Option<Ns>,
     stop: &Stop,
+    costs: &mut Option<Costs>,
 ) -> Result<Snapshot, Failure> {
+    let options = Options { costs: *costs, ..options(target.info(), common, duration)? };
     let file = path.map(|path| create_at(path, Existing::Overwrite)).transpose()?;
     let mut keeping = file.map(Keeping::start).transpose()?;
     // It is used up by the capture: the next one needs its own.
     let own = Stop::default();
-    let model = observe(target, common, duration, own.clone(), |told| {
+    let capture = begin(target, options, own.clone())?;
+    let model = fold(&capture, |told| {
         if stop.is_requested() {
             own.request();
         }
@@ -402,6 +411,8 @@ pub(super) fn watched(
     });
     let closed = keeping.map_or(Ok(()), Keeping::close);
     let snapshot = model?.snapshot();
+    let told = snapshot.processes.iter().find_map(|process| process.capture.costs);
+    *costs = costs.or(told.filter(|costs| costs.origin == CostOrigin::Measured));
     closed.map(|()| snapshot)
 }
 

@@ -144,6 +144,7 @@ fn alternate(
     let quiet = args.common.quietly();
     let left = store.left();
     let mut progress = Progress::to_stderr(&args.common);
+    let mut costs = None;
     for trial in &left {
         let Some(variant) = store.plan().variants.get(trial.variant).cloned() else { continue };
         progress.show(|| format!("period {} of {}: {}", trial.number + 1, left.len(), variant.label()));
@@ -155,7 +156,7 @@ fn alternate(
         let start_unix_ns = clock::unix_now();
         let recording = store.recording(*trial);
         let path = store.root().join(&recording);
-        let snapshot = watched(attach(pid)?, Some(&path), &quiet, Some(period), stop)?;
+        let snapshot = watched(attach(pid)?, Some(&path), &quiet, Some(period), stop, &mut costs)?;
         let is_over = snapshot.processes.iter().any(|process| process.ending.is_some());
         if stop.is_requested() || is_over {
             discard(&path);

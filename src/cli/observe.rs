@@ -197,7 +197,7 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         StacksArg::Never => StackLooks::Never,
     };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { rate: rate(common), duration, precision, tracepoint, native, stacks, tool_version })
+    Ok(Options { rate: rate(common), duration, precision, tracepoint, native, stacks, costs: None, tool_version })
 }
 
 /// How often to look: as asked for, or as pays.
@@ -272,7 +272,14 @@ pub fn observe(
 pub fn start(target: Target, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
     let info = target.info();
     common.say_more(&format!("observing pid {}: CPython {} on {}", info.pid.0, info.python, info.libc));
-    let options = options(info, common, duration)?;
+    begin(target, options(info, common, duration)?, stop)
+}
+
+/// Starts to observe `target` with these options.
+///
+/// # Errors
+/// If the sampling thread cannot be started.
+pub fn begin(target: Target, options: Options, stop: Stop) -> Result<Capture, Failure> {
     Capture::start(target, options, stop)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))
 }
