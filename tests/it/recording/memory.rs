@@ -93,6 +93,6 @@ fn memory_of_format_1_6_is_read_as_it_was_written() {
     let memory = model.snapshot().processes[0].memory;
     assert_eq!(memory.tree.processes, 2);
     let (own, tree) = (memory.own.peak.unwrap().0 >> 20, memory.tree.peak.unwrap().0 >> 20);
-    assert_eq!((own, tree), (0, 0));
+    assert_eq!((own, tree), (27, 82));
     assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
 }
