@@ -272,7 +272,8 @@ pub fn observe(
 pub fn start(target: Target, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
     let info = target.info();
     common.say_more(&format!("observing pid {}: CPython {} on {}", info.pid.0, info.python, info.libc));
-    begin(target, options(info, common, duration)?, stop)
+    let options = options(info, common, duration)?;
+    begin(target, options, stop)
 }
 
 /// Starts to observe `target` with these options.

@@ -121,6 +121,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         tracepoint: None,
         native: gilscope::instruments::NativeLooks::Never,
         stacks: StackLooks::AtRandom,
+        costs: None,
         tool_version: "bench".to_owned(),
     };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");
