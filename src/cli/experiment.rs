@@ -19,8 +19,8 @@ use crate::compare::{MOST_RUNS, Run};
 use crate::error::{Failure, Status};
 use crate::event::{CostOrigin, Costs};
 use crate::experiment::{
-    BUILTINS, CommandLine, Done, IntervalSetter, Kind, Outcome, Plan, Started, Store, StoreError, Trial, Variant,
-    builtin, line, outcome_json, outcome_text, prevented, program_files,
+    BUILTINS, CommandLine, Done, IntervalSetter, Kind, Outcome, Plan, Pythons, Started, Store, StoreError, Trial,
+    Variant, builtin, line, outcome_json, outcome_text, prevented, program_files,
 };
 use crate::figures::{main_gil, subject};
 use crate::instruments::clock;
@@ -31,7 +31,7 @@ use crate::report::write_terminal_safe;
 use crate::target::Target;
 use crate::time::Ns;
 use crate::units;
-use crate::workloads::Interpreter;
+use crate::workloads::{Builds, Interpreter};
 
 /// Most variants.
 const MOST_VARIANTS: usize = 32;
@@ -182,16 +182,29 @@ fn built_in(args: &ExperimentArgs, name: &str) -> Result<Store, Failure> {
         Failure::new(Status::Unsupported, error).next("name an interpreter: --python /path/to/python3")
     })?;
     let (major, minor, patch) = interpreter.version;
-    if (major, minor) < (3, one.since) {
+    // Where it takes two, the one that was named is where they are looked for.
+    if one.pythons == Pythons::One && (major, minor) < (3, one.since) {
         return Err(Failure::new(
             Status::Unsupported,
             format!("`{name}` needs CPython 3.{}, and {} is {major}.{minor}.{patch}", one.since, interpreter.name()),
         )
         .next("name another interpreter: --python /path/to/python3"));
     }
+    let pythons = match one.pythons {
+        Pythons::One => vec![("", interpreter.name())],
+        Pythons::BothBuilds => {
+            let builds = Builds::find(&interpreter, &interpreter_directories()).map_err(|error| {
+                Failure::new(Status::Unsupported, format!("`{name}` compares two builds of one version: {error}")).next(
+                    "install what is missing, such as with `uv python install 3.14 3.14t` or `pyenv install 3.14 3.14t`; if it is \
+                     not found then, name the free-threaded one: --python /path/to/python3.14t",
+                )
+            })?;
+            vec![("with the GIL", builds.default.name()), ("free-threaded", builds.free_threaded.name())]
+        }
+    };
     let root = std::path::absolute(root(args)).map_err(|error| Failure::new(Status::Internal, error))?;
     let programs = root.join("programs");
-    let variants = one.variants(&interpreter.name(), &programs.display().to_string(), &there()?).ok_or_else(|| {
+    let variants = one.variants(&pythons, &programs.display().to_string(), &there()?).ok_or_else(|| {
         Failure::new(Status::Unsupported, format!("`{name}` needs two cores, and gilscope may use one"))
     })?;
     let plan = sized(&ExperimentArgs { runs: args.runs.or(Some(one.runs)), ..args.clone() }, variants)?;
@@ -204,6 +217,24 @@ fn built_in(args: &ExperimentArgs, name: &str) -> Result<Store, Failure> {
         std::fs::write(programs.join(file), source).map_err(unwritten)?;
     }
     Ok(store)
+}
+
+/// Where interpreters are: on PATH, and where pyenv and uv put them.
+fn interpreter_directories() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut all: Vec<PathBuf> = std::env::split_paths(&path).filter(|directory| directory.is_absolute()).collect();
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let below_home = |place: &str| home.as_ref().map(|home| home.join(place));
+    let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from).or_else(|| below_home(".pyenv"));
+    let uv =
+        std::env::var_os("UV_PYTHON_INSTALL_DIR").map(PathBuf::from).or_else(|| below_home(".local/share/uv/python"));
+    for root in [pyenv.map(|root| root.join("versions")), uv].into_iter().flatten() {
+        let mut installed: Vec<PathBuf> =
+            std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
+        installed.sort_unstable();
+        all.append(&mut installed);
+    }
+    all
 }
 
 /// The cores that gilscope may use.

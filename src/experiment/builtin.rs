@@ -19,6 +19,8 @@ pub struct Builtin {
     programs: &'static [(&'static str, Program, &'static [&'static str])],
     /// On which cores.
     cores: Cores,
+    /// With which interpreters.
+    pub pythons: Pythons,
     /// At which switch intervals.
     intervals: &'static [Ns],
     /// Runs of each variant that give an answer.
@@ -64,6 +66,15 @@ enum Cores {
     TwoOrOne,
 }
 
+/// With which interpreters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pythons {
+    /// With one.
+    One,
+    /// With one that has the GIL, and one of the same version that is free-threaded.
+    BothBuilds,
+}
+
 use Program::{FixedWork, Requests, Signalled};
 
 /// All of them.
@@ -72,8 +83,9 @@ pub const BUILTINS: &[Builtin] = &[
         name: "pin-hashing",
         claim: "\"C code that releases the GIL is crippled by pinning\": two threads that hash, on two cores and on one.",
         expect: "about twice as slow on one core: nearly all of its time runs without the GIL",
-        programs: &[("", FixedWork, &["threads", "sha256", "2", "600"])],
+        programs: &[("", FixedWork, &["threads", "sha256", "2", "4000"])],
         cores: Cores::TwoOrOne,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -84,6 +96,7 @@ pub const BUILTINS: &[Builtin] = &[
         expect: "no great difference in wall time since CPython 3.2; nothing is lost by it either",
         programs: &[("", FixedWork, &["threads", "python", "2", "12000000"])],
         cores: Cores::TwoOrOne,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -94,11 +107,12 @@ pub const BUILTINS: &[Builtin] = &[
                 processes with two threads each.",
         expect: "two processes are about twice as fast as two threads; a pool of threads in each adds nothing here",
         programs: &[
-            ("two threads", FixedWork, &["threads", "python", "2", "12000000"]),
-            ("two processes", FixedWork, &["processes", "python", "2", "12000000"]),
-            ("two pools of two", FixedWork, &["pools", "python", "4", "12000000"]),
+            ("two threads", FixedWork, &["threads", "python", "2", "48000000"]),
+            ("two processes", FixedWork, &["processes", "python", "2", "48000000"]),
+            ("two pools of two", FixedWork, &["pools", "python", "4", "48000000"]),
         ],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -114,6 +128,7 @@ pub const BUILTINS: &[Builtin] = &[
             ("8 threads", FixedWork, &["threads", "python", "8", "12000000"]),
         ],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -124,6 +139,7 @@ pub const BUILTINS: &[Builtin] = &[
         expect: "at 0.1 ms some twenty times as many handoffs as at 5 ms, and slower; at 50 ms fewer",
         programs: &[("", FixedWork, &["threads", "python", "4", "12000000"])],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[Ns::from_millis(5), Ns::from_micros(100), Ns::from_millis(50)],
         runs: 8,
         since: 7,
@@ -139,6 +155,7 @@ pub const BUILTINS: &[Builtin] = &[
             ("4 hogs", Requests, &["4", "150"]),
         ],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -149,6 +166,7 @@ pub const BUILTINS: &[Builtin] = &[
         expect: "on one core requests are answered faster: who has just let go of the GIL is not running elsewhere",
         programs: &[("", Requests, &["2", "150"])],
         cores: Cores::TwoOrOne,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -159,6 +177,7 @@ pub const BUILTINS: &[Builtin] = &[
         expect: "waits of about one switch interval each",
         programs: &[("", Requests, &["1", "150"])],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[Ns::from_millis(5), Ns::from_micros(500), Ns::from_millis(20)],
         runs: 8,
         since: 7,
@@ -173,6 +192,7 @@ pub const BUILTINS: &[Builtin] = &[
             ("2 hogs", Signalled, &["2", "40"]),
         ],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 7,
@@ -183,23 +203,25 @@ pub const BUILTINS: &[Builtin] = &[
                 GIL each.",
         expect: "two interpreters are about twice as fast",
         programs: &[
-            ("two threads", FixedWork, &["threads", "python", "2", "12000000"]),
-            ("two interpreters", FixedWork, &["interpreters", "python", "2", "12000000"]),
+            ("two threads", FixedWork, &["threads", "python", "2", "48000000"]),
+            ("two interpreters", FixedWork, &["interpreters", "python", "2", "48000000"]),
         ],
         cores: Cores::All,
+        pythons: Pythons::One,
         intervals: &[],
         runs: 8,
         since: 12,
     },
     Builtin {
         name: "free-threaded",
-        claim: "\"Without the GIL threads scale\": the same count in one and in two threads, on a free-threaded build (--python python3.14t).",
-        expect: "two threads are about twice as fast as one; with a GIL they are not",
+        claim: "\"Without the GIL threads scale\": the same count in one and in two threads, with the GIL and on a free-threaded build of the same version.",
+        expect: "two threads without the GIL are nearly twice as fast as one; with it they are not; one thread is somewhat slower without",
         programs: &[
-            ("1 thread", FixedWork, &["threads", "python", "1", "12000000"]),
-            ("2 threads", FixedWork, &["threads", "python", "2", "12000000"]),
+            ("1 thread", FixedWork, &["threads", "python", "1", "48000000"]),
+            ("2 threads", FixedWork, &["threads", "python", "2", "48000000"]),
         ],
         cores: Cores::All,
+        pythons: Pythons::BothBuilds,
         intervals: &[],
         runs: 8,
         since: 13,
@@ -217,20 +239,23 @@ pub fn program_files() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 impl Builtin {
-    /// Its variants, with an interpreter and with the directory that [`program_files`] are in; `there` are the cores that may be used.
-    /// `None`: it takes two cores, and there is one.
-    pub fn variants(&self, python: &str, directory: &str, there: &CpuSet) -> Option<Vec<Variant>> {
+    /// Its variants, with interpreters, each with what its variants are called after (nothing, for one), and with the directory that
+    /// [`program_files`] are in; `there` are the cores that may be used. `None`: it takes two cores, and there is one.
+    pub fn variants(&self, pythons: &[(&str, String)], directory: &str, there: &CpuSet) -> Option<Vec<Variant>> {
         let cores: Vec<CpuSet> = match (self.cores, there.cpus()) {
             (Cores::All, _) => Vec::new(),
             (Cores::TwoOrOne, [first, second, ..]) => vec![CpuSet::of([*first, *second])?, CpuSet::of([*first])?],
             (Cores::TwoOrOne, _) => return None,
         };
-        let command = |(name, program, arguments): &(&str, Program, &[&str])| -> CommandLine {
-            let mut words = vec![python.to_owned(), format!("{directory}/{}", program.file())];
-            words.extend(arguments.iter().map(|argument| (*argument).to_owned()));
-            ((!name.is_empty()).then(|| (*name).to_owned()), words)
-        };
-        let commands: Vec<CommandLine> = self.programs.iter().map(command).collect();
+        let mut commands: Vec<CommandLine> = Vec::new();
+        for (called, python) in pythons {
+            for (name, program, arguments) in self.programs {
+                let mut words = vec![python.clone(), format!("{directory}/{}", program.file())];
+                words.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+                let parts: Vec<&str> = [*called, *name].into_iter().filter(|part| !part.is_empty()).collect();
+                commands.push(((!parts.is_empty()).then(|| parts.join(", ")), words));
+            }
+        }
         Some(Plan::combinations(&commands, &cores, self.intervals))
     }
 }
@@ -247,13 +272,27 @@ mod tests {
         let names: BTreeSet<&str> = BUILTINS.iter().map(|one| one.name).collect();
         assert_eq!(names.len(), BUILTINS.len());
         for one in BUILTINS {
-            let variants = one.variants("python3", "/somewhere", &two).unwrap();
+            let pythons = [("with the GIL", "python3".to_owned()), ("without", "python3t".to_owned())];
+            let pythons = if one.pythons == Pythons::One { &pythons[..1] } else { &pythons };
+            let variants = one.variants(pythons, "/somewhere", &two).unwrap();
             assert!(variants.len() >= 2, "{}", one.name);
             let directories: BTreeSet<String> = variants.iter().map(Variant::directory).collect();
             assert_eq!(directories.len(), variants.len(), "{directories:?}");
             assert!(builtin(one.name).is_some());
         }
         let pinned = builtin("pin-hashing").unwrap();
-        assert!(pinned.variants("python3", "/x", &CpuSet::parse("3").unwrap()).is_none());
+        let python = [("", "python3".to_owned())];
+        assert!(pinned.variants(&python, "/x", &CpuSet::parse("3").unwrap()).is_none());
+        let builds = [("with the GIL", "p".to_owned()), ("free-threaded", "pt".to_owned())];
+        let variants = builtin("free-threaded").unwrap().variants(&builds, "/x", &two).unwrap();
+        let labels: Vec<String> = variants.iter().map(Variant::label).collect();
+        let expected = [
+            "with the GIL, 1 thread",
+            "with the GIL, 2 threads",
+            "free-threaded, 1 thread",
+            "free-threaded, 2 threads",
+        ];
+        assert_eq!(labels, expected);
+        assert!(variants[3].command[0] == "pt" && variants[0].command[0] == "p");
     }
 }

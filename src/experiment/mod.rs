@@ -16,7 +16,7 @@ mod store;
 mod text;
 mod verdict;
 
-pub use builtin::{BUILTINS, Builtin, builtin, program_files};
+pub use builtin::{BUILTINS, Builtin, Pythons, builtin, program_files};
 pub use child::{Measured, Started};
 pub use command::{CommandLine, NotWords, words};
 pub use interval::{IntervalSetter, Prevented, prevented};

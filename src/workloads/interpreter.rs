@@ -33,6 +33,7 @@ answers = (
     can_import('numpy'),
     can_import('ctypes'),
     len(os.sched_getaffinity(0)),
+    int(bool(variables.get('Py_GIL_DISABLED'))),
 )
 os.write(1, b'\n'.join(os.fsencode(str(answer)) for answer in answers))
 ";
@@ -58,6 +59,17 @@ pub struct Interpreter {
     pub ctypes: bool,
     /// Cores that it may run on.
     pub cores: usize,
+    /// Whether it is built with the GIL.
+    pub build: Build,
+}
+
+/// Whether an interpreter is built with the GIL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Build {
+    /// It is.
+    Default,
+    /// It is not (`--disable-gil`, CPython 3.13 and later).
+    FreeThreaded,
 }
 
 /// Why an interpreter did not say what it is.
@@ -129,7 +141,9 @@ impl Interpreter {
 
 fn parse(program: &OsStr, answer: &[u8]) -> Option<Interpreter> {
     let lines: Vec<&[u8]> = answer.split(|byte| *byte == b'\n').collect();
-    let [version, executable, include, headers, ext_suffix, numpy, ctypes, cores] = lines[..] else { return None };
+    let [version, executable, include, headers, ext_suffix, numpy, ctypes, cores, free] = lines[..] else {
+        return None;
+    };
     let path = |bytes: &[u8]| PathBuf::from(OsString::from_vec(bytes.to_vec()));
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).ok();
     let mut numbers = text(version)?.split('.').map(|number| number.parse().ok()).collect::<Vec<Option<u8>>>();
@@ -146,5 +160,6 @@ fn parse(program: &OsStr, answer: &[u8]) -> Option<Interpreter> {
         numpy: numpy == b"1",
         ctypes: ctypes == b"1",
         cores: text(cores)?.parse().ok()?,
+        build: if free == b"1" { Build::FreeThreaded } else { Build::Default },
     })
 }

@@ -3,6 +3,7 @@
 //! Each is a Python file in `assets/workloads`, embedded here, that runs for the seconds of its first argument and prints
 //! nothing. Those that need C have it built from source by [`extension`], for the interpreter that runs them.
 
+mod builds;
 mod catalogue;
 pub mod extension;
 mod interpreter;
@@ -15,8 +16,9 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+pub use builds::{Builds, Unpaired};
 pub use catalogue::{GROUPS, Group, Judged, Need, Workload};
-pub use interpreter::{Interpreter, Unasked};
+pub use interpreter::{Build, Interpreter, Unasked};
 
 /// The workload with this name.
 pub fn named(name: &str) -> Option<&'static Workload> {

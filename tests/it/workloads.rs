@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use gilscope::workloads::extension::{cache_among, place, place_of};
-use gilscope::workloads::{self, GROUPS, Interpreter, Judged, Missing, Need};
+use gilscope::workloads::{self, Build, GROUPS, Interpreter, Judged, Missing, Need};
 
 /// An interpreter that has everything.
 fn complete() -> Interpreter {
@@ -20,6 +20,7 @@ fn complete() -> Interpreter {
         numpy: true,
         ctypes: true,
         cores: 4,
+        build: Build::Default,
     }
 }
 
