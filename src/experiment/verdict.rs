@@ -17,9 +17,9 @@ const TELLING: [(&Figure, &str, Number); 7] = [
     (&figures::MEASURED_P50, "the median delay of interrupts", Number::One),
     (&figures::LOST, "time lost waiting", Number::One),
     (&figures::FORCED, "forced handoffs", Number::Many),
+    (&figures::HANDOFFS, "handoffs", Number::Many),
     (&figures::WAITS_P50, "the median wait", Number::One),
     (&figures::WAITS_P99, "the 99th percentile of waits", Number::One),
-    (&figures::HANDOFFS, "handoffs", Number::Many),
     (&figures::CONTENTION, "the share of time somebody waits", Number::One),
 ];
 
@@ -144,7 +144,11 @@ fn gil(comparison: &Comparison) -> Option<String> {
         let row = comparison.rows.iter().find(|row| row.figure == *figure)?;
         began_or_ended(row).or_else(|| changed(row, subject, *number))
     };
-    let parts: Vec<String> = TELLING.iter().filter_map(said).take(NAMED).collect();
+    let is_called = |figure: &Figure| comparison.called().any(|row| row.figure == figure);
+    // Forced ones are most of them.
+    let is_said = |figure: &Figure| *figure == figures::HANDOFFS && is_called(&figures::FORCED);
+    let telling = TELLING.iter().filter(|(figure, ..)| !is_said(figure));
+    let parts: Vec<String> = telling.filter_map(said).take(NAMED).collect();
     let (last, before) = parts.split_last()?;
     Some(match before {
         [] => last.clone(),

@@ -167,3 +167,46 @@ fn where_nothing_is_crippled_that_is_said_and_no_more() {
     let (what, change) = describe(&plan.variants[0], &shorter);
     assert_eq!((what.as_str(), change), ("a switch interval of 500 us instead of its own", Change::Other));
 }
+
+#[test]
+fn what_was_not_there_before_is_told_with_its_size_and_whose_figures_they_are() {
+    let plan = plan(&["0-1", "0"]);
+    let done = done(&plan, |variant, _| if variant == 1 { 3.0 } else { 1.0 });
+    let outcome = Outcome::of(&plan, &done, |done| {
+        let mut run = run(&[("lost", 0.9), ("handoffs.forced", 180.0)]);
+        run.beside = 2 * done.trial.variant;
+        let set = |run: &mut Run, name: &str, to: Reading| {
+            run.readings.iter_mut().filter(|(figure, _)| figure.name == name).for_each(|(_, reading)| *reading = to);
+        };
+        let chance = done.trial.run as f64 * 1e-3;
+        match done.trial.variant {
+            0 => {
+                set(&mut run, "waits.p50", Reading::Nothing);
+                set(&mut run, "lost", Reading::known(0.0));
+                set(&mut run, "handoffs.forced", Reading::known(2.0 + chance));
+            }
+            _ => set(&mut run, "waits.p50", Reading::known(5.1e6)),
+        }
+        set(&mut run, "memory.pss", Reading::known((1.0 + chance) * if done.trial.variant == 0 { 1e7 } else { 3e7 }));
+        Some(run)
+    });
+    let said = sentence(&outcome.comparisons[0].1, Change::Other);
+    assert!(said.starts_with("3.00x slower ("), "{said}");
+    let parts = [
+        "; time lost waiting rises from nothing (to 900 ms/s), forced handoffs become x90.0 (from 2.0 /s to 180 /s) and there are \
+         waits, and the median one takes 5.10 ms",
+        "; memory of all processes (PSS) becomes x3.00 (from 9.6 MiB to 28.7 MiB)",
+        "; the GIL's figures are of one process of each run, beside which there was none in the one and up to 2 others in the other.",
+    ];
+    let mut rest = said.as_str();
+    for part in parts {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} is not in {rest:?} of {said:?}"));
+        rest = &rest[at + part.len()..];
+    }
+    assert_eq!(rest, "");
+    // Nothing is left out where it is narrow.
+    let shown = outcome_text(&outcome, 60, Color::Never);
+    for title in ["wall", "CPU", "lost", "wait p50", "handoffs", "forced", "native", "PSS", "switches"] {
+        assert!(shown.contains(title), "{title}: {shown}");
+    }
+}
