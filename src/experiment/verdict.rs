@@ -1,6 +1,6 @@
 //! What a variant came to against the first, in a sentence that is true: what was measured, and what stands beside it.
 
-use crate::compare::{Call, Comparison, Row, Tested, change, scope};
+use crate::compare::{Bound, Call, Comparison, Row, Tested, change, scope};
 use crate::experiment::plan::Variant;
 use crate::figures::{self, Figure, Reading, shown};
 
@@ -10,7 +10,8 @@ const NAMED: usize = 3;
 const MULTIPLE: f64 = 1.3;
 /// Share of the time on cores without the GIL from which pinning takes something away, and below which there is nothing to take.
 const NATIVE: (f64, f64) = (0.10, 0.01);
-/// Change of memory from which it is worth a word.
+/// Change of CPU time, and of memory, from which it is worth a word.
+const CPU: f64 = 1.03;
 const MEMORY: f64 = 1.1;
 /// The GIL's figures that are worth a word, the weightiest first, each as the subject of a sentence.
 const TELLING: [(&Figure, &str, Number); 7] = [
@@ -77,6 +78,9 @@ pub fn sentence(comparison: &Comparison, change: Change) -> String {
             format!("no difference that {runs} runs a side can show; what it gets done is not measured here")
         }
     };
+    if let Some(cpu) = beside(comparison, &figures::RUN_CPU, "CPU time", CPU).filter(|_| wall.is_some()) {
+        said.push_str(&format!("; {cpu}"));
+    }
     if let Some(gil) = gil {
         let separator = if wall.is_some() { "; " } else { " " };
         said.push_str(separator);
@@ -99,7 +103,7 @@ pub fn sentence(comparison: &Comparison, change: Change) -> String {
             _ => said.push_str(&format!("; {percent} of its time on cores was without the GIL")),
         }
     }
-    if let Some(memory) = memory(comparison) {
+    if let Some(memory) = beside(comparison, &figures::MEMORY, "memory of all processes (PSS)", MEMORY) {
         said.push_str(&format!("; {memory}"));
     }
     if let Some(scope) = scope(comparison, ["the one", "the other"]).filter(|_| gil_is_known(comparison)) {
@@ -163,8 +167,14 @@ fn changed(row: &Row, subject: &str, number: Number) -> Option<String> {
         Number::One => ("falls", "rises", "becomes"),
         Number::Many => ("fall", "rise", "become"),
     };
+    // What is below the resolution may be less still.
+    let bound = match (tested.bound, tested.ratio < 1.0) {
+        (Bound::Estimate, _) => "",
+        (Bound::AtLeast, false) | (Bound::AtMost, true) => " or more",
+        (Bound::AtLeast, true) | (Bound::AtMost, false) => " or less",
+    };
     let amount = change(tested.ratio);
-    let amount = amount.trim_start_matches(['-', '+']);
+    let amount = format!("{}{bound}", amount.trim_start_matches(['-', '+']));
     let (from, to) = (shown(row.a.median, row.figure.unit), shown(row.b.median, row.figure.unit));
     Some(match tested.ratio {
         0.0 => format!("{subject} {falls} to nothing (from {from})"),
@@ -194,12 +204,14 @@ fn began_or_ended(row: &Row) -> Option<String> {
     }
 }
 
-/// How memory changed, if that is called and more than a little.
-fn memory(comparison: &Comparison) -> Option<String> {
-    let row = comparison.rows.iter().find(|row| *row.figure == figures::MEMORY)?;
+/// How a figure changed that stands beside the others, if that is called and at least by this factor.
+fn beside(comparison: &Comparison, figure: &Figure, subject: &str, least: f64) -> Option<String> {
+    let row = comparison.rows.iter().find(|row| row.figure == figure)?;
     let ratio = row.tested()?.ratio;
-    ((ratio >= MEMORY || ratio <= 1.0 / MEMORY).then_some(()))?;
-    changed(row, "memory of all processes (PSS)", Number::One)
+    if ratio < least && ratio > 1.0 / least {
+        return None;
+    }
+    changed(row, subject, Number::One)
 }
 
 fn gil_is_known(comparison: &Comparison) -> bool {
