@@ -2,13 +2,14 @@
 
 Arguments: how (threads, processes, pools or interpreters), what (python or sha256), among how many, and how much. "python" counts in
 bytecode, which needs the GIL all the time; "sha256" hashes long texts, which lets go of it. "pools" is half as many
-processes with two threads each. "interpreters" have a GIL each (CPython 3.12 and later).
+processes with two threads each. "interpreters" have a GIL each (CPython 3.12 and later). Work that fails ends it with status 1.
 """
 
 import hashlib
 import os
 import sys
 import threading
+import traceback
 
 HOW = sys.argv[1]
 WHAT = sys.argv[2]
@@ -20,7 +21,7 @@ def work(amount):
     n = 0
     for _ in range(amount):
         n = (n * 31 + 7) % 1000003
-work(%d)
+work(AMOUNT)
 """
 
 
@@ -43,16 +44,26 @@ def interpret(amount):
     else:
         import _xxsubinterpreters as interpreters
         interpreter, run = interpreters.create(), interpreters.run_string
-    run(interpreter, CODE % amount)
+    failed = run(interpreter, CODE.replace("AMOUNT", str(amount)))
+    if failed is not None:
+        raise RuntimeError(failed)
     interpreters.destroy(interpreter)
 
 
 def among_threads(workers, amount, work):
-    threads = [threading.Thread(name="worker-%d" % n, target=work, args=(amount // workers,)) for n in range(workers)]
+    done = []
+
+    def share():
+        work(amount // workers)
+        done.append(True)
+
+    threads = [threading.Thread(name="worker-%d" % n, target=share) for n in range(workers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    if len(done) < workers:
+        sys.exit(1)
 
 
 def among_processes(processes, work):
@@ -61,12 +72,17 @@ def among_processes(processes, work):
     for _ in range(processes - 1):
         pid = os.fork()
         if pid == 0:
-            work()
-            os._exit(0)
+            try:
+                work()
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(1)
         children.append(pid)
     work()
-    for pid in children:
-        os.waitpid(pid, 0)
+    if any(os.waitpid(pid, 0)[1] for pid in children):
+        sys.exit(1)
 
 
 def main():

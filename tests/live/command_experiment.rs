@@ -300,6 +300,36 @@ fn memory_is_that_of_all_processes_and_shared_pages_count_once() {
     run_to(0, gilscope().arg("report").arg(&recording).args(["--fail-if", "memory.pss > 128MiB"]));
 }
 
+/// A way that fails at once would look like the fastest of all.
+#[test]
+fn every_way_of_the_fixed_work_does_all_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let python = newest_with_gil();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/experiments/fixed_work.py");
+    let mut command = gilscope();
+    command.args(["experiment", "--mode", "sampled", "-f", "json", "-n", "1", "--bare", "1", "--warm-up", "0", "-o"]);
+    command.arg(directory.path().join("x"));
+    let ways = ["threads", "processes", "pools", "interpreters"];
+    let ways = if python.minor() >= 12 { &ways[..] } else { &ways[..3] };
+    for way in ways {
+        command.arg("--variant");
+        command.arg(format!("{way}='{}' '{program}' {way} python 4 6000000", python.program.display()));
+    }
+    let document = valid(EXPERIMENT_SCHEMA, &run_to(0, &mut command).stdout);
+    assert_eq!(document["failures"], serde_json::json!([]));
+    let comparisons = document["comparisons"].as_array().unwrap();
+    assert_eq!(comparisons.len(), ways.len() - 1);
+    for one in comparisons {
+        let figures = one["comparison"]["figures"].as_array().unwrap();
+        let cpu = figures.iter().find(|figure| figure["name"] == "run.cpu").unwrap();
+        // The same work; cores that others use are slower, and interpreters take a while to start.
+        assert!((0.5..2.0).contains(&cpu["ratio"].as_f64().unwrap()), "{}: {cpu}", one["changed"]);
+    }
+    let mut failing = experiment(&directory.path().join("y"), &["-n", "1", "--bare", "0", "--warm-up", "0"], &[]);
+    let ended = run_to(0, failing.args([program, "threads", "python", "2", "6e5"]));
+    assert_eq!(valid(EXPERIMENT_SCHEMA, &ended.stdout)["failures"][0]["status"], 1);
+}
+
 #[test]
 fn an_interval_that_cannot_be_set_is_refused_with_a_word() {
     let directory = tempfile::tempdir().unwrap();
