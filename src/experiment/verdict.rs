@@ -1,6 +1,6 @@
 //! What a variant came to against the first, in a sentence that is true: what was measured, and what stands beside it.
 
-use crate::compare::{Bound, Call, Comparison, Row, Tested, change, scope};
+use crate::compare::{Bound, Call, Comparison, Readings, Row, Tested, change, scope};
 use crate::experiment::plan::Variant;
 use crate::figures::{self, Figure, Reading, shown};
 
@@ -190,16 +190,12 @@ fn began_or_ended(row: &Row) -> Option<String> {
     if *row.figure != figures::WAITS_P50 {
         return None;
     }
-    let none = |reading: &Reading| *reading == Reading::Nothing;
-    let some = |reading: &Reading| reading.rank().is_some();
-    let median = |side: &Reading| shown(*side, row.figure.unit);
+    // Runs that nobody looked at have nothing to say.
+    let none = |side: &Readings| side.known() == 0 && side.each.contains(&Reading::Nothing);
+    let median = |side: &Readings| shown(side.median, row.figure.unit);
     match (&row.a, &row.b) {
-        (a, b) if a.each.iter().all(none) && b.each.iter().all(some) => {
-            Some(format!("there are waits, and the median one takes {}", median(&b.median)))
-        }
-        (a, b) if a.each.iter().all(some) && b.each.iter().all(none) => {
-            Some(format!("there are no waits left (their median was {})", median(&a.median)))
-        }
+        (a, b) if none(a) && b.known() > 0 => Some(format!("there are waits, and the median one takes {}", median(b))),
+        (a, b) if a.known() > 0 && none(b) => Some(format!("there are no waits left (their median was {})", median(a))),
         _ => None,
     }
 }

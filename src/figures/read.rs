@@ -160,7 +160,7 @@ fn memory(readings: &MemoryReadings) -> Reading {
         (Some((peak, _)), None) => Reading::known(peak as f64),
         (_, Some(Footprint::TooLarge)) => Reading::Unknown("to read the memory of so large a process would hold it up"),
         (_, Some(_)) => Reading::Unknown("the memory of its processes may not be read"),
-        (None, None) => Reading::Unknown(NOT_OBSERVED),
+        (None, None) => Reading::Unknown("its memory was not read"),
     }
 }
 

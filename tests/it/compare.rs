@@ -115,7 +115,8 @@ fn where_nothing_differs_nothing_is_called_more_often_than_is_said() {
     let error = (expected * (1.0 - RATE)).sqrt();
     assert!((any as f64) <= expected + 3.0 * error, "{any} of {rounds} comparisons called something");
     assert!(any > 0, "a test that never calls anything is none");
-    assert!(f64::from(excluded) / f64::from(intervals) < 0.005, "{excluded} of {intervals}");
+    // A twentieth of that is called on average where figures have nothing to do with each other; these go together, and are called together.
+    assert!(f64::from(excluded) / f64::from(intervals) < RATE / 5.0, "{excluded} of {intervals}");
 }
 
 #[test]
