@@ -86,12 +86,12 @@ pub fn scope(comparison: &Comparison, named: [&str; 2]) -> Option<String> {
     let (a, b) = (beside(&comparison.a), beside(&comparison.b));
     let others = |count: usize| match count {
         0 => "none".to_owned(),
-        1 => "1 other".to_owned(),
-        more => format!("up to {more} others"),
+        1 => "1".to_owned(),
+        more => format!("up to {more}"),
     };
     (a + b > 0).then(|| {
         format!(
-            "the GIL's figures are of one process of each run, beside which there was {} in {} and {} in {}",
+            "the GIL's figures are of one process of each run (seen beside it: {} in {}, {} in {})",
             others(a),
             named[0],
             others(b),

@@ -8,6 +8,9 @@ use crate::figures::{self, Figure, Reading, shown};
 const NAMED: usize = 3;
 /// A ratio from which a time reads as a multiple.
 const MULTIPLE: f64 = 1.3;
+/// Where the medians say another ratio than that of all pairs of runs, by more than this factor, one sentence cannot tell both: a
+/// side is in two regimes, or has a handful of intervals.
+const AGREE: f64 = 1.25;
 /// Share of the time on cores without the GIL from which pinning takes something away, and below which there is nothing to take.
 const NATIVE: (f64, f64) = (0.10, 0.01);
 /// Change of CPU time, and of memory, from which it is worth a word.
@@ -163,6 +166,14 @@ fn gil(comparison: &Comparison) -> Option<String> {
 /// How a figure changed, if that is called: with its medians, since a multiple of next to nothing is next to nothing.
 fn changed(row: &Row, subject: &str, number: Number) -> Option<String> {
     let tested = row.tested().filter(|tested| tested.call == Call::Differs)?;
+    if let (Reading::Known { value: from, .. }, Reading::Known { value: to, .. }) = (row.a.median, row.b.median)
+        && from > 0.0
+        && tested.ratio > 0.0
+        && tested.ratio.is_finite()
+        && (to / from / tested.ratio).ln().abs() > AGREE.ln()
+    {
+        return None;
+    }
     let (falls, rises, becomes) = match number {
         Number::One => ("falls", "rises", "becomes"),
         Number::Many => ("fall", "rise", "become"),
