@@ -277,13 +277,23 @@ impl Watch {
         {
             stands.insert(thread, stand);
         }
+        let mut awake: Vec<ThreadKey> = Vec::new();
         for thread in asleep {
-            if Some(*thread) != holder
-                && !stands.contains_key(thread)
-                && let Asked::Stands(stand) = self.stand_of(*thread, nodes.as_deref(), roster)
-            {
-                stands.insert(*thread, stand);
+            if Some(*thread) == holder || stands.contains_key(thread) {
+                continue;
             }
+            match self.stand_of(*thread, nodes.as_deref(), roster) {
+                Asked::Stands(stand) => drop(stands.insert(*thread, stand)),
+                Asked::Runs => awake.push(*thread),
+                Asked::Elsewhere => {}
+            }
+        }
+        // Of those whom the condition variable counts and who sleep on it, each has been found: the others are those who fell
+        // asleep since the last tick and have been woken by now, if they are as many.
+        let counted = stands.values().filter(|stand| stand.is_counted()).count() + running.len() + awake.len();
+        let agrees = reading.waiters.is_some_and(|waiters| waiters as usize == counted);
+        if agrees && self.candidates.iter().all(|candidate| moves.is_followed(*candidate)) {
+            running.append(&mut awake);
         }
         let found = self.complete(&mut stands, running, reading, holder, nodes.as_deref(), roster);
         (stands, found)
