@@ -74,8 +74,7 @@ pub(super) fn facts(snapshot: &Snapshot, process: &ProcessFigures) -> Vec<Fact> 
     if let Some(gil) = figures::main_gil(process) {
         facts.push(Fact { about: "switch interval", value: gil.switch_interval.to_string() });
     }
-    let gils: BTreeSet<_> = process.interpreters.iter().filter_map(|one| one.gil.as_ref()).map(|gil| gil.key).collect();
-    facts.push(Fact { about: "GILs", value: gils.len().to_string() });
+    facts.push(Fact { about: "GILs", value: gils(process).to_string() });
     if snapshot.processes.len() > 1 {
         facts.push(Fact { about: "processes", value: snapshot.processes.len().to_string() });
     }
@@ -94,6 +93,12 @@ pub(super) fn facts(snapshot: &Snapshot, process: &ProcessFigures) -> Vec<Fact> 
         ]);
     }
     facts
+}
+
+/// How many GILs a process has, or has had.
+pub(super) fn gils(process: &ProcessFigures) -> usize {
+    let all: BTreeSet<_> = process.interpreters.iter().filter_map(|one| one.gil.as_ref()).map(|gil| gil.key).collect();
+    all.len()
 }
 
 /// The cores that its threads may use; where they may not all use the same, those of each.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use hdrhistogram::Histogram;
 
 use crate::compare::Readings;
-use crate::compare::origin::{Fact, facts};
+use crate::compare::origin::{Fact, facts, gils};
 use crate::event::Pid;
 use crate::figures::{self, Figure, Reading};
 use crate::model::snapshot::{Distribution, ProcessFigures, Snapshot, Source};
@@ -31,6 +31,8 @@ pub struct Run {
     pub readings: Vec<(&'static Figure, Reading)>,
     /// Processes beside the one that its figures are of: recorded too, or only seen to be started.
     pub beside: usize,
+    /// GILs that the process has: its figures are of the main interpreter's.
+    pub gils: usize,
     /// Where it comes from.
     pub facts: Vec<Fact>,
     /// When it began by the wall clock, and how long it was observed; `None`: not known.
@@ -53,6 +55,7 @@ impl Run {
             name: name.into(),
             readings: figures::readings(process),
             beside: beside(snapshot, process),
+            gils: gils(process),
             facts: facts(snapshot, process),
             when: start.map(|start| (start, process.capture.duration)),
             coverage: Some(process.capture.coverage),
@@ -64,7 +67,7 @@ impl Run {
     /// A run of which nothing is known but these figures.
     pub fn unobserved(name: String, start_unix_ns: u64, readings: Vec<(&'static Figure, Reading)>) -> Run {
         let when = Some((start_unix_ns, Ns::ZERO));
-        Run { name, readings, beside: 0, facts: Vec::new(), when, coverage: None, waits: None, holds: None }
+        Run { name, readings, beside: 0, gils: 0, facts: Vec::new(), when, coverage: None, waits: None, holds: None }
     }
 
     /// Whether watchpoints saw its holds one by one; `None`: nobody observed it.

@@ -1,6 +1,6 @@
 //! What a comparison came to, in words.
 
-use crate::compare::{Bound, Comparison, Direction, Row, Side, Tested};
+use crate::compare::{Bound, Comparison, Direction, Row, Run, Tested};
 
 /// Figures named in the verdict.
 const NAMED: usize = 4;
@@ -80,24 +80,28 @@ pub fn verdict(comparison: &Comparison) -> String {
     format!("{} of {} figures differ: {}.", called.len(), comparison.tested, named.join(", "))
 }
 
-/// Whose the figures are, where there was more than one process; `named`: what the two sides are called.
+/// Whose the figures are, where there was more than one process, or more than one GIL in it; `named`: what the two sides are
+/// called.
 pub fn scope(comparison: &Comparison, named: [&str; 2]) -> Option<String> {
-    let beside = |side: &Side| side.runs.iter().map(|run| run.beside).max().unwrap_or(0);
-    let (a, b) = (beside(&comparison.a), beside(&comparison.b));
-    let others = |count: usize| match count {
-        0 => "none".to_owned(),
-        1 => "1".to_owned(),
-        more => format!("up to {more}"),
+    let sides = [&comparison.a, &comparison.b];
+    let most = |of: fn(&Run) -> usize| sides.map(|side| side.runs.iter().map(of).max().unwrap_or(0));
+    let counted = |counts: [usize; 2]| -> String {
+        let each = std::iter::zip(counts, named).map(|(count, name)| match count {
+            0 => format!("none in {name}"),
+            1 => format!("1 in {name}"),
+            more => format!("up to {more} in {name}"),
+        });
+        each.collect::<Vec<_>>().join(", ")
     };
-    (a + b > 0).then(|| {
-        format!(
-            "the GIL's figures are of one process of each run (seen beside it: {} in {}, {} in {})",
-            others(a),
-            named[0],
-            others(b),
-            named[1]
-        )
-    })
+    let (beside, gils) = (most(|run| run.beside), most(|run| run.gils));
+    let mut parts = Vec::new();
+    if beside.iter().any(|count| *count > 0) {
+        parts.push(format!("the GIL's figures are of one process of each run (seen beside it: {})", counted(beside)));
+    }
+    if gils.iter().any(|count| *count > 1) {
+        parts.push(format!("of several GILs in a process, they are of the main interpreter's ({})", counted(gils)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 #[cfg(test)]
