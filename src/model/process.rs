@@ -329,7 +329,12 @@ impl ProcessAccount {
                 }
             }
             What::StacksMissing { why, .. } => self.stacks_missing = Some(*why),
-            What::MemoryRead { own, tree, .. } => self.memory.read(at, *own, *tree),
+            // After its end there is another program in its place, or none.
+            What::MemoryRead { own, tree, .. } => {
+                if self.end.is_none() {
+                    self.memory.read(at, *own, *tree);
+                }
+            }
             // They are the capture's, or bring a key into view or end one: `Model` knows those.
             What::CaptureStarted(_)
             | What::CaptureEnded

@@ -1,6 +1,6 @@
 //! What processes have in memory, in recordings and in figures.
 
-use gilscope::event::{Build, Event, Footprint, Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, What};
+use gilscope::event::{Build, Ending, Event, Footprint, Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, What};
 use gilscope::figures::{self, Reading};
 use gilscope::model::Model;
 use gilscope::recording::format::Finality;
@@ -61,6 +61,11 @@ fn the_most_of_all_readings_counts_and_what_is_not_known_is_said() {
     assert!(matches!(figure(&folded(grown.clone())), Reading::Unknown(why) if why.contains("so large")));
     let read_at_the_end = grown.into_iter().chain([read(known(900, 1), known(900, 1))]);
     assert_eq!(figure(&folded(read_at_the_end)), Reading::known(900.0));
+    let ended = What::ProcessEnded { process: ProcessKey(0), ending: Ending::Execed { path: String::new() } };
+    assert_eq!(
+        figure(&folded([found(), read(known(5, 1), known(5, 1)), ended, read(known(9, 1), known(9, 1))])),
+        Reading::known(5.0)
+    );
     let hidden = [found(), read(known(5, 1), Footprint::Unreadable)];
     assert!(matches!(figure(&folded(hidden)), Reading::Unknown(why) if why.contains("may not be read")));
     assert!(matches!(figure(&folded([found()])), Reading::Unknown(_)));
