@@ -316,7 +316,7 @@ const ZOOMED: &[View] = &[View::Overview, View::Cores, View::Timeline];
 const TIMELINE: &[View] = &[View::Timeline];
 const HISTOGRAMS: &[View] = &[View::Histograms];
 const CONVOYS: &[View] = &[View::Convoys];
-const WITH_THREADS: &[View] = &[View::Overview, View::Histograms, View::Convoys, View::Blame];
+const WITH_THREADS: &[View] = &[View::Overview, View::Timeline, View::Histograms, View::Convoys, View::Blame];
 const OPENING: &[View] = &[View::Blame, View::Findings];
 
 /// The table. The footer shows labels in this order.

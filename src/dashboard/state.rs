@@ -445,7 +445,9 @@ impl State {
             (View::Blame, ..) if self.blame.back().is_some() => {}
             (View::Histograms, ..) if self.histograms.back().is_some() => {}
             (View::Timeline, ..) if self.timeline.back().is_some() => {}
-            (View::Blame | View::Histograms | View::Convoys, ..) if !self.filter.is_empty() => self.filter.clear(),
+            (View::Blame | View::Histograms | View::Convoys | View::Timeline, ..) if !self.filter.is_empty() => {
+                self.filter.clear();
+            }
             (View::Cores, ..) if self.cores.back().is_some() => {}
             (
                 View::Interrupts

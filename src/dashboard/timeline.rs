@@ -1,10 +1,10 @@
 //! The timeline: which threads have a lane, which time is shown, and what the user has chosen of it.
 
+use crate::dashboard::rows::contains;
 use crate::event::ThreadKey;
-use crate::model::segments::{Handoff, Passing, Sampled, Segment, Segments};
-use crate::model::snapshot::{ProcessFigures, StateTimes, ThreadFigures, ThreadState};
+use crate::model::segments::{Columns, Handoff, Passed, Sampled, Segment, Segments, Sums};
+use crate::model::snapshot::{ProcessFigures, ThreadFigures};
 use crate::time::{MonoNs, Ns};
-use std::collections::BTreeMap;
 
 /// Time in one column, by zoom: a screen of a hundred columns shows from 0.1 ms to over a minute.
 pub const ZOOMS: [Ns; 19] = [
@@ -223,23 +223,52 @@ pub struct Timeline<'a> {
     pub end: MonoNs,
 }
 
-/// What is shown of a span.
+/// What is shown of the time on the screen.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// Its first instant.
     pub from: MonoNs,
-    /// Its last.
-    pub to: MonoNs,
-    /// What threads did.
-    pub segments: BTreeMap<ThreadKey, Vec<Segment>>,
-    /// Handoffs.
+    /// What threads did, by column.
+    pub columns: Columns,
+    /// Handoffs, as far as they are kept one by one.
     pub handoffs: Vec<Handoff>,
 }
 
+/// What is told of a span.
+#[derive(Debug, Clone)]
+pub struct Span {
+    /// Its first instant.
+    pub from: MonoNs,
+    /// Its last.
+    pub to: MonoNs,
+    /// The bins that it had to be rounded to, for what is kept in them alone.
+    pub bins: Option<Ns>,
+    /// What threads did in it: one column.
+    pub columns: Columns,
+}
+
+impl Span {
+    /// Its length.
+    pub fn length(&self) -> Ns {
+        self.to.since(self.from)
+    }
+
+    /// What a thread did in it.
+    pub fn sums(&self, thread: ThreadKey) -> Sums {
+        self.columns.of(thread).first().copied().unwrap_or_default()
+    }
+
+    /// The handoffs in it.
+    pub fn passed(&self) -> Passed {
+        self.columns.passed.first().copied().unwrap_or_default()
+    }
+}
+
 impl<'a> Timeline<'a> {
-    /// Of a process.
-    pub fn of(process: Option<&'a ProcessFigures>, choice: Choice) -> Option<Timeline<'a>> {
+    /// Of a process, with the lanes that `filter` lets through.
+    pub fn of(process: Option<&'a ProcessFigures>, choice: Choice, filter: &str) -> Option<Timeline<'a>> {
         let process = process?;
+        let wanted = filter.to_lowercase();
         let column = choice.column();
         // Before anything is known of them, threads have empty lanes.
         let until = match process.segments.until() {
@@ -253,7 +282,8 @@ impl<'a> Timeline<'a> {
         let is_there =
             |thread: &&ThreadFigures| thread.start < end && thread.end.is_none_or(|ended| ended > end - widest);
         let takes = |thread: &ThreadFigures| thread.holds.total > Ns::ZERO || thread.lost > Ns::ZERO;
-        let mut rows: Vec<&ThreadFigures> = process.threads.iter().filter(is_there).take(LANES_MOST).collect();
+        let there = process.threads.iter().filter(is_there);
+        let mut rows: Vec<&ThreadFigures> = there.filter(|thread| contains(thread, &wanted)).take(LANES_MOST).collect();
         // Those that have to do with the GIL come first.
         rows.sort_by_key(|thread| (!takes(thread), thread.key));
         let chosen = choice.thread.and_then(|key| rows.iter().position(|thread| thread.key == key));
@@ -289,9 +319,26 @@ impl<'a> Timeline<'a> {
 
     /// What some threads did in the newest so many columns.
     pub fn shown(&self, threads: &[ThreadKey], columns: usize) -> Shown {
-        let (from, to) = (self.from(columns), self.end);
+        let (from, segments) = (self.from(columns), self.segments());
+        let handoffs = segments.handoffs(from.max(segments.since()), self.end);
+        Shown { from, columns: segments.columns(threads, from, self.column(), columns), handoffs }
+    }
+
+    /// What some threads did in a span; where that is kept in bins alone, it is made as long as they need.
+    pub fn span(&self, threads: &[ThreadKey], from: MonoNs, to: MonoNs) -> Span {
         let segments = self.segments();
-        Shown { from, to, segments: segments.of(threads, from, to), handoffs: segments.handoffs(from, to) }
+        let bins = if from < segments.since() { segments.bins_at(from) } else { None };
+        let (from, to) = bins.map_or((from, to), |width| {
+            (MonoNs(from.0 / width.0 * width.0), MonoNs(to.0.div_ceil(width.0).saturating_mul(width.0)))
+        });
+        Span { from, to, bins, columns: segments.columns(threads, from, to.since(from), 1) }
+    }
+
+    /// What some threads did in the column that an instant lies in, or in a bin where those are wider.
+    pub fn around(&self, threads: &[ThreadKey], at: MonoNs) -> Option<Span> {
+        let width = self.segments().bins_at(at)?.max(self.column());
+        let from = MonoNs(at.0 / width.0 * width.0);
+        Some(self.span(threads, from, from + width))
     }
 
     /// What the holder executed when it was looked at last before an instant, while it held on.
@@ -300,58 +347,4 @@ impl<'a> Timeline<'a> {
         let own = samples.into_iter().filter(|sample| sample.thread == thread);
         own.min_by_key(|sample| sample.at.since(at).0.max(at.since(sample.at).0))
     }
-}
-
-/// What happened in a span, of all threads or of one.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Figures {
-    /// Time by state.
-    pub states: StateTimes,
-    /// Waits that reach into it, and the longest part of one that lies in it.
-    pub waits: (u64, Ns),
-    /// Holds, likewise.
-    pub holds: (u64, Ns),
-}
-
-impl Figures {
-    /// What a thread did between two instants.
-    pub fn of(segments: &[Segment], from: MonoNs, to: MonoNs) -> Figures {
-        let mut figures = Figures::default();
-        let (mut wait, mut hold) = (Ns::ZERO, Ns::ZERO);
-        let over = to.since(from);
-        for segment in segments.iter().filter(|segment| segment.to > from && segment.from < to) {
-            let length = segment.within(from, to);
-            figures.states += segment.states(from, to, over);
-            let (waits, holds) = match segment.doing {
-                crate::model::segments::Doing::Is(state) => {
-                    (state == ThreadState::Waiting, matches!(state, ThreadState::Running | ThreadState::HoldingOffCpu))
-                }
-                crate::model::segments::Doing::Mixed(_) => (false, false),
-            };
-            // Segments of one wait, or one hold, follow each other: on a core and off it.
-            wait = Figures::count(&mut figures.waits, wait, length, waits);
-            hold = Figures::count(&mut figures.holds, hold, length, holds);
-        }
-        figures
-    }
-
-    fn count((number, longest): &mut (u64, Ns), so_far: Ns, length: Ns, goes_on: bool) -> Ns {
-        if !goes_on {
-            return Ns::ZERO;
-        }
-        *number += u64::from(so_far == Ns::ZERO);
-        let now = so_far + length;
-        *longest = (*longest).max(now);
-        now
-    }
-}
-
-/// Handoffs in a span: all that were seen, and of those the forced ones and those that are not clear.
-pub fn handoffs(all: &[Handoff], from: MonoNs, to: MonoNs) -> (u64, u64, u64) {
-    let within = all.iter().filter(|handoff| handoff.at >= from && handoff.at < to);
-    within.fold((0, 0, 0), |(all, forced, unclear), handoff| match handoff.passing {
-        Passing::Forced => (all + 1, forced + 1, unclear),
-        Passing::Voluntary => (all + 1, forced, unclear),
-        Passing::Unclear | Passing::Undecided => (all + 1, forced, unclear + 1),
-    })
 }

@@ -341,7 +341,7 @@ impl<'a> ViewModel<'a> {
                 selected: state.selected,
             },
             durations,
-            timeline: Timeline::of(process.filter(|_| state.view == View::Timeline), state.timeline),
+            timeline: Timeline::of(process.filter(|_| state.view == View::Timeline), state.timeline, &state.filter),
             transport: Transport::of(frame, session),
             histograms: (state.view == View::Histograms)
                 .then(|| Histograms::of(process, chosen.gil, state.histograms, &state.filter, frame)),

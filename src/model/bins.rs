@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::time::{MonoNs, Ns};
 
-/// Bins kept in each ring.
+/// Bins kept in each ring, unless what is put together says otherwise.
 pub const BINS: usize = 600;
 
 /// Widths of the bins, finest first: 10 ms for six seconds, 0.1 s for a minute, 1 s for ten minutes, 1 min for ten hours.
@@ -19,6 +19,15 @@ pub trait Gathering: Default + Clone + Debug {
     /// What comes of it; without anything put in: a gap.
     type Bin: Default + Clone + Debug;
 
+    /// Bins kept in each ring.
+    const BINS: usize = BINS;
+    /// What the bins of a ring may weigh together; the oldest go first.
+    const WEIGHT: usize = usize::MAX;
+
+    /// What a bin weighs.
+    fn weight(_bin: &Self::Bin) -> usize {
+        0
+    }
     /// Takes something that lasted for `length`.
     fn add(&mut self, length: Ns, piece: &Self::Piece);
     /// Whether anything was put in.
@@ -37,12 +46,14 @@ pub struct Ring<G: Gathering> {
     current: G,
     /// Closed bins, oldest first, up to the one before `number`.
     closed: VecDeque<Arc<G::Bin>>,
+    /// What they weigh together.
+    weight: usize,
     gap: Arc<G::Bin>,
 }
 
 impl<G: Gathering> Ring<G> {
     fn new(width: Ns) -> Ring<G> {
-        Ring { width, number: 0, current: G::default(), closed: VecDeque::new(), gap: Arc::default() }
+        Ring { width, number: 0, current: G::default(), closed: VecDeque::new(), weight: 0, gap: Arc::default() }
     }
 
     fn add(&mut self, start: MonoNs, length: Ns, piece: &G::Piece) {
@@ -50,17 +61,29 @@ impl<G: Gathering> Ring<G> {
         if number > self.number {
             let first = self.closed.is_empty() && self.current.is_empty();
             if !first {
-                let done = std::mem::take(&mut self.current);
-                self.closed.push_back(Arc::new(done.bin()));
-                let missing = (number - self.number - 1).min(BINS as u64);
+                let done = std::mem::take(&mut self.current).bin();
+                self.weight += G::weight(&done);
+                self.closed.push_back(Arc::new(done));
+                let missing = (number - self.number - 1).min(G::BINS as u64);
                 self.closed.extend((0..missing).map(|_| Arc::clone(&self.gap)));
-                while self.closed.len() >= BINS {
-                    self.closed.pop_front();
+                while self.closed.len() >= G::BINS || self.weight > G::WEIGHT {
+                    let Some(gone) = self.closed.pop_front() else { break };
+                    self.weight = self.weight.saturating_sub(G::weight(&gone));
                 }
             }
             self.number = number;
         }
         self.current.add(length, piece);
+    }
+
+    /// The start of the oldest bin.
+    pub fn since(&self) -> MonoNs {
+        MonoNs(self.number.saturating_sub(self.closed.len() as u64).saturating_mul(self.width.0))
+    }
+
+    /// What its closed bins weigh together.
+    pub fn weight(&self) -> usize {
+        self.weight
     }
 
     /// The bins with the start of each, oldest first; the last one is still in progress.
@@ -107,6 +130,11 @@ impl<G: Gathering> Rings<G> {
         }
     }
 
+    /// The rings, finest first.
+    pub fn all(&self) -> &[Ring<G>] {
+        &self.rings
+    }
+
     /// The coarsest ring whose bins are no wider than `width`, and fit into it without a rest.
     pub fn ring_within(&self, width: Ns) -> &Ring<G> {
         let [first, ..] = &self.rings;
@@ -117,11 +145,6 @@ impl<G: Gathering> Rings<G> {
     /// The finest ring that reaches back by `span`, else the coarsest.
     pub fn ring_for(&self, span: Ns) -> &Ring<G> {
         let [.., last] = &self.rings;
-        self.rings.iter().find(|ring| span.0 <= ring.width.0.saturating_mul(BINS as u64)).unwrap_or(last)
-    }
-
-    #[cfg(test)]
-    pub(super) fn all(&self) -> &[Ring<G>] {
-        &self.rings
+        self.rings.iter().find(|ring| span.0 <= ring.width.0.saturating_mul(G::BINS as u64)).unwrap_or(last)
     }
 }

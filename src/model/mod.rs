@@ -20,6 +20,7 @@ pub mod snapshot;
 mod thread;
 pub mod timeline;
 mod told;
+pub mod totals;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -165,6 +166,11 @@ impl Model {
     /// Number of threads that are kept one by one, ended ones included.
     pub fn threads_known(&self) -> usize {
         self.processes.values().map(ProcessAccount::threads_known).sum()
+    }
+
+    /// Bytes that a copy of what threads did holds on to by itself.
+    pub fn history_weight(&self) -> usize {
+        self.processes.values().map(ProcessAccount::history_weight).sum()
     }
 
     /// What is known by now.

@@ -11,13 +11,14 @@ use super::interrupts::{Context, Interrupts, Ticked};
 use super::machine::{CoreStep, Machine, OwnTime, Step};
 use super::occupied::{AllTold, Places};
 use super::runs::Runs;
-use super::segments::{Entry, Lane, Log, Sampled, Segments};
+use super::segments::{Entry, Ladder, Lane, Log, Sampled, Segments};
 use super::snapshot::{
     BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures, MemoryFigures,
     Migrations, ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
 };
 use super::thread::{CoreTime, ThreadAccount};
 use super::told::Told;
+use super::totals::Totals;
 use super::{ENDED_THREADS_KEPT, KEYS_KEPT, LONGEST_INTERVAL, blame};
 use crate::event::{
     Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, MAX_CORES, Mode, NativeInfo, NativeKey, Pid,
@@ -128,6 +129,8 @@ pub(super) struct ProcessAccount {
     memory: MemoryFigures,
     /// What each thread did when.
     log: Log,
+    /// What they did before.
+    ladder: Arc<Ladder>,
 }
 
 impl ProcessAccount {
@@ -162,12 +165,18 @@ impl ProcessAccount {
             stacks_missing: None,
             memory: MemoryFigures::default(),
             log: Log::default(),
+            ladder: Arc::new(Ladder::beginning(at)),
         }
     }
 
     /// Its threads that are kept one by one, ended ones included.
     pub fn threads_known(&self) -> usize {
         self.threads.len()
+    }
+
+    /// Bytes that a copy of what its threads did holds on to by itself.
+    pub fn history_weight(&self) -> usize {
+        self.log.weight() + self.ladder.weight()
     }
 
     /// Time moves on.
@@ -388,10 +397,12 @@ impl ProcessAccount {
     /// A thread came into view.
     pub fn thread_found(&mut self, thread: ThreadKey, info: &ThreadInfo, at: MonoNs) {
         self.move_to(at);
-        let (records, start) = (&mut self.records, self.start);
+        let (records, start, added) = (&mut self.records, self.start, self.ladder.until());
         self.threads.entry(thread).or_insert_with(|| {
             records.told.found(at);
-            ThreadAccount::new(info.clone(), at, start)
+            let mut account = ThreadAccount::new(info.clone(), at, start);
+            account.added_from = added;
+            account
         });
     }
 
@@ -424,6 +435,16 @@ impl ProcessAccount {
             let context = Context { threads: &self.threads, python: self.info.python };
             self.interrupts.tick(ticked, context);
         }
+        if let Some(to) = self.ladder.is_due(at, self.log.forgets_next()) {
+            self.add_up(at, to);
+        }
+    }
+
+    /// What threads did up to an instant goes into the bins.
+    fn add_up(&mut self, now: MonoNs, to: MonoNs) {
+        let segments = self.segments(now);
+        let ended = |thread: ThreadKey| self.threads.get(&thread).and_then(|account| account.end);
+        Arc::make_mut(&mut self.ladder).advance(&segments, to, ended);
     }
 
     fn gil(&mut self, gil: GilKey, note: impl FnOnce(&mut GilAccount, &Threads)) {
@@ -577,7 +598,7 @@ impl ProcessAccount {
         })
     }
 
-    fn segments(&self, now: MonoNs, defined: &Arc<Defined>) -> Segments {
+    fn segments(&self, now: MonoNs) -> Segments {
         let tick = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
         let lane = |(thread, own): (&ThreadKey, &ThreadAccount)| {
             let takes = own.interpreters.iter().filter_map(|id| self.interpreters.get(id).copied().flatten());
@@ -586,10 +607,25 @@ impl ProcessAccount {
             let end = own.end.unwrap_or(now);
             let until = takes.iter().map(|gil| tick(*gil)).max().unwrap_or(now).min(end);
             let open = own.going_on(*thread, end).chain(gil::going_on(*thread, own, tick)).collect();
-            Lane { thread: *thread, start: own.start, until, gils: takes, open }
+            Lane { thread: *thread, start: own.start, added_from: own.added_from, until, gils: takes, open }
         };
         let open = self.gils.values().flat_map(GilAccount::chart_open).collect();
-        Segments::new(self.log.clone(), self.threads.iter().map(lane).collect(), open, Arc::clone(defined))
+        Segments::new(self.log.clone(), self.threads.iter().map(lane).collect(), open)
+    }
+
+    /// Adds the running totals by `now`.
+    pub fn total_up(&self, now: MonoNs, totals: &mut Totals) {
+        let now = self.end.unwrap_or(now);
+        let ticks = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
+        totals.threads.extend(self.threads.iter().map(|(key, thread)| (*key, thread.states(now, &ticks))));
+        let health = &self.looking.health;
+        (totals.own_cpu, totals.ticks, totals.late) = (health.own_cpu, health.ticks, health.late);
+        let used: BTreeSet<GilKey> = self.interpreters.values().flatten().copied().collect();
+        let mut of_all = Observed::default();
+        self.gils.values().for_each(|gil| of_all += gil.observed(now));
+        totals.samples += of_all.samples / used.len().max(1) as u64;
+        let own = used.iter().filter_map(|key| Some((*key, self.gils.get(key)?)));
+        totals.gils.extend(own.map(|(key, gil)| (key, gil.totals())));
     }
 
     /// What is known of it by now.
@@ -660,7 +696,7 @@ impl ProcessAccount {
             interrupts: self.interrupt_figures(now).map(Arc::new),
             blame: Arc::new(self.blame(shared.defined)),
             convoys: self.convoys(),
-            segments: self.segments(now, shared.defined),
+            segments: self.segments(now).with(Arc::clone(&self.ladder), Arc::clone(shared.defined)),
             threads,
             folded_threads: self.folded_threads,
             memory: self.memory,

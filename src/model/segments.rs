@@ -10,7 +10,8 @@
 //! handoff was forced is known once the dropper has shown what it wants, milliseconds later ([`Passing::Undecided`] until
 //! then); and for a thread whose switches are not told, what it does apart from the GIL is known at the next reading of its
 //! totals, up to about 0.1 s later (unknown until then). **How far back**: to [`Segments::since`], some seconds in a
-//! busy program, minutes in a quiet one.
+//! busy program, minutes in a quiet one. Before segments are forgotten they are added up in bins, which go back for minutes
+//! ([`Segments::columns`]).
 //!
 //! **How sure**: a segment says how its beginning is known ([`Segment::begins`]). Recorded edges are right to some tens of
 //! microseconds, those between two looks to half the time between them. Where only an average is known the segment is
@@ -19,8 +20,11 @@
 //! the average was taken over ([`Mix::over`]). Who is on a core without being seen to hold while a taker was missed
 //! may have been that taker: it is unknown.
 
+mod columns;
 mod compose;
+mod ladder;
 mod log;
+mod sums;
 
 use std::collections::BTreeMap;
 
@@ -28,8 +32,12 @@ use crate::event::{Cpu, GilKey, StackKey, ThreadKey};
 use crate::model::blame::Defined;
 pub use crate::model::blame::Stack;
 pub use crate::model::intervals::Sharpness;
+pub use crate::model::segments::columns::{Columns, Kept};
 use crate::model::segments::compose::Material;
+pub(in crate::model) use crate::model::segments::ladder::Ladder;
+pub use crate::model::segments::ladder::Passed;
 pub(in crate::model) use crate::model::segments::log::{Edges, Entry, Holding, Log, Off, Share, Stood, Turn};
+pub use crate::model::segments::sums::{Spells, Sums};
 use crate::model::snapshot::{StateTimes, ThreadState};
 use crate::time::{MonoNs, Ns};
 use std::sync::Arc;
@@ -155,6 +163,8 @@ pub struct Lane {
     pub thread: ThreadKey,
     /// Start of its lifetime in the capture.
     pub start: MonoNs,
+    /// What was before it was found is in no bin: those that were filled by then end here.
+    pub(in crate::model) added_from: MonoNs,
     /// What it does is known up to here.
     pub until: MonoNs,
     /// The GILs that it takes.
@@ -170,12 +180,18 @@ pub struct Segments {
     lanes: Arc<[Lane]>,
     /// What its GILs have not put into the log yet.
     open: Arc<[Entry]>,
+    /// What was before.
+    ladder: Arc<Ladder>,
     defined: Arc<Defined>,
 }
 
 impl Segments {
-    pub(in crate::model) fn new(log: Log, lanes: Vec<Lane>, open: Vec<Entry>, defined: Arc<Defined>) -> Segments {
-        Segments { log, lanes: lanes.into(), open: open.into(), defined }
+    pub(in crate::model) fn new(log: Log, lanes: Vec<Lane>, open: Vec<Entry>) -> Segments {
+        Segments { log, lanes: lanes.into(), open: open.into(), ..Segments::default() }
+    }
+
+    pub(in crate::model) fn with(self, ladder: Arc<Ladder>, defined: Arc<Defined>) -> Segments {
+        Segments { ladder, defined, ..self }
     }
 
     /// Since when everything is told.
@@ -196,11 +212,7 @@ impl Segments {
     /// What `threads` did between two instants: for each its segments in the order of time, without holes from its birth, or
     /// `from`, to where it is known.
     pub fn of(&self, threads: &[ThreadKey], from: MonoNs, to: MonoNs) -> BTreeMap<ThreadKey, Vec<Segment>> {
-        let lanes = threads.iter().filter_map(|key| {
-            let place = self.lanes.binary_search_by_key(key, |lane| lane.thread).ok()?;
-            self.lanes.get(place)
-        });
-        self.composed(lanes, from, to)
+        self.composed(threads.iter().filter_map(|key| self.lane(*key)), from, to)
     }
 
     /// What all threads did.
@@ -258,11 +270,17 @@ impl Segments {
     /// Handoffs between two instants by CPython's own count of which it was not seen when they were, nor who took part;
     /// those of a step from one tick to the next count for the span in which it ends.
     pub fn unseen_handoffs(&self, from: MonoNs, to: MonoNs) -> u64 {
-        let of = |entry: &Entry| match entry {
-            Entry::Missed { until, handoffs, .. } if *until > from && *until <= to => u64::from(*handoffs),
-            _ => 0,
-        };
-        self.entries(from, to).map(of).sum()
+        self.unseen(from, to).map(|(_, handoffs)| handoffs).sum()
+    }
+
+    /// The same, each with the end of the step.
+    fn unseen(&self, from: MonoNs, to: MonoNs) -> impl Iterator<Item = (MonoNs, u64)> {
+        self.entries(from, to).filter_map(move |entry| match entry {
+            Entry::Missed { until, handoffs, .. } if *until > from && *until <= to => {
+                Some((*until, u64::from(*handoffs)))
+            }
+            _ => None,
+        })
     }
 
     /// What was executed between two instants by holders, as far as it was sampled, in the order of time.

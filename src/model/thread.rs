@@ -99,6 +99,8 @@ pub struct ThreadAccount {
     pub start: MonoNs,
     /// End of it.
     pub end: Option<MonoNs>,
+    /// What was before is not added up: it had not been found yet.
+    pub added_from: MonoNs,
     /// The step between the two newest readings of the kernel's totals.
     pub step: Option<UsageStep>,
     /// Its contended waits.
@@ -191,6 +193,7 @@ impl ThreadAccount {
             interpreters: BTreeSet::new(),
             start,
             end: None,
+            added_from: start,
             step: None,
             waits: Intervals::new(Grain::Coarse),
             holds: Intervals::new(Grain::Coarse),
@@ -443,7 +446,7 @@ impl ThreadAccount {
 
     /// Its lifetime in the capture, by state. What was sampled of the GIL comes first, the kernel's own totals
     /// divide the rest, and what they do not cover is unknown.
-    fn states(&self, now: MonoNs, ticks: Ticks) -> StateTimes {
+    pub fn states(&self, now: MonoNs, ticks: Ticks) -> StateTimes {
         let end = self.end.unwrap_or(now).max(self.start);
         let lifetime = end.since(self.start);
         let mut left = lifetime;

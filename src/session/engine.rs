@@ -189,8 +189,7 @@ impl Engine {
             Shown::Past(reel) => &reel.fold,
         };
         let snapshot = fold.snapshot();
-        let second = fold.recent(&snapshot, Ns::SECOND);
-        let ten = fold.recent(&snapshot, super::LONGEST_WINDOW);
+        let [second, ten] = fold.recent([Ns::SECOND, super::LONGEST_WINDOW]);
         let lately = fold.lately(snapshot.at);
         let status = self.status(snapshot.at);
         let baseline = self.aside.as_ref().and_then(Aside::made);

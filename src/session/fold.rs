@@ -32,7 +32,7 @@ impl Fold {
     pub fn apply(&mut self, event: &Event, position: u64) {
         if self.at.is_some_and(|at| event.at > at) && self.tallies.is_due(event.at) {
             // Between two instants: every tick is whole.
-            self.tallies.keep(&self.model.snapshot());
+            self.tallies.keep(self.model.totals());
         }
         self.model.apply(event);
         if let What::Marked { instant } = event.what
@@ -65,9 +65,10 @@ impl Fold {
         Arc::new(self.model.snapshot())
     }
 
-    /// What happened over about the last `window` before `snapshot`, which must be this fold's own.
-    pub fn recent(&self, snapshot: &Snapshot, window: Ns) -> Arc<Recent> {
-        Arc::new(self.tallies.recent(snapshot, window))
+    /// What happened over about the last windows, of these lengths.
+    pub fn recent<const N: usize>(&self, windows: [Ns; N]) -> [Arc<Recent>; N] {
+        let now = self.model.totals();
+        windows.map(|window| Arc::new(self.tallies.recent(&now, window)))
     }
 
     /// What each thread did in the last seconds before `at`.
@@ -79,6 +80,7 @@ impl Fold {
     pub fn weight(&self) -> usize {
         const A_THREAD: usize = 96 * 1024;
         const AT_LEAST: usize = 2 * 1024 * 1024;
-        self.model.threads_known().saturating_mul(A_THREAD).saturating_add(AT_LEAST)
+        let threads = self.model.threads_known().saturating_mul(A_THREAD);
+        threads.saturating_add(self.model.history_weight()).saturating_add(AT_LEAST)
     }
 }

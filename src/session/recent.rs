@@ -4,12 +4,13 @@
 //! is kept beside it, so that rates and shares over a recent window are exact
 //! differences of totals, in bounded memory, and follow the position in a replay.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::event::{GilKey, ThreadKey};
-use crate::model::snapshot::{Snapshot, StateTimes};
+use crate::model::snapshot::StateTimes;
 use crate::model::timeline::Bin;
+use crate::model::totals::Totals;
 use crate::time::{MonoNs, Ns};
 
 /// Time between two totals that are kept.
@@ -17,60 +18,10 @@ pub const TALLY_EVERY: Ns = Ns(200_000_000);
 /// Longest window that can be looked back over.
 pub const LONGEST_WINDOW: Ns = Ns(10_000_000_000);
 
-/// Running totals at one instant.
-#[derive(Debug, Clone, Default)]
-pub struct Tally {
-    at: MonoNs,
-    threads: BTreeMap<ThreadKey, StateTimes>,
-    gils: BTreeMap<GilKey, GilTally>,
-    own_cpu: Ns,
-    ticks: u64,
-    late: u64,
-    samples: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct GilTally {
-    observed: Ns,
-    held: Ns,
-    contended: Ns,
-    lost: Ns,
-    handoffs: u64,
-}
-
-impl Tally {
-    /// The totals of a snapshot.
-    pub fn of(snapshot: &Snapshot) -> Tally {
-        let mut tally = Tally { at: snapshot.at, ..Tally::default() };
-        for process in &snapshot.processes {
-            tally.threads.extend(process.threads.iter().map(|thread| (thread.key, thread.states)));
-            let health = &process.capture.health;
-            (tally.own_cpu, tally.ticks, tally.late) = (health.own_cpu, health.ticks, health.late);
-            let gils: BTreeSet<GilKey> =
-                process.interpreters.iter().filter_map(|i| i.gil.as_ref()).map(|gil| gil.key).collect();
-            tally.samples += process.capture.samples / gils.len().max(1) as u64;
-            for gil in process.interpreters.iter().filter_map(|i| i.gil.as_deref()) {
-                let part = |share: f64| Ns((gil.observed.0 as f64 * share.clamp(0.0, 1.0)) as u64);
-                tally.gils.insert(
-                    gil.key,
-                    GilTally {
-                        observed: gil.observed,
-                        held: part(gil.load),
-                        contended: part(gil.contention),
-                        lost: gil.lost,
-                        handoffs: gil.handoffs,
-                    },
-                );
-            }
-        }
-        tally
-    }
-}
-
 /// The totals of the last while, oldest first.
 #[derive(Debug, Clone, Default)]
 pub struct Tallies {
-    kept: VecDeque<Arc<Tally>>,
+    kept: VecDeque<Arc<Totals>>,
 }
 
 impl Tallies {
@@ -79,11 +30,12 @@ impl Tallies {
         self.kept.back().is_none_or(|last| at.since(last.at) >= TALLY_EVERY)
     }
 
-    /// Keeps the totals of `snapshot`, and forgets those that no window reaches any more.
-    pub fn keep(&mut self, snapshot: &Snapshot) {
-        self.kept.push_back(Arc::new(Tally::of(snapshot)));
+    /// Keeps totals, and forgets those that no window reaches any more.
+    pub fn keep(&mut self, totals: Totals) {
+        let at = totals.at;
+        self.kept.push_back(Arc::new(totals));
         let reach = LONGEST_WINDOW + TALLY_EVERY;
-        while self.kept.len() > 2 && self.kept.get(1).is_some_and(|next| snapshot.at.since(next.at) > reach) {
+        while self.kept.len() > 2 && self.kept.get(1).is_some_and(|next| at.since(next.at) > reach) {
             self.kept.pop_front();
         }
     }
@@ -92,7 +44,7 @@ impl Tallies {
     pub fn lately(&self, at: MonoNs) -> Lately {
         let last = at.0 / Ns::SECOND.0;
         let ends = (0..=Lately::SECONDS as u64).rev().filter_map(|back| last.checked_sub(back));
-        let mut kept: Vec<Arc<Tally>> = Vec::new();
+        let mut kept: Vec<Arc<Totals>> = Vec::new();
         for end in ends {
             let newest = self.kept.iter().rev().find(|tally| tally.at <= MonoNs(end * Ns::SECOND.0));
             if let Some(tally) = newest.filter(|one| kept.last().is_none_or(|before| before.at < one.at)) {
@@ -102,10 +54,9 @@ impl Tallies {
         Lately(kept)
     }
 
-    /// What happened over about the last `window` before `snapshot`.
-    pub fn recent(&self, snapshot: &Snapshot, window: Ns) -> Recent {
-        let now = Tally::of(snapshot);
-        let since = snapshot.at - window;
+    /// What happened over about the last `window` before `now`.
+    pub fn recent(&self, now: &Totals, window: Ns) -> Recent {
+        let since = now.at - window;
         let base = self
             .kept
             .iter()
@@ -113,14 +64,14 @@ impl Tallies {
             .find(|tally| tally.at <= since)
             .or_else(|| self.kept.front())
             .cloned()
-            .unwrap_or_else(|| Arc::new(Tally { at: snapshot.at, ..Tally::default() }));
-        Recent::between(&base, &now)
+            .unwrap_or_else(|| Arc::new(Totals { at: now.at, ..Totals::default() }));
+        Recent::between(&base, now)
     }
 }
 
 /// Running totals at the whole seconds of the last while, oldest first: what each thread did in each of them.
 #[derive(Debug, Clone, Default)]
-pub struct Lately(Vec<Arc<Tally>>);
+pub struct Lately(Vec<Arc<Totals>>);
 
 impl Lately {
     /// Seconds that are told.
@@ -158,7 +109,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    fn between(from: &Tally, to: &Tally) -> Recent {
+    fn between(from: &Totals, to: &Totals) -> Recent {
         let none = StateTimes::default();
         let threads = to
             .threads

@@ -15,13 +15,15 @@ use gilscope::dashboard::widgets::screen;
 use gilscope::event::{Cpu, Signal, ThreadKey};
 use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
-use gilscope::time::MonoNs;
+use gilscope::time::{MonoNs, Ns};
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
+use crate::columns::busy_world;
 use crate::fixtures;
 use crate::fixtures::frames::{FORGETFUL, LIVE, REPLAY, busy, frame};
-use crate::sampling::ORIGIN;
+use crate::sampling::{ORIGIN, Sampling};
+use crate::switches::{fused, snapshot};
 
 const COLOR: Theme = Theme { depth: Depth::Ansi16, symbols: Symbols::Unicode };
 const MONO: Theme = Theme { depth: Depth::Mono, symbols: Symbols::Ascii };
@@ -155,6 +157,38 @@ fn the_timeline_view() {
     keep("timeline_80x24_many_mono", shot(&many, &far, LIVE, MONO, (80, 24)));
     let nothing = frame(fixtures::no_data(), Play::Live);
     assert!(shot(&nothing, &far, LIVE, MONO, (80, 24)).contains("nothing was found yet"));
+}
+
+/// Half a minute of a program that does so much that segments are kept for a few seconds.
+#[test]
+fn the_timeline_beyond_what_is_kept_in_full() {
+    let events = fused(&Sampling::at(Ns::MILLISECOND, 7), &busy_world().1);
+    let long = frame(snapshot(&events), Play::Paused);
+    let at = |ms: u64| Some(MonoNs(ORIGIN + ms * 1_000_000));
+    let on = |zoom, end, cursor, anchor| State {
+        view: View::Timeline,
+        timeline: timeline::Choice { thread: Some(ThreadKey(1)), zoom, end: at(end), at: cursor, anchor },
+        ..State::default()
+    };
+    keep("timeline_100x30_sums", shot(&long, &on(16, 29_900, at(18_300), None), REPLAY, COLOR, (100, 30)));
+    let span = on(15, 29_900, at(27_050), at(21_234));
+    keep("timeline_120x40_sums_span_mono", shot(&long, &span, REPLAY, MONO, (120, 40)));
+    // Nothing is told where the bins that are left are wider than a column.
+    let near = shot(&long, &on(9, 20_000, at(19_950), None), REPLAY, MONO, (100, 30));
+    assert!(near.contains("~~~~~~") && near.contains("in sums of 10.0 ms from"), "{near}");
+    let old = shot(&long, &on(9, 10_000, at(9_950), None), REPLAY, MONO, (100, 30));
+    assert!(old.contains("in sums of 100 ms from"), "{old}");
+}
+
+#[test]
+fn the_timeline_heeds_the_filter() {
+    let lanes = frame(fixtures::lanes(), Play::Live);
+    let with = |filter: &str| State { view: View::Timeline, filter: filter.to_owned(), ..State::default() };
+    let echo = shot(&lanes, &with("IO-ECHO"), LIVE, MONO, (100, 30));
+    assert!(echo.contains("io-echo") && !echo.contains("MainThread") && echo.contains("1 of 1 lanes"), "{echo}");
+    assert!(echo.contains("filter: IO-ECHO"), "{echo}");
+    let nobody = shot(&lanes, &with("nobody"), LIVE, MONO, (100, 30));
+    assert!(nobody.contains("no thread that lived then matches the filter"), "{nobody}");
 }
 
 /// What was found, with its reasons; convoys; and durations beside each other.

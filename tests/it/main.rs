@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod blame;
+mod columns;
 mod compare;
 mod convoys;
 mod cores;

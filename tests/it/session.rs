@@ -35,8 +35,7 @@ fn folded(events: &[Event], at: MonoNs) -> String {
         fold.apply(event, number as u64 + 1);
     }
     let snapshot = fold.snapshot();
-    let second = fold.recent(&snapshot, Ns::SECOND);
-    let ten = fold.recent(&snapshot, gilscope::session::LONGEST_WINDOW);
+    let [second, ten] = fold.recent([Ns::SECOND, gilscope::session::LONGEST_WINDOW]);
     format!("{snapshot:?} {second:?} {ten:?}")
 }
 

@@ -78,14 +78,18 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     ];
     titled(places.title, buffer, theme, "Timeline", &remarks);
     if of.rows.is_empty() {
-        return centred(places.lanes, buffer, "no thread lived then", theme.style(Tone::Faint));
+        let why = match view.threads.filter.is_empty() {
+            true => "no thread lived then",
+            false => "no thread that lived then matches the filter: Esc clears it",
+        };
+        return centred(places.lanes, buffer, why, theme.style(Tone::Faint));
     }
     let spacing = strands::spacing(of.rows.len(), places.lanes);
     let rows = strands::lines(of, places.lanes, spacing);
     let threads: Vec<_> = rows.filter_map(|(_, row)| of.rows.get(row).map(|thread| thread.key)).collect();
     let shown = of.shown(&threads, columns);
     strands::draw(of, &shown, columns, spacing, theme, places.lanes, buffer);
-    strands::counts(&shown, of, columns, theme, places.counts, buffer);
+    strands::counts(&shown, theme, places.counts, buffer);
     strands::axis(of, columns, view.transport.start, theme, places.axis, buffer);
     strands::legend(theme, places.legend, buffer);
     let detail = Detail { of, start: view.transport.start };

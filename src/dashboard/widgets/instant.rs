@@ -4,14 +4,14 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::dashboard::theme::{Theme, Tone, word};
-use crate::dashboard::timeline::{Figures, Timeline, handoffs};
+use crate::dashboard::theme::{STATES, Theme, Tone, word};
+use crate::dashboard::timeline::Timeline;
 use crate::dashboard::view::Foreign;
 use crate::dashboard::widgets::strands::clock;
 use crate::dashboard::widgets::{Line, first_shown, line_of, take_top, titled, who};
 use crate::event::{ThreadKey, file_name};
-use crate::model::segments::{Doing, Mix, Segment, Sharpness, Stack};
-use crate::model::snapshot::ThreadState;
+use crate::model::segments::{Doing, Mix, Passed, Segment, Sharpness, Spells, Stack, Sums};
+use crate::model::snapshot::{StateTimes, ThreadState};
 use crate::text::{cut, left, right};
 use crate::time::{MonoNs, Ns};
 use crate::units;
@@ -84,12 +84,52 @@ impl Detail<'_, '_> {
             None if at >= thread.end.unwrap_or(MonoNs(u64::MAX)) => line.push("has ended", theme.style(Tone::Faint)),
             None if at < thread.start => line.push("was not there yet", theme.style(Tone::Faint)),
             None if at < self.of.segments().since() => {
-                line.push("what it did is no longer kept", theme.style(Tone::Faint));
+                return self.added_up(thread.key, line, at, theme, inner, buffer);
             }
             None => line.push("not known yet", theme.style(Tone::Faint)),
         }
         line.draw(line_of(inner, 0), buffer);
         self.holder(thread.key, &all, at, theme, line_of(inner, 1), buffer);
+    }
+
+    /// What threads did around an instant of which only sums are kept.
+    fn added_up(&self, thread: ThreadKey, mut line: Line, at: MonoNs, theme: Theme, area: Rect, buffer: &mut Buffer) {
+        let keys: Vec<ThreadKey> = self.of.segments().lanes().iter().map(|lane| lane.thread).collect();
+        let Some(span) = self.of.around(&keys, at) else {
+            line.push("what it did is no longer kept", theme.style(Tone::Faint));
+            return line.draw(line_of(area, 0), buffer);
+        };
+        let share = |part: Ns| units::percent(part.share_of(span.length()).unwrap_or(0.0));
+        let own = span.sums(thread);
+        let states = own.states(span.length());
+        let when = format!("in sums of {} from {}:", span.length(), self.clock(span.from));
+        line.push(when, theme.style(Tone::Faint));
+        let mut parts: Vec<ThreadState> = STATES.into_iter().filter(|state| states.get(*state) > Ns::ZERO).collect();
+        parts.sort_by_key(|state| std::cmp::Reverse(states.get(*state)));
+        for state in parts {
+            let spells = match state {
+                ThreadState::Waiting => own.waits,
+                ThreadState::Running => own.holds,
+                _ => Spells::default(),
+            };
+            line.push(format!("  {} {}", word(state), share(states.get(state))), theme.style(Tone::State(state)));
+            if spells.number > 0 {
+                line.push(format!(" ({} up to {})", units::count(spells.number), spells.longest), Style::new());
+            }
+        }
+        line.draw(line_of(area, 0), buffer);
+        let held = |key: &ThreadKey| span.sums(*key).states(span.length()).holding();
+        let mut line = Line::new();
+        line.push(" GIL: ", theme.style(Tone::Label));
+        match keys.iter().max_by_key(|key| held(key)).filter(|key| held(key) > Ns::ZERO) {
+            None => line.push("nobody was seen to hold it", theme.style(Tone::Faint)),
+            Some(holder) => {
+                let (tag, name, tone) = who::thread(Some(self.of.process), *holder, NAME);
+                line.push(format!("{tag} "), theme.style(tone));
+                line.push(format!("{name} held it for {}, longer than any other", share(held(holder))), Style::new());
+            }
+        }
+        line.draw(line_of(area, 1), buffer);
     }
 
     fn told(&self, segment: &Segment, (from, to): (MonoNs, MonoNs), at: MonoNs, theme: Theme, line: &mut Line) {
@@ -163,13 +203,15 @@ impl Detail<'_, '_> {
     }
 
     fn span(&self, from: MonoNs, to: MonoNs, theme: Theme, area: Rect, buffer: &mut Buffer) {
-        let segments = self.of.segments();
-        let (all, forced, unclear) = handoffs(&segments.handoffs(from, to), from, to);
-        let missed = segments.unseen_handoffs(from, to);
+        let rows = usize::from(area.height.saturating_sub(2));
+        let first = first_shown(self.of.cursor, self.of.rows.len(), rows);
+        let keys: Vec<ThreadKey> = self.of.rows.iter().skip(first).take(rows).map(|thread| thread.key).collect();
+        let span = self.of.span(&keys, from, to);
+        let Passed { seen, forced, unclear, missed } = span.passed();
         let mut remarks = vec![
-            (format!("{} to {},", self.clock(from), self.clock(to)), Tone::Faint),
-            (format!("{},", to.since(from)), Tone::Strong),
-            (format!("handoffs {}:", units::count(all)), Tone::Plain),
+            (format!("{} to {},", self.clock(span.from), self.clock(span.to)), Tone::Faint),
+            (format!("{},", span.length()), Tone::Strong),
+            (format!("handoffs {}:", units::count(seen)), Tone::Plain),
             (format!("{} forced", units::count(forced)), Tone::Plain),
         ];
         if unclear > 0 {
@@ -178,8 +220,11 @@ impl Detail<'_, '_> {
         if missed > 0 {
             remarks.push((format!("and {} not seen", units::count(missed)), Tone::Warn));
         }
-        if from < segments.since() {
-            remarks.push((format!("known from {} on", self.clock(segments.since())), Tone::Warn));
+        let since = self.of.segments().since();
+        match span.bins {
+            Some(width) => remarks.push((format!("in sums of {width}"), Tone::Warn)),
+            None if from < since => remarks.push((format!("known from {} on", self.clock(since)), Tone::Warn)),
+            None => {}
         }
         let inner = titled(area, buffer, theme, "Span", &remarks);
         let width = usize::from(inner.width);
@@ -206,13 +251,9 @@ impl Detail<'_, '_> {
             head.push(format!(" {}", right(title, FIGURE)), theme.style(Tone::Label));
         }
         head.draw(line_of(inner, 0), buffer);
-        let room = usize::from(inner.height.saturating_sub(1));
-        let first = first_shown(self.of.cursor, self.of.rows.len(), room);
-        let keys: Vec<ThreadKey> = self.of.rows.iter().skip(first).take(room).map(|thread| thread.key).collect();
-        let shown = segments.of(&keys, from, to);
         for (number, key) in keys.iter().enumerate() {
-            let own = shown.get(key).map_or(&[][..], Vec::as_slice);
-            let figures = Figures::of(own, from, to);
+            let sums = span.sums(*key);
+            let figures = Figures { states: sums.states(span.length()), sums };
             let (tag, name, tone) = who::thread(Some(self.of.process), *key, NAME);
             let mut line = Line::new();
             line.push(format!(" {tag} "), theme.style(tone));
@@ -230,6 +271,13 @@ impl Detail<'_, '_> {
     }
 }
 
+/// What a thread did in a span.
+#[derive(Debug, Clone, Copy)]
+struct Figures {
+    states: StateTimes,
+    sums: Sums,
+}
+
 impl Figures {
     /// What stands in a column of the span's table; nothing where there was nothing.
     fn column(&self, place: usize) -> String {
@@ -237,11 +285,11 @@ impl Figures {
         let number = |n: u64| if n == 0 { String::new() } else { units::count(n) };
         match place {
             0 => time(self.states.holding()),
-            1 => number(self.holds.0),
-            2 => time(self.holds.1),
+            1 => number(self.sums.holds.number),
+            2 => time(self.sums.holds.longest),
             3 => time(self.states.waiting),
-            4 => number(self.waits.0),
-            5 => time(self.waits.1),
+            4 => number(self.sums.waits.number),
+            5 => time(self.sums.waits.longest),
             6 => time(self.states.holding_off_cpu),
             7 => time(self.states.handing_over),
             8 => time(self.states.native),

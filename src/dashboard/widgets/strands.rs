@@ -9,7 +9,7 @@ use crate::dashboard::theme::{Theme, Tone, letter, word};
 use crate::dashboard::timeline::{Shown, Timeline};
 use crate::dashboard::widgets::{Line, first_shown, line_of, who};
 use crate::event::ThreadKey;
-use crate::model::segments::{Handoff, Passing, Segment};
+use crate::model::segments::{Handoff, Kept, Passed, Passing};
 use crate::model::snapshot::{StateTimes, ThreadState};
 use crate::text::{left, right};
 use crate::time::{MonoNs, Ns};
@@ -77,22 +77,6 @@ pub fn lines(of: &Timeline<'_>, area: Rect, spacing: Spacing) -> impl Iterator<I
     (first..count).take(room.min(usize::from(area.height))).map(move |row| (line_of(area, (row - first) * apart), row))
 }
 
-/// What a thread did in each of so many columns.
-fn sums(segments: &[Segment], from: MonoNs, column: Ns, count: usize) -> Vec<StateTimes> {
-    let mut sums = vec![StateTimes::default(); count];
-    for segment in segments {
-        let first = segment.from.since(from).0 / column.0.max(1);
-        let last = (segment.to.since(from).0.saturating_sub(1)) / column.0.max(1);
-        for number in first..=last {
-            let start = from + Ns(number.saturating_mul(column.0));
-            if let Some(sum) = usize::try_from(number).ok().and_then(|number| sums.get_mut(number)) {
-                *sum += segment.states(start, start + column, column);
-            }
-        }
-    }
-    sums
-}
-
 /// What is drawn of a column: the state of most of it, and one that matters more if there was any.
 pub fn cell(sum: &StateTimes) -> Option<(ThreadState, Option<ThreadState>)> {
     let most = BY_WEIGHT.into_iter().rev().max_by_key(|state| sum.get(*state))?;
@@ -139,7 +123,7 @@ pub fn draw(
     let lanes: Vec<(Rect, usize)> = lines(of, area, spacing).collect();
     for (line, row) in &lanes {
         let Some(thread) = of.rows.get(*row) else { break };
-        lane(of, shown, thread.key, count, theme, *line, buffer);
+        lane(of, shown, thread.key, theme, *line, buffer);
         name(of, *row, theme, *line, buffer);
     }
     if spacing == Spacing::Apart {
@@ -166,17 +150,7 @@ fn name(of: &Timeline<'_>, row: usize, theme: Theme, line: Rect, buffer: &mut Bu
     border.draw(edge, buffer);
 }
 
-fn lane(
-    of: &Timeline<'_>,
-    shown: &Shown,
-    thread: ThreadKey,
-    count: usize,
-    theme: Theme,
-    line: Rect,
-    buffer: &mut Buffer,
-) {
-    let segments = shown.segments.get(&thread).map_or(&[][..], Vec::as_slice);
-    let since = of.segments().since();
+fn lane(of: &Timeline<'_>, shown: &Shown, thread: ThreadKey, theme: Theme, line: Rect, buffer: &mut Buffer) {
     let place = time_of(line);
     let cursor = of
         .choice
@@ -184,12 +158,12 @@ fn lane(
         .map(|at| at.since(shown.from).0 / of.column().0.max(1))
         .filter(|_| of.choice.at >= Some(shown.from));
     let span = of.choice.span();
-    for (number, sum) in sums(segments, shown.from, of.column(), count).iter().enumerate() {
+    let (columns, begun) = (&shown.columns, of.process.capture.start);
+    for (number, (sum, kept)) in columns.of(thread).iter().zip(&columns.kept).enumerate() {
         let start = shown.from + Ns(of.column().0.saturating_mul(number as u64));
-        let (symbol, mut style) = match start + of.column() <= since {
-            // Nothing is kept of it.
-            true => (theme.pick('┈', '~'), theme.style(Tone::Faint)),
-            false => drawn(sum, theme),
+        let (symbol, mut style) = match kept {
+            Kept::Not if start + of.column() > begun => (theme.pick('┈', '~'), theme.style(Tone::Faint)),
+            Kept::Not | Kept::InBins | Kept::InFull => drawn(&sum.states(of.column()), theme),
         };
         let is_within = span.is_some_and(|(from, to)| start + of.column() > from && start < to);
         if is_within || cursor == Some(number as u64) {
@@ -285,16 +259,15 @@ fn several(
 }
 
 /// Draws how many handoffs there were in each column, and how many of them were forced.
-pub fn counts(shown: &Shown, of: &Timeline<'_>, count: usize, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let columns = by_column(shown, of.column(), count);
-    let any: fn(&Handoff) -> bool = |_| true;
-    let forced: fn(&Handoff) -> bool = |handoff| handoff.passing == Passing::Forced;
+pub fn counts(shown: &Shown, theme: Theme, area: Rect, buffer: &mut Buffer) {
+    let any: fn(&Passed) -> u64 = |passed| passed.seen;
+    let forced: fn(&Passed) -> u64 = |passed| passed.forced;
     let kinds = [("handoffs", Tone::Plain, any), ("forced", Tone::Bad, forced)];
-    for (number, (title, tone, counts)) in kinds.into_iter().enumerate() {
+    for (number, (title, tone, count)) in kinds.into_iter().enumerate() {
         let line = line_of(area, number);
         caption(title, theme, line, buffer);
-        for (column, all) in columns.iter().enumerate() {
-            let symbol = match all.iter().filter(|handoff| counts(handoff)).count() {
+        for (column, passed) in shown.columns.passed.iter().enumerate() {
+            let symbol = match count(passed) {
                 0 => continue,
                 few @ 1..=9 => char::from_digit(few as u32, 10).unwrap_or('+'),
                 _ => '+',
@@ -371,7 +344,7 @@ pub fn legend(theme: Theme, area: Rect, buffer: &mut Buffer) {
 mod tests {
     use super::*;
     use crate::dashboard::theme::{Depth, Symbols};
-    use crate::model::segments::{Doing, Mix, Sharpness};
+    use crate::model::segments::{Doing, Mix, Segment, Sharpness, Sums};
 
     fn segment(from: u64, to: u64, state: ThreadState) -> Segment {
         let (from, to) = (MonoNs(from * 1_000), MonoNs(to * 1_000));
@@ -391,11 +364,15 @@ mod tests {
             segment(20_000, 26_000, ThreadState::Waiting),
             segment(26_000, 30_000, ThreadState::Running),
         ];
-        let symbols: String =
-            sums(&lane, MonoNs(0), Ns::from_millis(10), 4).iter().map(|sum| drawn(sum, theme).0).collect();
+        let column = Ns::from_millis(10);
+        let symbols: String = Sums::by_column(&lane, MonoNs(0), column, 4)
+            .iter()
+            .map(|sum| drawn(&sum.states(column), theme).0)
+            .collect();
         assert_eq!(symbols, "w▆▒ ");
-        let near: String =
-            sums(&lane, MonoNs(3_990_000), Ns::from_micros(10), 8).iter().map(|sum| drawn(sum, theme).0).collect();
+        let column = Ns::from_micros(10);
+        let near = Sums::by_column(&lane, MonoNs(3_990_000), column, 8);
+        let near: String = near.iter().map(|sum| drawn(&sum.states(column), theme).0).collect();
         assert_eq!(near, "·▒▒▒▒▒··");
     }
 
@@ -404,7 +381,7 @@ mod tests {
         let mix = Mix { running: 800, native: 200, runnable: 0, over: Ns::from_millis(20) };
         let doing = Doing::Mixed(mix);
         let lane = [Segment { doing, ..segment(0, 100_000, ThreadState::Idle) }];
-        let of = |column| sums(&lane, MonoNs(0), column, 1).remove(0);
+        let of = |column| Sums::by_column(&lane, MonoNs(0), column, 1).remove(0).states(column);
         assert_eq!(cell(&of(Ns::MILLISECOND)), Some((ThreadState::Unknown, None)));
         assert_eq!(cell(&of(Ns::from_millis(20))), Some((ThreadState::Running, None)));
     }

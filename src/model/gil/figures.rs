@@ -6,6 +6,7 @@ use super::{GilAccount, Threads};
 use crate::event::{DropRequest, ThreadKey};
 use crate::model::snapshot::{Convoy, GilFigures, GilNow};
 use crate::model::thread::{Standing, ThreadAccount};
+use crate::model::totals::GilTotals;
 use crate::time::Ns;
 
 /// Time that the threads queue for cores, of all time, up to which drops are told apart by where the dropper is next.
@@ -23,6 +24,20 @@ impl GilAccount {
         let own = threads.values().filter(|thread| thread.info.process == self.process);
         let queued: Ns = own.map(ThreadAccount::queued).sum();
         queued.share_of(self.observed).is_some_and(|share| share <= MOST_QUEUED)
+    }
+
+    /// Of its figures, the running totals.
+    pub fn totals(&self) -> GilTotals {
+        let alone = self.perturbed.contention_alone(self.observed);
+        let contended =
+            alone.map_or(self.contended, |share| Ns((self.observed.0 as f64 * share.clamp(0.0, 1.0)).round() as u64));
+        GilTotals {
+            observed: self.observed,
+            held: self.held,
+            contended,
+            lost: self.lost,
+            handoffs: self.handoffs_counted,
+        }
     }
 
     /// The figures to show. Watchpoints distort what is shorter than `distortion`.

@@ -4,7 +4,7 @@
 //! the thread held; then what a look saw of it. What is left is told by where it was: on a core, off it, or by the kernel's
 //! totals.
 
-use super::{Doing, Edges, Entry, Handoff, Holding, Lane, Mix, Passing, Segment, Share, Sharpness, Stood};
+use super::{Doing, Edges, Entry, Holding, Lane, Mix, Segment, Share, Sharpness, Stood};
 use crate::event::{Cpu, Departure};
 use crate::model::snapshot::ThreadState;
 use crate::time::{MonoNs, Ns};
@@ -21,6 +21,8 @@ pub(super) struct Material<'a> {
     stood: Vec<Piece<Stood>>,
     held: Vec<Piece<Holding>>,
     used: Vec<Piece<Used>>,
+    /// When others took what it was forced to let go of.
+    forced: Vec<MonoNs>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +66,8 @@ enum Found {
 
 impl<'a> Material<'a> {
     pub(super) fn of(lane: &'a Lane) -> Material<'a> {
-        let mut own = Material { lane, core: Vec::new(), stood: Vec::new(), held: Vec::new(), used: Vec::new() };
+        let (core, stood, held, used, forced) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut own = Material { lane, core, stood, held, used, forced };
         lane.open.iter().for_each(|entry| own.add(*entry));
         own
     }
@@ -89,7 +92,8 @@ impl<'a> Material<'a> {
             Entry::Used { from, until, native, queued, .. } => {
                 self.used.push(Piece { from, to: until, what: Used { native, queued }, edges: LOOKED });
             }
-            Entry::Missed { .. } | Entry::Gap { .. } | Entry::Passed(_) | Entry::Sampled(_) => {}
+            Entry::Passed(handoff) => self.forced.push(handoff.at),
+            Entry::Missed { .. } | Entry::Gap { .. } | Entry::Sampled(_) => {}
         }
     }
 
@@ -102,9 +106,12 @@ impl<'a> Material<'a> {
         ordered(&mut self.core);
         ordered(&mut self.held);
         ordered(&mut self.used);
-        let mut common: Vec<Piece<Shared>> = shared.iter().filter_map(|entry| self.shared(entry)).collect();
+        // Whether somebody was missed matters to whoever was on a core.
+        let was_on = self.core.iter().any(|piece| matches!(piece.what, Core::On(_)));
+        let common = shared.iter().filter_map(|entry| self.shared(entry));
+        let mut common: Vec<Piece<Shared>> = common.filter(|piece| was_on || piece.what == Shared::Gap).collect();
         common.sort_by_key(|piece| (piece.from, piece.to));
-        self.hand_over(shared);
+        self.hand_over();
         // What the totals say is of all the time between two readings.
         let whole = self.used.iter().filter(|piece| piece.to > from && piece.from < to);
         let whole = whole.fold((from, to), |(a, b), piece| (a.min(piece.from), b.max(piece.to)));
@@ -130,12 +137,8 @@ impl<'a> Material<'a> {
     }
 
     /// Whoever was forced to let go of it has slept in `switch_cond` until the taker woke it.
-    fn hand_over(&mut self, shared: &[Entry]) {
-        for entry in shared {
-            let Entry::Passed(Handoff { from: Some(from), at, passing: Passing::Forced, .. }) = entry else { continue };
-            if *from != self.lane.thread {
-                continue;
-            }
+    fn hand_over(&mut self) {
+        for at in &self.forced {
             let sleeps = self.core.partition_point(|piece| piece.to <= *at);
             let sleep = self.core.get(sleeps).filter(|piece| piece.from <= *at + BEFORE_SLEEPING);
             if let Some(sleep) = sleep.filter(|piece| piece.what == Core::Off(Departure::Asleep)) {

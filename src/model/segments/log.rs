@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::{Handoff, Sampled, Sharpness};
+use super::{Handoff, Passing, Sampled, Sharpness};
 use crate::event::{Cpu, Departure, GilKey, ThreadKey};
 use crate::time::{MonoNs, Ns};
 
@@ -97,6 +97,8 @@ impl Entry {
             | Entry::Stood { thread, .. }
             | Entry::Held { thread, .. }
             | Entry::Used { thread, .. } => Some(*thread),
+            // Whoever was forced to let go of it has handed it over.
+            Entry::Passed(Handoff { from, passing: Passing::Forced, .. }) => *from,
             Entry::Missed { .. } | Entry::Gap { .. } | Entry::Passed(_) | Entry::Sampled(_) => None,
         }
     }
@@ -176,6 +178,16 @@ impl Log {
     /// What ended after this is all there.
     pub(super) fn since(&self) -> MonoNs {
         self.since
+    }
+
+    /// When what it will forget next has ended; `None`: there is room yet.
+    pub(in crate::model) fn forgets_next(&self) -> Option<MonoNs> {
+        self.closed.front().filter(|_| self.closed.len() >= PARTS).map(|part| part.until)
+    }
+
+    /// Bytes that it takes.
+    pub(in crate::model) fn weight(&self) -> usize {
+        (self.closed.len() + 1).saturating_mul(PART * std::mem::size_of::<Entry>())
     }
 
     /// All entries that touch a span, and some others.

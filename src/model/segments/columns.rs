@@ -1,0 +1,123 @@
+//! What threads did, column by column: by their segments as far as those are kept, before that by bins.
+
+use std::collections::BTreeMap;
+
+use super::ladder::Passed;
+use super::sums::{Going, Sums, by_column};
+use super::{Lane, Segments};
+use crate::event::ThreadKey;
+use crate::time::{MonoNs, Ns};
+
+/// What threads did in columns of time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Columns {
+    /// By thread, and by column; zero where it was not there.
+    pub threads: BTreeMap<ThreadKey, Vec<Sums>>,
+    /// Handoffs, by column.
+    pub passed: Vec<Passed>,
+    /// How each column is kept.
+    pub kept: Vec<Kept>,
+}
+
+/// How what happened at a time is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Kept {
+    /// Not at all, or only in bins that are wider.
+    #[default]
+    Not,
+    /// Added up in bins.
+    InBins,
+    /// Segment by segment.
+    InFull,
+}
+
+impl Columns {
+    /// What one thread did.
+    pub fn of(&self, thread: ThreadKey) -> &[Sums] {
+        self.threads.get(&thread).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl Segments {
+    /// What `threads` did in each of `count` columns, the first of which begins at `from`. What is kept in bins alone is
+    /// told where these fit: where columns are as wide as they are or a multiple of it, and begin where they do.
+    pub fn columns(&self, threads: &[ThreadKey], from: MonoNs, column: Ns, count: usize) -> Columns {
+        let column = Ns(column.0.max(1));
+        let to = from + Ns(column.0.saturating_mul(count as u64));
+        let since = self.since();
+        let mut columns = Columns {
+            threads: threads.iter().map(|thread| (*thread, vec![Sums::default(); count])).collect(),
+            passed: vec![Passed::default(); count],
+            kept: vec![Kept::Not; count],
+        };
+        let ring = self.ladder.ring(from, column).filter(|_| since > from);
+        // Bins are filled up to there; the log goes on from there.
+        let seam = match ring {
+            Some(_) => since.max(self.ladder.until()).min(to),
+            None => since.max(from).min(to),
+        };
+        let number = |at: MonoNs| usize::try_from(at.since(from).0 / column.0).unwrap_or(usize::MAX);
+        let bins = ring.into_iter().flat_map(|ring| ring.bins().map(|(start, bin)| (start, ring.width, bin)));
+        for (start, width, bin) in bins.filter(|(start, ..)| *start >= from && *start < seam) {
+            let place = number(start);
+            let end = (start + width).min(self.ladder.until());
+            if let Some(passed) = columns.passed.get_mut(place) {
+                passed.add(bin.passed());
+            }
+            if let Some(kept) = columns.kept.get_mut(place).filter(|_| bin.told() > Ns::ZERO) {
+                *kept = Kept::InBins;
+            }
+            let untold = end.since(start).saturating_sub(bin.told());
+            for (thread, sums) in &mut columns.threads {
+                let Some((lane, sum)) = self.lane(*thread).zip(sums.get_mut(place)) else { continue };
+                sum.then(&completed(bin.of(*thread).unwrap_or_default(), lane, (start, end), untold));
+            }
+        }
+        for (thread, own) in self.of(threads, seam, to) {
+            let Some(sums) = columns.threads.get_mut(&thread) else { continue };
+            let goes_on = seam == self.ladder.until() && own.first().is_some_and(|first| first.from == seam);
+            let mut going = if goes_on { self.ladder.going(thread) } else { Going::default() };
+            for (sum, later) in sums.iter_mut().zip(by_column(&own, from, column, count, &mut going)) {
+                sum.then(&later);
+            }
+        }
+        for handoff in self.handoffs(seam, to).iter().filter(|handoff| handoff.at >= seam) {
+            if let Some(passed) = columns.passed.get_mut(number(handoff.at)) {
+                passed.note(handoff);
+            }
+        }
+        for (until, handoffs) in self.unseen(seam, to) {
+            if let Some(passed) = columns.passed.get_mut(number(until - Ns(1))) {
+                passed.missed += handoffs;
+            }
+        }
+        for (place, kept) in columns.kept.iter_mut().enumerate() {
+            let start = from + Ns(column.0.saturating_mul(place as u64));
+            if start >= since || (start + column > since && *kept == Kept::Not) {
+                *kept = Kept::InFull;
+            }
+        }
+        columns
+    }
+
+    /// The width of the finest bins that are kept of an instant; `None`: there are none.
+    pub fn bins_at(&self, at: MonoNs) -> Option<Ns> {
+        self.ladder.width_at(at)
+    }
+
+    pub(super) fn lane(&self, thread: ThreadKey) -> Option<&Lane> {
+        let place = self.lanes.binary_search_by_key(&thread, |lane| lane.thread).ok()?;
+        self.lanes.get(place)
+    }
+}
+
+/// What a thread did in a part of a bin, in which it is told of only where it did anything.
+fn completed(mut sums: Sums, lane: &Lane, (start, end): (MonoNs, MonoNs), untold: Ns) -> Sums {
+    let lived = lane.until.min(end).since(lane.start.max(start));
+    let rest = lived.saturating_sub(sums.total());
+    let not_found_yet = lane.added_from.min(end).since(lane.start.max(start));
+    let unknown = rest.min(untold + not_found_yet);
+    sums.known.unknown += unknown;
+    sums.known.idle += rest.saturating_sub(unknown);
+    sums
+}
