@@ -247,6 +247,25 @@ fn a_user_looks_around_and_leaves() {
     assert!(replay.text().contains("own CPU"), "no report was left:\n{}", replay.text());
 }
 
+/// A key that comes together with a change of size takes effect without another key after it.
+#[test]
+fn a_key_beside_a_change_of_size_is_heard() {
+    let _alone = alone();
+    let directory = tempfile::tempdir().expect("a directory");
+    let target = convoy();
+    let mut terminal = attach(&target, directory.path());
+    for n in 0..40 {
+        terminal.resize(90 + n, 30);
+        terminal.press("?");
+        terminal.until("the help", |screen| screen.contains("this help"));
+        terminal.press("?");
+        terminal.resize(100 + n, 30);
+        terminal.until("no help", |screen| !screen.contains("this help") && screen.contains("LIVE"));
+    }
+    terminal.press("q");
+    assert_eq!(terminal.ended(), 0);
+}
+
 /// What the views show of a convoy, live and in a recording of it, by keys and by mouse.
 #[test]
 fn a_user_goes_through_the_views() {
