@@ -39,6 +39,7 @@ pub(super) fn tested(tested: &Tested) -> String {
 /// The ratios that are possible: `+8.1 % to +14 %`.
 pub(super) fn interval((from, to): (f64, f64)) -> String {
     match to {
+        0.0 => change(to),
         f64::INFINITY => format!("{} and up", change(from)),
         _ => format!("{} to {}", change(from), change(to)),
     }
@@ -99,7 +100,10 @@ pub fn scope(comparison: &Comparison, named: [&str; 2]) -> Option<String> {
         parts.push(format!("the GIL's figures are of one process of each run (seen beside it: {})", counted(beside)));
     }
     if gils.iter().any(|count| *count > 1) {
-        parts.push(format!("of several GILs in a process, they are of the main interpreter's ({})", counted(gils)));
+        parts.push(format!(
+            "where a process has several GILs the figures are of the main interpreter's ({})",
+            counted(gils)
+        ));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -128,5 +132,6 @@ mod tests {
             assert_eq!(change(ratio), text, "{ratio}");
         }
         assert_eq!(interval((0.5, f64::INFINITY)), "-50 % and up");
+        assert_eq!(interval((0.0, 0.0)), "to nothing");
     }
 }

@@ -198,8 +198,8 @@ fn what_was_not_there_before_is_told_with_its_size_and_whose_figures_they_are() 
         "; time lost waiting rises from nothing (to 900 ms/s), forced handoffs become x90.0 (from 2.0 /s to 180 /s) and there are \
          waits, and the median one takes 5.10 ms",
         "; memory of all processes (PSS) becomes x3.00 (from 9.58 MiB to 28.7 MiB)",
-        "; the GIL's figures are of one process of each run (seen beside it: none in the one, up to 2 in the other); of several \
-         GILs in a process, they are of the main interpreter's (1 in the one, up to 3 in the other).",
+        "; the GIL's figures are of one process of each run (seen beside it: none in the one, up to 2 in the other); where a process has \
+         several GILs the figures are of the main interpreter's (1 in the one, up to 3 in the other).",
     ];
     let mut rest = said.as_str();
     for part in parts {
