@@ -4,32 +4,42 @@
 //! it has; beyond a bound it drops observations, counts them, and keeps the
 //! definitions, without which later events would mean nothing.
 
+mod calibration;
+mod crowd;
+mod family;
 mod holes;
+mod live;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender};
 
 use crate::event::{
-    CaptureInfo, Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, ProcessKey, RateReason, Scope, Signal,
-    StacksMissing, What, WindowEnd,
+    Costs, Ending, Event, GilKey, Health, Mode, Origin, Pid, ProcessKey, RateReason, Scope, Signal, StacksMissing,
+    What, WindowEnd,
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::{self, Edges, Rate, Schedule};
 use crate::instruments::{
-    Arrivals, Beside, Births, Cores, Definitions, Keys, Memory, Merge, Moves, NativeLooks, Natives, Process,
-    Punctuality, Purse, Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes, calibrate,
+    Arrivals, Beside, Births, Definitions, Keys, Memory, Merge, Moves, NativeLooks, Natives, Pot, Process, Punctuality,
+    Purse, Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes,
 };
-use crate::target::{AttachError, Target};
+use crate::target::{AttachError, ReadError, Target};
 use crate::time::{MonoNs, Ns};
+
+pub use crate::capture::family::{MOST_FOLLOWED, Root};
+pub use crate::capture::live::Capture;
+
+use crate::capture::calibration::Calibration;
+use crate::capture::crowd::{Change, Crowd, Place};
+use crate::capture::family::News;
+use crate::capture::live::{Heard, Teller};
 
 /// Events leave in batches at least this often.
 const BATCH: Ns = Ns(40_000_000);
-/// Batches that may wait in the queue: more than a minute's.
-const QUEUE: usize = 2_048;
 /// Events that may wait for room in the queue.
 const BACKLOG: usize = 200_000;
 /// Longest single sleep, so that a stop is noticed.
@@ -39,13 +49,11 @@ const NAP: Ns = Ns(50_000_000);
 const PATIENCE: u64 = 25;
 /// How long a process that replaced itself may take to become a Python again.
 const REPLACED_PATIENCE: Ns = Ns(3_000_000_000);
-/// Share of one core that ticks may use before the interval is lengthened.
-const OWN_SHARE: f64 = 0.12;
 /// Doublings of the interval, at most: from the shortest to the longest.
 const MOST_STRETCHED: u32 = 16;
 /// `DEFAULT_INTERVAL` in Python/ceval_gil.h.
 const DEFAULT_SWITCH_INTERVAL: Ns = Ns::from_millis(5);
-/// Time over which that share is measured.
+/// Time over which the share of a core that ticks use is measured.
 const SHARE_WINDOW: Ns = Ns(250_000_000);
 
 /// How to capture.
@@ -65,8 +73,30 @@ pub struct Options {
     pub stacks: StackLooks,
     /// What looking costs here, where that was measured before; `None`: it is measured, beside the first looks.
     pub costs: Option<Costs>,
+    /// Whether the processes that the target makes are looked into.
+    pub descendants: Descendants,
     /// gilscope's version.
     pub tool_version: String,
+}
+
+impl Options {
+    /// The mean time between the first looks.
+    fn first_interval(&self) -> Ns {
+        let edges = match self.precision {
+            Precision::Fused { .. } => Edges::BySwitches { switch_interval: DEFAULT_SWITCH_INTERVAL },
+            Precision::Sampled | Precision::Exact { .. } => Edges::ByLooks,
+        };
+        self.rate.interval(edges).clamp(schedule::SHORTEST, schedule::LONGEST)
+    }
+}
+
+/// Whether the processes that a target makes are looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Descendants {
+    /// They are told of.
+    Left,
+    /// They are, and what they make.
+    Followed,
 }
 
 /// Whether to look at what holders execute.
@@ -112,15 +142,6 @@ impl Precision {
     }
 }
 
-/// A capture that runs.
-#[derive(Debug)]
-pub struct Capture {
-    events: Receiver<Vec<Event>>,
-    sent: SignalsSent,
-    stop: Stop,
-    thread: Option<JoinHandle<()>>,
-}
-
 /// Asks a capture to end: it takes the totals a last time and closes the stream in order.
 #[derive(Debug, Clone, Default)]
 pub struct Stop(Arc<AtomicBool>);
@@ -153,63 +174,41 @@ impl SignalsSent {
     }
 }
 
-impl Capture {
-    /// Starts to observe `target` on a thread of its own.
-    ///
-    /// # Errors
-    /// If the thread cannot be started.
-    pub fn start(target: Target, options: Options, stop: Stop) -> std::io::Result<Capture> {
-        let (sender, events) = sync_channel(QUEUE);
-        let (told, sent) = channel();
-        let asked = stop.clone();
-        let thread = std::thread::Builder::new().name("gilscope-sampler".to_owned()).spawn(move || {
-            Run::new(options, asked, sender, sent).observe(target);
-        })?;
-        Ok(Capture { events, sent: SignalsSent(told), stop, thread: Some(thread) })
-    }
-
-    /// Where it is told of signals that are sent to the target.
-    pub fn signals_sent(&self) -> SignalsSent {
-        self.sent.clone()
-    }
-
-    /// The next batch of events; `None` once the capture is over and all were taken.
-    pub fn next(&self) -> Option<Vec<Event>> {
-        self.events.recv().ok()
-    }
-
-    /// The next batch if there is one by then.
-    ///
-    /// # Errors
-    /// That time is up, or the capture is over and all events were taken.
-    pub fn next_within(&self, limit: std::time::Duration) -> Result<Vec<Event>, std::sync::mpsc::RecvTimeoutError> {
-        self.events.recv_timeout(limit)
-    }
-}
-
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.stop.request();
-        if let Some(thread) = self.thread.take() {
-            while self.events.try_recv().is_ok() {}
-            let _panicked = thread.join();
-        }
-    }
+/// What one that looks is given.
+struct Post {
+    options: Options,
+    stop: Stop,
+    /// Until when it looks.
+    until: Option<MonoNs>,
+    teller: Teller,
+    /// Where it tells of processes.
+    news: Sender<News>,
+    /// Where it hears of signals that are sent.
+    sent: Option<Receiver<(MonoNs, Signal)>>,
+    crowd: Crowd,
+    /// What looking may cost all of them.
+    pot: Pot,
+    /// What looking costs; `None`: nothing that the target pays for.
+    calibration: Option<Calibration>,
 }
 
 /// The sampling thread's state.
 struct Run {
     options: Options,
     stop: Stop,
-    sender: SyncSender<Vec<Event>>,
-    sent: Receiver<(MonoNs, Signal)>,
+    /// Until when it looks.
+    until: Option<MonoNs>,
+    teller: Teller,
+    news: Sender<News>,
+    sent: Option<Receiver<(MonoNs, Signal)>>,
     keys: Keys,
     /// The newest image of the process.
     process: Option<ProcessKey>,
     schedule: Schedule,
     /// How often the interval was doubled for what looks cost.
     stretched: u32,
-    started: MonoNs,
+    /// Among others that look.
+    place: Place,
     batch: Vec<Event>,
     batch_since: MonoNs,
     /// Events in their order, on their way out.
@@ -227,13 +226,11 @@ struct Run {
     /// What holders execute.
     stacks: Option<Stacks>,
     defined: Definitions,
-    /// What all programs do on the cores.
-    cores: Option<Cores>,
     /// What the process has in memory.
     memory: Option<Memory>,
     purse: Purse,
     /// Measures what looking costs, on a thread of its own.
-    calibration: Option<JoinHandle<Costs>>,
+    calibration: Option<Calibration>,
     health: Health,
     health_told: MonoNs,
     dropped: u64,
@@ -251,16 +248,14 @@ enum Over {
 }
 
 impl Run {
-    fn new(options: Options, stop: Stop, sender: SyncSender<Vec<Event>>, sent: Receiver<(MonoNs, Signal)>) -> Run {
+    fn new(post: Post, keys: Keys) -> Run {
         clock::punctual();
         let now = clock::now();
-        let edges = match options.precision {
-            Precision::Fused { .. } => Edges::BySwitches { switch_interval: DEFAULT_SWITCH_INTERVAL },
-            Precision::Sampled | Precision::Exact { .. } => Edges::ByLooks,
-        };
+        let Post { options, stop, until, teller, news, sent, crowd, pot, calibration } = post;
         Run {
-            schedule: Schedule::new(now, options.rate.interval(edges), now.0),
+            schedule: Schedule::new(now, options.first_interval(), now.0),
             stretched: 0,
+            place: crowd.enter(now),
             merge: Merge::default(),
             switches: (options.precision != Precision::Sampled).then(|| Switches::begin(options.tracepoint)),
             watchpoints: matches!(options.precision, Precision::Exact { .. }).then(Watchpoints::begin),
@@ -273,23 +268,17 @@ impl Run {
             },
             stacks: None,
             defined: Definitions::default(),
-            cores: None,
             memory: None,
-            purse: Purse::new(options.costs.unwrap_or(Costs::ASSUMED).within(options.precision.budget())),
-            calibration: match (options.precision, options.costs) {
-                (Precision::Sampled, _) | (_, Some(_)) => None,
-                (Precision::Fused { .. } | Precision::Exact { .. }, None) => {
-                    let builder = std::thread::Builder::new().name("gilscope-costs".to_owned());
-                    builder.spawn(calibrate).ok()
-                }
-            },
+            purse: Purse::out_of(pot, options.costs.unwrap_or(Costs::ASSUMED).within(options.precision.budget())),
+            calibration,
             options,
             stop,
-            sender,
+            until,
+            teller,
+            news,
             sent,
-            keys: Keys::default(),
+            keys,
             process: None,
-            started: now,
             batch: Vec::new(),
             batch_since: now,
             ready: Vec::new(),
@@ -303,42 +292,20 @@ impl Run {
         }
     }
 
-    fn observe(mut self, target: Target) {
-        self.batch.push(Event { at: self.started, what: What::CaptureStarted(Box::new(self.info())) });
-        if let Some(costs) = self.options.costs.filter(|_| self.options.precision != Precision::Sampled) {
-            let costs = costs.within(self.options.precision.budget());
-            self.batch.push(Event { at: self.started, what: What::CostsKnown(costs) });
-        }
+    fn observe(mut self, target: Target, process: ProcessKey) {
         let pid = target.info().pid;
-        let mut next = Some(target);
-        while let Some(target) = next.take() {
-            match self.observe_image(target) {
-                Over::Ended(Ending::Execed { .. }) => next = self.attach_again(pid),
+        let mut next = Some((target, process));
+        while let Some((target, process)) = next.take() {
+            match self.observe_image(target, process) {
+                Over::Ended(Ending::Execed { .. }) => {
+                    next = self.attach_again(pid).map(|target| (target, self.keys.process()));
+                }
                 Over::Ended(_) | Over::Stopped => {}
             }
         }
-        if let Some((at, last)) = self.cores.take().and_then(Cores::finish) {
-            self.merge.push(at, last);
-        }
         self.calibrated(Calibrated::Awaited);
         self.tell_health(clock::now());
-        self.batch.push(Event { at: clock::now(), what: What::CaptureEnded });
         self.flush(Flush::Wait);
-    }
-
-    fn info(&self) -> CaptureInfo {
-        let read = |path: &str| {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            text.trim().chars().take(128).collect::<String>()
-        };
-        CaptureInfo {
-            tool_version: self.options.tool_version.clone(),
-            start_unix_ns: clock::unix_now(),
-            mode: self.options.precision.mode(),
-            interval: self.schedule.interval(),
-            host: read("/proc/sys/kernel/hostname"),
-            kernel: read("/proc/sys/kernel/osrelease"),
-        }
     }
 
     /// After an exec, the new program is found afresh, if it is a Python.
@@ -356,27 +323,29 @@ impl Run {
     }
 
     fn is_over(&self, now: MonoNs) -> bool {
-        self.stop.is_requested() || self.options.duration.is_some_and(|limit| now.since(self.started) >= limit)
+        self.stop.is_requested() || self.until.is_some_and(|until| now >= until)
     }
 
-    fn observe_image(&mut self, target: Target) -> Over {
+    fn observe_image(&mut self, target: Target, process: ProcessKey) -> Over {
         self.reads_before = (self.health.failed_reads, self.health.torn_reads);
-        let mut sampler = match Sampler::begin(target, &mut self.keys, &mut self.batch) {
+        self.process = Some(process);
+        let mut sampler = match Sampler::begin(target, process, &mut self.keys, &mut self.batch) {
             Ok(sampler) => sampler,
             Err(error) => {
-                return Over::Ended(Ending::LostSight { reason: error.to_string() });
+                let ending = match error {
+                    ReadError::Gone => Ending::Exited,
+                    error => Ending::LostSight { reason: error.to_string() },
+                };
+                self.batch
+                    .push(Event { at: clock::now(), what: What::ProcessEnded { process, ending: ending.clone() } });
+                return Over::Ended(ending);
             }
         };
-        self.process = Some(sampler.process());
+        let _over = self.news.send(News::Found { pid: sampler.pid(), process });
         self.natives = Some(Natives::begin(self.options.native, sampler.code()));
         self.memory = Some(Memory::begin(sampler.pid(), sampler.process()));
         self.begin_stacks(&sampler);
         self.follow(0, &sampler);
-        if self.cores.is_none() {
-            let (cores, (at, first)) = Cores::begin();
-            self.batch.push(Event { at, what: first });
-            self.cores = Some(cores);
-        }
         let mut looked = clock::now();
         loop {
             let now = clock::now();
@@ -500,7 +469,7 @@ impl Run {
 
     /// Takes over what was told of signals. What was let go of already cannot be put in its place any more.
     fn tell_sent(&mut self, sampler: &mut Sampler) {
-        for (at, signal) in self.sent.try_iter() {
+        for (at, signal) in self.sent.iter().flat_map(Receiver::try_iter) {
             let at = at.max(self.batch_since);
             self.merge.push(at, What::SignalSent { process: sampler.process(), signal });
             sampler.expect_signals();
@@ -509,9 +478,6 @@ impl Run {
 
     /// Empties the kernel's rings, and takes over what was read beside the ticks.
     fn drain(&mut self, sampler: &mut Sampler) {
-        for (at, read) in self.cores.iter().flat_map(Cores::drain) {
-            self.merge.push(at.max(self.batch_since), read);
-        }
         if let Some((at, read)) = self.memory.as_mut().and_then(|memory| memory.drain(clock::now())) {
             self.merge.push(at.max(self.batch_since), read);
         }
@@ -525,6 +491,9 @@ impl Run {
         let arrived = self.arrivals.as_mut().map_or(0, |arrivals| arrivals.drain(&*sampler, &mut self.merge));
         if steps + arrived > 0 {
             sampler.expect_signals();
+        }
+        for child in self.switches.as_mut().map(Switches::take_children).into_iter().flatten() {
+            let _over = self.news.send(News::Born { parent: sampler.pid(), child, at: clock::now() });
         }
         if [switched, hit, Some(tripped)].contains(&Some(Sighting::Birth)) {
             sampler.expect_a_birth();
@@ -583,9 +552,14 @@ impl Run {
 
     /// Takes over what looking costs here, once that was measured.
     fn calibrated(&mut self, how: Calibrated) {
-        let done = |calibration: &mut JoinHandle<Costs>| how == Calibrated::Awaited || calibration.is_finished();
-        let Some(calibration) = self.calibration.take_if(done) else { return };
-        let costs = calibration.join().unwrap_or(Costs::ASSUMED).within(self.options.precision.budget());
+        let Some(calibration) = &self.calibration else { return };
+        let costs = match how {
+            Calibrated::Already => calibration.known(),
+            Calibrated::Awaited => Some(calibration.awaited()),
+        };
+        let Some(costs) = costs else { return };
+        self.calibration = None;
+        let costs = costs.within(self.options.precision.budget());
         let now = clock::now();
         self.purse.reprice(now, costs);
         self.batch.push(Event { at: now, what: What::CostsKnown(costs) });
@@ -597,7 +571,7 @@ impl Run {
             if now >= due || self.is_over(now) {
                 return;
             }
-            let end = self.options.duration.map_or(MonoNs(u64::MAX), |limit| self.started + limit);
+            let end = self.until.unwrap_or(MonoNs(u64::MAX));
             clock::sleep_until(due.min(now + NAP).min(end));
         }
     }
@@ -613,34 +587,50 @@ impl Run {
     }
 
     /// Looks as often as was asked for, or as pays; lengthens the interval while ticks cost more than their share of a core,
-    /// and shortens it again when they fit.
+    /// or while there is nothing to see in this process and others are looked at too, and shortens it again. Right after a
+    /// tick, so that no time between two of them is longer than their interval.
     fn adapt(&mut self, now: MonoNs, sampler: &mut Sampler) {
+        let woke = sampler.is_lively() && self.place.saw(now) == Change::Woke;
         let (from, cpu_from) = self.share_from;
         let length = now.since(from);
-        if length < SHARE_WINDOW {
+        if length < SHARE_WINDOW && !woke {
             return;
         }
-        let cpu = clock::thread_cpu();
-        let share = cpu.saturating_sub(cpu_from).share_of(length).unwrap_or(0.0);
-        self.share_from = (now, cpu);
         let edges = self.edges(sampler);
-        sampler.births_are(if edges == Edges::ByLooks { Births::Unseen } else { Births::Told });
         let asked = self.options.rate.interval(edges);
-        // Who asks for more than 1 kHz has asked for the cost that comes with it.
-        let allowed = OWN_SHARE * (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
-        if share > allowed {
-            self.stretched = (self.stretched + 1).min(MOST_STRETCHED);
-        } else if share < allowed * 0.4 {
-            self.stretched = self.stretched.saturating_sub(1);
+        if length >= SHARE_WINDOW {
+            let cpu = clock::thread_cpu();
+            let share = cpu.saturating_sub(cpu_from).share_of(length).unwrap_or(0.0);
+            self.share_from = (now, cpu);
+            self.purse.have(self.place.part());
+            sampler.births_are(if edges == Edges::ByLooks { Births::Unseen } else { Births::Told });
+            // Who asks for more than 1 kHz has asked for the cost that comes with it.
+            let allowed = self.place.share() * (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
+            if share > allowed {
+                self.stretched = (self.stretched + 1).min(MOST_STRETCHED);
+            } else if share < allowed * 0.4 {
+                self.stretched = self.stretched.saturating_sub(1);
+            }
         }
-        let next = Ns(asked.0.saturating_mul(1 << self.stretched)).min(schedule::LONGEST);
+        let records = self.switches.as_ref().map_or(0, Switches::rate);
+        let afforded = Ns(asked.0.saturating_mul(1 << self.stretched)).min(schedule::LONGEST);
+        let shared = self.place.interval(now, asked, records);
+        let next = shared.max(afforded);
         if next == self.schedule.interval() {
             return;
         }
-        let reason = if self.stretched > 0 { RateReason::TooCostly } else { RateReason::Recovered };
+        let reason = match (shared > afforded, self.stretched > 0) {
+            (true, _) => RateReason::Quiet,
+            (false, true) => RateReason::TooCostly,
+            (false, false) => RateReason::Recovered,
+        };
         self.schedule.change(now, next);
         let interval = self.schedule.interval();
         self.batch.push(Event { at: now, what: What::RateChanged { interval, reason, of: self.scope() } });
+        if let Some(stacks) = &self.stacks {
+            let times = if reason == RateReason::Quiet { interval.0 / asked.0.max(1) } else { 1 };
+            stacks.slow(u32::try_from(times).unwrap_or(u32::MAX));
+        }
     }
 
     /// Whose the totals of these instruments are.
@@ -672,19 +662,11 @@ impl Run {
             (Flush::Try, Some(_)) => Release::BehindHorizon(now),
         };
         self.ready.append(&mut self.merge.release(&mut self.batch, until));
-        let batch = std::mem::take(&mut self.ready);
-        let refused = match how {
-            Flush::Wait => self.sender.send(batch).is_err(),
-            Flush::Try => match self.sender.try_send(batch) {
-                Ok(()) => false,
-                Err(TrySendError::Full(batch)) => {
-                    self.ready = batch;
-                    false
-                }
-                Err(TrySendError::Disconnected(_)) => true,
-            },
+        let told = match until {
+            Release::All => now,
+            Release::BehindHorizon(_) => self.merge.released(),
         };
-        if refused {
+        if self.teller.tell(&mut self.ready, told, how) == Heard::ByNobody {
             self.stop.request();
         }
         if self.ready.len() > BACKLOG {

@@ -120,6 +120,15 @@ pub enum What {
         /// The child's pid.
         child: Pid,
     },
+    /// A child, or a child's child, that is not looked into, as far as is known by now: it may yet come into view.
+    ChildUnwatched {
+        /// The nearest of its ancestors that is looked into.
+        process: ProcessKey,
+        /// The child's pid.
+        child: Pid,
+        /// Why not.
+        why: Unwatched,
+    },
     /// An interpreter came into view.
     InterpreterFound {
         /// Its process.
@@ -540,6 +549,7 @@ impl What {
             What::ProcessFound { process, .. }
             | What::ProcessEnded { process, .. }
             | What::Forked { process, .. }
+            | What::ChildUnwatched { process, .. }
             | What::InterpreterFound { process, .. }
             | What::InterpreterEnded { process, .. }
             | What::GilFound { process, .. }
@@ -605,6 +615,20 @@ impl What {
             _ => None,
         }
     }
+}
+
+/// Why a child is not looked into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unwatched {
+    /// It had ended before it could be.
+    TooShort,
+    /// It is no Python that is supported.
+    NotPython,
+    /// It may not be, or makes no sense.
+    Unreadable,
+    /// So many are looked into already.
+    TooMany,
 }
 
 /// How a thread left its core.
@@ -887,6 +911,8 @@ pub enum RateReason {
     TooCostly,
     /// It fits again.
     Recovered,
+    /// Several processes are looked at, and in this one nobody waits and the GIL stays with its thread.
+    Quiet,
 }
 
 /// An instrument's running totals about itself since the capture began.

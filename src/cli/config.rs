@@ -27,6 +27,8 @@ use crate::time::Ns;
 const SAMPLE: &str = include_str!("../../assets/config.sample.toml");
 /// Largest file that is read.
 const MOST_BYTES: u64 = 256 * 1024;
+/// Characters of what is wrong with it: enough for the names of all actions.
+const MESSAGE: usize = 1_000;
 /// Times between two drawings that make sense.
 const REFRESH: std::ops::RangeInclusive<u64> = 50..=10_000;
 
@@ -131,7 +133,7 @@ impl Wrong {
 /// The line, what is wrong with it, and what is allowed.
 pub fn parse(text: &str) -> Result<Config, String> {
     read(text).map_err(|wrong| {
-        let what = foreign(&wrong.what, 600);
+        let what = foreign(&wrong.what, MESSAGE);
         match wrong.at.and_then(|at| text.get(..at.start)) {
             Some(before) => format!("line {}: {what}", before.matches('\n').count() + 1),
             None => what,

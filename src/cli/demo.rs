@@ -16,7 +16,7 @@ use crate::event::Pid;
 use crate::launch::LaunchError;
 use crate::report::summary_line;
 use crate::time::Ns;
-use crate::workloads::{self, CannotRun, GROUPS, Interpreter, LaidOut, Unasked, Workload, extension};
+use crate::workloads::{self, CannotRun, GROUPS, Interpreter, LaidOut, Processes, Unasked, Workload, extension};
 
 /// The workload that runs unless another is named.
 pub const DEFAULT: &str = "convoy";
@@ -65,7 +65,7 @@ fn list(interpreter: &Interpreter) -> String {
 ///
 /// # Errors
 /// If the workload cannot be started or observed.
-pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
+pub fn run(mut args: DemoArgs) -> Result<u8, Failure> {
     if args.list {
         let interpreter = Interpreter::ask(&args.python).map_err(|error| cannot_run(error.into()))?;
         print(&list(&interpreter))?;
@@ -73,6 +73,8 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     }
     let workload = workloads::named(&args.name)
         .ok_or_else(|| Failure::new(Status::Usage, format!("there is no workload `{}`", args.name)))?;
+    args.common.subprocesses |= workload.processes == Processes::Several;
+    let args = &args;
     let format = match args.format {
         None if std::io::stdout().is_terminal() || args.still.is_wanted() => return live(workload, args),
         None => Format::Text,
@@ -84,8 +86,8 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let mut running = Running::start(workload, &args.python, duration.as_secs_f64() + 30.0)?;
     args.common.say(&format!("demo `{}`: {}", workload.name, workload.shows));
     let pid = running.pid();
-    let target = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
-    let model = observe(target, &args.common, Some(duration), stop, |told| match told {
+    let roots = attach_started(pid, &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
+    let model = observe(roots, &args.common, Some(duration), stop, |told| match told {
         Told::Second(model) if format == Format::Text => print(&format!("{}\n", summary_line(&model.snapshot()))),
         Told::Second(_) | Told::Events(_) => Ok(()),
     })?;
@@ -100,9 +102,9 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
 fn live(workload: &Workload, args: &DemoArgs) -> Result<u8, Failure> {
     let length = args.duration.map_or(LIVE_SECONDS, |duration| duration.as_secs_f64() + 30.0);
     let mut running = Running::start(workload, &args.python, length)?;
-    let target = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
+    let roots = attach_started(running.pid(), &args.python.to_string_lossy(), &args.common, || running.has_ended())?;
     let stop = Stop::default();
-    let session = start_live(target, &args.common, args.duration, &stop, None)?;
+    let session = start_live(roots, &args.common, args.duration, &stop, None)?;
     show(session, &args.common, &args.still, Taken::After(args.duration), &stop)?;
     Ok(Status::Ok as u8)
 }

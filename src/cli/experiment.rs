@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::builder::PossibleValuesParser;
 
 use crate::affinity::{self, CpuSet};
-use crate::capture::{Options, Stop};
+use crate::capture::{Options, Root, Stop};
 use crate::cli::observe::{Told, attach_started, begin, fold, options, stop_on_signals};
 use crate::cli::progress::Progress;
 use crate::cli::record::{Keeping, create_at, heed_file_limits};
@@ -28,7 +28,6 @@ use crate::launch::LaunchError;
 use crate::model::snapshot::Snapshot;
 use crate::recording::Existing;
 use crate::report::write_terminal_safe;
-use crate::target::Target;
 use crate::time::Ns;
 use crate::units;
 use crate::workloads::{Builds, Interpreter};
@@ -412,25 +411,25 @@ fn observed(
     costs: &mut Option<Costs>,
 ) -> Result<Snapshot, Failure> {
     let quiet = common.quietly();
-    let target = attach_started(started.pid(), program, &quiet, || started.is_over() || stop.is_requested())?;
-    watched(target, path, &quiet, None, stop, costs)
+    let roots = attach_started(started.pid(), program, &quiet, || started.is_over() || stop.is_requested())?;
+    watched(roots, path, &quiet, None, stop, costs)
 }
 
 /// Observes a process for so long, and keeps a recording. What looking costs is measured once, and not in each run.
 pub(super) fn watched(
-    target: Target,
+    roots: Vec<Root>,
     path: Option<&Path>,
     common: &Common,
     duration: Option<Ns>,
     stop: &Stop,
     costs: &mut Option<Costs>,
 ) -> Result<Snapshot, Failure> {
-    let options = Options { costs: *costs, ..options(target.info(), common, duration)? };
+    let options = Options { costs: *costs, ..options(&roots, common, duration)? };
     let file = path.map(|path| create_at(path, Existing::Overwrite)).transpose()?;
     let mut keeping = file.map(Keeping::start).transpose()?;
     // It is used up by the capture: the next one needs its own.
     let own = Stop::default();
-    let capture = begin(target, options, own.clone())?;
+    let capture = begin(roots, options, own.clone())?;
     let model = fold(&capture, |told| {
         if stop.is_requested() {
             own.request();

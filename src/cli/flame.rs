@@ -22,18 +22,18 @@ pub fn run(args: &FlameArgs) -> Result<u8, Failure> {
         return Err(Failure::new(Status::Usage, "an SVG is nothing for a terminal")
             .next("name a file, and open it in a browser: -o flame.svg"));
     }
-    match (args.pid, &args.recording) {
-        (None, Some(path)) => {
+    match (&args.pid[..], &args.recording) {
+        ([], Some(path)) => {
             let replayed = recorded::replay(path, &args.common)?;
             write(&replayed.model.snapshot(), args, output)?;
             replayed.failure.map_or(Ok(Status::Ok as u8), Err)
         }
-        (Some(pid), _) => {
-            let model = observe_running(pid, args.duration, &args.common)?;
+        (pids @ [_, ..], _) => {
+            let model = observe_running(pids, args.duration, &args.common)?;
             write(&model.snapshot(), args, output)?;
             Ok(Status::Ok as u8)
         }
-        (None, None) => Err(Failure::new(Status::Usage, "nothing to draw was named")
+        ([], None) => Err(Failure::new(Status::Usage, "nothing to draw was named")
             .next("type: gilscope flame FILE, or gilscope flame -p PID")),
     }
 }

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::thread;
 use std::time::Duration;
 
-use crate::capture::Stop;
+use crate::capture::{Root, Stop};
 use crate::cli::InterruptArgs;
 use crate::cli::observe::{Told, attach, fold, start, stop_on_signals};
 use crate::cli::record::{Keeping, create_at, heed_file_limits};
@@ -42,7 +42,7 @@ pub fn run(args: &InterruptArgs) -> Result<u8, Failure> {
             plan.signal, args.pid.0, plan.count, plan.pause
         ));
     }
-    let capture = start(observed, &args.common, None, stop.clone())?;
+    let capture = start(vec![Root::Attached(Box::new(observed))], &args.common, None, stop.clone())?;
     let mut keeping = file.map(Keeping::start).transpose()?;
     let told = capture.signals_sent();
     let (model, (sent, result)) = thread::scope(|scope| {

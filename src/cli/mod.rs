@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::affinity::CpuSet;
+use crate::capture::Descendants;
 use crate::cli::settings::{Asked, Settled, settle};
 use crate::dashboard::theme::{Palette, Surroundings};
 use crate::dashboard::views::View;
@@ -58,9 +59,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// A running process to show in the dashboard, as `gilscope attach PID` does
+    /// A running process to show in the dashboard, as `gilscope attach PID` does; may be given several times
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
-    pub pid: Option<Pid>,
+    pub pid: Vec<Pid>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -79,6 +80,8 @@ pub enum Command {
     #[command(after_help = "\
 EXAMPLES:
   gilscope attach 4242                 press ? in the dashboard for its keys
+  gilscope attach 4242 -s              and all processes that it has made and will make
+  gilscope attach 4242 4243            two of them
   gilscope attach 4242 -d 10 | cat     a line a second, and a report at the end
 
 Without a terminal on stdout, a line a second and a report at the end are printed.")]
@@ -97,6 +100,8 @@ EXAMPLES:
   gilscope report -p 4242 -d 10            ten seconds of a running process
   gilscope report -- python3 app.py -v     a program from its first line to its end
   gilscope report -p 4242 -d 60 -f json -o report.json
+  gilscope report -p 4242 -s               a process and all that descend from it: one section each
+  gilscope report -s -- python3 pool.py    a program and all the processes that it makes
   gilscope report run.gscope               what was recorded
 
 The program started after `--` keeps its stdin, stdout, stderr and signals, and its exit status is passed on: 128 + n \
@@ -109,6 +114,7 @@ EXAMPLES:
   gilscope record -p 4242                  until Ctrl-C, the target's end or -d
   gilscope record -p 4242 -d 60 -o run.gscope
   gilscope record -- python3 app.py -v     a program from its first line to its end
+  gilscope record -p 4242 -s               with all processes that descend from it, in one file
   gilscope report run.gscope               what was in it
 
 The file is whole at any time: should gilscope be killed, at most the last second is missing. The program
@@ -229,12 +235,12 @@ pub struct ManArgs {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("process").required(true).args(["pid", "pid_option"]))]
 pub struct AttachArgs {
-    /// The process to show
+    /// The process to show, or several
     #[arg(value_name = "PID", value_parser = parse_pid)]
-    pub pid: Option<Pid>,
+    pub pid: Vec<Pid>,
     /// The same, as other commands take it
     #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid)]
-    pub pid_option: Option<Pid>,
+    pub pid_option: Vec<Pid>,
     /// End the capture after so many seconds of the wall clock
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,
@@ -268,11 +274,11 @@ pub struct ReplayArgs {
 #[command(group = clap::ArgGroup::new("target").required(true).args(["pid", "program", "recording"]))]
 pub struct ReportArgs {
     /// The recording to report on
-    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks", "subprocesses"])]
     pub recording: Option<PathBuf>,
-    /// The process to observe
+    /// The process to observe; may be given several times
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
-    pub pid: Option<Pid>,
+    pub pid: Vec<Pid>,
     /// How long, in seconds of the wall clock [default: 10 with -p, to the program's end with --]
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,
@@ -392,9 +398,9 @@ pub struct Gate {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("recorded").required(true).args(["pid", "program"]))]
 pub struct RecordArgs {
-    /// The process to record
+    /// The process to record; may be given several times
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
-    pub pid: Option<Pid>,
+    pub pid: Vec<Pid>,
     /// How long, in seconds of the wall clock [default: until Ctrl-C, or to the target's end]
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,
@@ -421,11 +427,11 @@ pub struct RecordArgs {
 #[command(group = clap::ArgGroup::new("drawn").required(true).args(["pid", "recording"]))]
 pub struct FlameArgs {
     /// The recording to draw
-    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks"])]
+    #[arg(value_name = "FILE", conflicts_with_all = ["duration", "rate", "mode", "tracepoints", "native", "stacks", "subprocesses"])]
     pub recording: Option<PathBuf>,
-    /// The process to observe
+    /// The process to observe; may be given several times
     #[arg(short, long, value_name = "PID", value_parser = parse_pid)]
-    pub pid: Option<Pid>,
+    pub pid: Vec<Pid>,
     /// How long, in seconds of the wall clock [default: 10]
     #[arg(short, long, value_name = "SECS", value_parser = rate::parse_duration)]
     pub duration: Option<Ns>,
@@ -574,6 +580,9 @@ pub struct Common {
     /// Look at what the holder of the GIL executes, now and then while somebody waits for it
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub stacks: StacksArg,
+    /// Look also into the processes that it has made and will make, and into theirs: each has a GIL of its own
+    #[arg(short, long)]
+    pub subprocesses: bool,
     /// Leave out a finding, such as not-the-gil; may be given several times
     #[arg(long, value_name = "FINDING", value_parser = parse_finding)]
     pub allow: Vec<Name>,
@@ -796,7 +805,7 @@ fn configured(mut cli: Cli) -> Result<Cli, Failure> {
 }
 
 fn perform(cli: Cli) -> Result<u8, Failure> {
-    match (cli.command, cli.pid) {
+    match (cli.command, &cli.pid[..]) {
         (Some(Command::Attach(args)), _) => attach::run(&args),
         (Some(Command::Replay(args)), _) => replay::run(&args),
         (Some(Command::Report(args)), _) => report::run(&args),
@@ -808,12 +817,12 @@ fn perform(cli: Cli) -> Result<u8, Failure> {
         (Some(Command::Dump(args)), _) => dump::run(&args),
         (Some(Command::Doctor(args)), _) => doctor::run(&args),
         (Some(Command::Interrupt(args)), _) => interrupt::run(&args),
-        (Some(Command::Demo(args)), _) => demo::run(&args),
+        (Some(Command::Demo(args)), _) => demo::run(args),
         (Some(Command::Config(args)), _) => config::run(&args),
         (Some(Command::Completions(args)), _) => completions::run(&args),
         (Some(Command::Man(args)), _) => completions::man(&args),
-        (None, Some(pid)) => attach::attached(pid, None, &cli.common, &cli.still),
-        (None, None) => Err(Failure::new(Status::Usage, "nothing to do was named")
+        (None, pids @ [_, ..]) => attach::attached(pids, None, &cli.common, &cli.still),
+        (None, []) => Err(Failure::new(Status::Usage, "nothing to do was named")
             .next("Type: gilscope attach PID, or gilscope --help")),
     }
 }
@@ -843,6 +852,11 @@ impl Common {
     /// The same with nothing to say but errors.
     fn quietly(&self) -> Common {
         Common { quiet: true, verbose: false, ..self.clone() }
+    }
+
+    /// Whether the processes that a target makes are looked into.
+    fn descendants(&self) -> Descendants {
+        if self.subprocesses { Descendants::Followed } else { Descendants::Left }
     }
 
     /// Talk: on stderr, unless it was asked to be quiet.

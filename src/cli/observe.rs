@@ -1,5 +1,6 @@
 //! Observing: a target, a capture, a model; what `report` and `demo` share.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use crate::capture::{Capture, Options, Precision, StackLooks, Stop};
+use crate::capture::{Capture, Descendants, MOST_FOLLOWED, Options, Precision, Root, StackLooks, Stop};
 use crate::cli::{Common, ModeArg, NativeArg, StacksArg, TracepointsArg};
 use crate::error::{Failure, Status};
-use crate::event::{Event, Origin, Pid, ProcessInfo, Tid};
+use crate::event::{Event, Origin, Pid, Tid, Unwatched, What};
 use crate::instruments::perf::FutexTracepoint;
 use crate::instruments::schedule::{Edges, Rate};
 use crate::instruments::{NativeLooks, clock, perf};
 use crate::model::Model;
 use crate::signals::heeded;
-use crate::target::{AttachError, Kind, Target, descriptors};
+use crate::target::{AttachError, Family, Kind, Target, descriptors};
 use crate::time::Ns;
 
 /// How long a running process is observed unless told otherwise.
@@ -26,6 +27,8 @@ const DEFAULT_DURATION: Ns = Ns(10_000_000_000);
 pub const PATIENCE: Ns = Ns(5_000_000_000);
 /// How long a program that was just started is looked at without a pause, in one attempt to attach.
 const LAUNCH_POLL: Ns = Ns(200_000_000);
+/// The same, where what it starts is looked into too.
+const FAMILY_POLL: Ns = Ns(20_000_000);
 /// How long such attempts follow one another; whatever is no Python by then is looked at now and then.
 const LAUNCH_RUSH: Duration = Duration::from_secs(3);
 /// Words of the GIL that the exact mode watches.
@@ -57,6 +60,38 @@ pub fn attach(pid: Pid) -> Result<Target, Failure> {
     Target::attach(pid, PATIENCE, Origin::Attached).map_err(|error| failure(&error))
 }
 
+/// Attaches to running processes.
+///
+/// # Errors
+/// With what to type next, if one of them cannot be attached to.
+pub fn attach_all(pids: &[Pid]) -> Result<Vec<Root>, Failure> {
+    let once: BTreeSet<Pid> = pids.iter().copied().collect();
+    let in_order = pids.iter().filter({
+        let mut left = once;
+        move |pid| left.remove(pid)
+    });
+    in_order.map(|pid| attach(*pid).map(|target| Root::Attached(Box::new(target)))).collect()
+}
+
+/// The pid of the first of them.
+pub fn first(roots: &[Root]) -> Pid {
+    roots.first().map_or(Pid(0), |root| match root {
+        Root::Attached(target) => target.info().pid,
+        Root::Started(pid) => *pid,
+    })
+}
+
+/// Processes in a message.
+pub fn named(pids: &[Pid], common: &Common) -> String {
+    let list: Vec<String> = pids.iter().map(|pid| pid.0.to_string()).collect();
+    let plural = if list.len() == 1 { "" } else { "s" };
+    let theirs = match common.descendants() {
+        Descendants::Left => "",
+        Descendants::Followed => " and what descends from it",
+    };
+    format!("pid{plural} {}{theirs}", list.join(", "))
+}
+
 /// Attaches to a program that was just started, however many programs it replaces itself by on the way to Python.
 /// `has_ended` tells whether it is over; `program` is what it is called in messages.
 ///
@@ -67,7 +102,7 @@ pub fn attach_started(
     program: &str,
     common: &Common,
     has_ended: impl FnMut() -> bool + Send,
-) -> Result<Target, Failure> {
+) -> Result<Vec<Root>, Failure> {
     // It is a race against the program's first line: it is run on time, or lost.
     let race = || {
         clock::punctual();
@@ -86,20 +121,27 @@ fn wait_for_python(
     program: &str,
     common: &Common,
     mut has_ended: impl FnMut() -> bool,
-) -> Result<Target, Failure> {
+) -> Result<Vec<Root>, Failure> {
     let began = Instant::now();
     let mut rush = true;
     let mut last_refusal = None;
     loop {
-        let patience = if rush { LAUNCH_POLL } else { Ns::ZERO };
+        let patience = match (rush, common.descendants()) {
+            (false, _) => Ns::ZERO,
+            (true, Descendants::Left) => LAUNCH_POLL,
+            (true, Descendants::Followed) => FAMILY_POLL,
+        };
         let error = match Target::attach(pid, patience, Origin::Launched) {
-            Ok(target) => return Ok(target),
+            Ok(target) => return Ok(vec![Root::Attached(Box::new(target))]),
             Err(error) => error,
         };
         match error.kind() {
             Kind::NotPermitted | Kind::Internal => return Err(failure(&error)),
             Kind::Unsupported => last_refusal = Some(error),
             Kind::NoSuchProcess => {}
+        }
+        if common.descendants() == Descendants::Followed && has_children(pid) {
+            return Ok(vec![Root::Started(pid)]);
         }
         if has_ended() {
             return Err(never_a_python(program, last_refusal.as_ref()));
@@ -111,6 +153,11 @@ fn wait_for_python(
         }
         thread::sleep(LAUNCH_PAUSES[usize::from(!rush)]);
     }
+}
+
+/// Whether a program, which is no Python, has started others.
+fn has_children(pid: Pid) -> bool {
+    Family::of(&[pid]).look().is_ok_and(|changes| !changes.born.is_empty())
 }
 
 /// A started program ended before there was something to observe; `last_refusal` is what was said of it before.
@@ -154,8 +201,8 @@ pub fn failure(error: &AttachError) -> Failure {
 ///
 /// # Errors
 /// If what was asked for may not be had.
-pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Result<Options, Failure> {
-    let pid = info.pid;
+pub fn options(roots: &[Root], common: &Common, duration: Option<Ns>) -> Result<Options, Failure> {
+    let pid = first(roots);
     // A program that gilscope starts has its own limit by now.
     descriptors::use_all();
     let fused = Precision::Fused { budget: common.settled.max_overhead };
@@ -182,7 +229,7 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
     };
     let tracepoint = match common.tracepoints {
         TracepointsArg::Never => None,
-        TracepointsArg::Always => Some(tracepoint(info, precision)?),
+        TracepointsArg::Always => Some(tracepoint(roots, precision)?),
     };
     let native = match common.native {
         NativeArg::Never => NativeLooks::Never,
@@ -197,7 +244,17 @@ pub fn options(info: &ProcessInfo, common: &Common, duration: Option<Ns>) -> Res
         StacksArg::Never => StackLooks::Never,
     };
     let tool_version = env!("CARGO_PKG_VERSION").to_owned();
-    Ok(Options { rate: rate(common), duration, precision, tracepoint, native, stacks, costs: None, tool_version })
+    Ok(Options {
+        rate: rate(common),
+        duration,
+        precision,
+        tracepoint,
+        native,
+        stacks,
+        costs: None,
+        descendants: common.descendants(),
+        tool_version,
+    })
 }
 
 /// How often to look: as asked for, or as pays.
@@ -206,13 +263,13 @@ fn rate(common: &Common) -> Rate {
 }
 
 /// The tracepoint that was asked for.
-fn tracepoint(info: &ProcessInfo, precision: Precision) -> Result<FutexTracepoint, Failure> {
+fn tracepoint(roots: &[Root], precision: Precision) -> Result<FutexTracepoint, Failure> {
     // Its waiters sleep on their own stacks (`pthread_cond_timedwait.c`): the kernel cannot tell them by the address.
-    if info.libc.starts_with("musl") {
+    if roots.iter().any(|root| matches!(root, Root::Attached(it) if it.info().libc.starts_with("musl"))) {
         return Err(Failure::new(Status::Unsupported, "on musl, tracepoints cannot tell who waits for the GIL")
             .next("do without: --tracepoints never"));
     }
-    match perf::try_futex_waits(Tid(info.pid.0)) {
+    match perf::try_futex_waits(Tid(first(roots).0)) {
         Err(refusal) => Err(refused("tracepoints", &refusal)),
         Ok(_) if !matches!(precision, Precision::Fused { .. }) => {
             Err(Failure::new(Status::Usage, "tracepoints name what switch records tell of: they are for --mode fused")
@@ -240,48 +297,68 @@ pub enum Told<'a> {
 ///
 /// # Errors
 /// If it cannot be observed, with what to type next.
-pub fn observe_running(pid: Pid, duration: Option<Ns>, common: &Common) -> Result<Model, Failure> {
+pub fn observe_running(pids: &[Pid], duration: Option<Ns>, common: &Common) -> Result<Model, Failure> {
     let stop = Stop::default();
     stop_on_signals(&stop)?;
-    let target = attach(pid)?;
+    let roots = attach_all(pids)?;
     let duration = duration.unwrap_or(DEFAULT_DURATION);
     if std::io::stderr().is_terminal() {
-        common.say(&format!("observing pid {} for {duration}; Ctrl-C ends it early", pid.0));
+        common.say(&format!("observing {} for {duration}; Ctrl-C ends it early", named(pids, common)));
     }
-    observe(target, common, Some(duration), stop, |_| Ok(()))
+    observe(roots, common, Some(duration), stop, |_| Ok(()))
 }
 
-/// Observes `target` until the time is up, it ends, or a stop is asked for; `tell` hears of it meanwhile.
+/// Observes `roots` until the time is up, they end, or a stop is asked for; `tell` hears of it meanwhile.
 ///
 /// # Errors
 /// If the sampling thread cannot be started, or whatever `tell` fails with.
 pub fn observe(
-    target: Target,
+    roots: Vec<Root>,
     common: &Common,
     duration: Option<Ns>,
     stop: Stop,
-    tell: impl FnMut(Told<'_>) -> Result<(), Failure>,
+    mut tell: impl FnMut(Told<'_>) -> Result<(), Failure>,
 ) -> Result<Model, Failure> {
-    fold(&start(target, common, duration, stop)?, tell)
+    fold(&start(roots, common, duration, stop)?, |told| {
+        if let Told::Events(events) = &told {
+            events.iter().for_each(|event| say_who_is_not_watched(&event.what, common));
+        }
+        tell(told)
+    })
 }
 
-/// Starts to observe `target`.
+fn say_who_is_not_watched(what: &What, common: &Common) {
+    let What::ChildUnwatched { child, why, .. } = what else { return };
+    let why = match why {
+        Unwatched::TooShort => "it ended before it could be looked into".to_owned(),
+        Unwatched::NotPython => "it is no Python that is supported; those that it makes are followed".to_owned(),
+        Unwatched::Unreadable => "it may not be looked into, or makes no sense".to_owned(),
+        Unwatched::TooMany => format!("{MOST_FOLLOWED} processes are looked into already"),
+    };
+    common.say_more(&format!("pid {} is left out: {why}", child.0));
+}
+
+/// Starts to observe `roots`.
 ///
 /// # Errors
 /// If the sampling thread cannot be started.
-pub fn start(target: Target, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
-    let info = target.info();
-    common.say_more(&format!("observing pid {}: CPython {} on {}", info.pid.0, info.python, info.libc));
-    let options = options(info, common, duration)?;
-    begin(target, options, stop)
+pub fn start(roots: Vec<Root>, common: &Common, duration: Option<Ns>, stop: Stop) -> Result<Capture, Failure> {
+    for root in &roots {
+        if let Root::Attached(target) = root {
+            let info = target.info();
+            common.say_more(&format!("observing pid {}: CPython {} on {}", info.pid.0, info.python, info.libc));
+        }
+    }
+    let options = options(&roots, common, duration)?;
+    begin(roots, options, stop)
 }
 
-/// Starts to observe `target` with these options.
+/// Starts to observe `roots` with these options.
 ///
 /// # Errors
 /// If the sampling thread cannot be started.
-pub fn begin(target: Target, options: Options, stop: Stop) -> Result<Capture, Failure> {
-    Capture::start(target, options, stop)
+pub fn begin(roots: Vec<Root>, options: Options, stop: Stop) -> Result<Capture, Failure> {
+    Capture::start_all(roots, options, stop)
         .map_err(|error| Failure::new(Status::Internal, format!("cannot start the sampling thread: {error}")))
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use signal_hook::consts::SIGXFSZ;
 
-use crate::capture::Stop;
-use crate::cli::observe::{Told, attach, attach_started, observe, stop_on_signals};
+use crate::capture::{Root, Stop};
+use crate::cli::observe::{Told, attach_all, attach_started, first, named, observe, stop_on_signals};
 use crate::cli::progress::Progress;
 use crate::cli::recorded::naming;
-use crate::cli::report::{launch_failure, passed_on};
+use crate::cli::report::{ItsEnd, launch_failure, passed_on};
 use crate::cli::watch::{start_live, watch};
 use crate::cli::{Common, RecordArgs, complain};
 use crate::error::{Failure, Status};
@@ -20,7 +20,6 @@ use crate::launch::Launched;
 use crate::model::snapshot::Snapshot;
 use crate::recording::{DEFAULT_QUEUE, Existing, Offer, Recorder, RecordingError, RecordingFile, Writer};
 use crate::report::summary_line;
-use crate::target::Target;
 use crate::time::Ns;
 use crate::units;
 
@@ -33,25 +32,25 @@ const FINDINGS_SAID: usize = 3;
 /// With an exit status and what to type next.
 pub fn run(args: &RecordArgs) -> Result<u8, Failure> {
     heed_file_limits()?;
-    match args.pid {
-        Some(pid) => running(args, pid),
-        None => launched(args),
+    match args.pid.is_empty() {
+        false => running(args),
+        true => launched(args),
     }
 }
 
-fn running(args: &RecordArgs, pid: Pid) -> Result<u8, Failure> {
+fn running(args: &RecordArgs) -> Result<u8, Failure> {
     let stop = Stop::default();
-    let target = attach(pid)?;
-    let file = create(args, pid)?;
+    let roots = attach_all(&args.pid)?;
+    let file = create(args, first(&roots))?;
     if args.live {
-        let session = start_live(target, &args.common, args.duration, &stop, Some(file))?;
+        let session = start_live(roots, &args.common, args.duration, &stop, Some(file))?;
         watch(session, &args.common, &stop)?;
         return Ok(Status::Ok as u8);
     }
     stop_on_signals(&stop)?;
     let path = file.path().to_owned();
-    args.common.say(&format!("recording pid {} into {}; Ctrl-C ends it", pid.0, path.display()));
-    record(target, args, file, stop, Progress::to_stderr(&args.common))?;
+    args.common.say(&format!("recording {} into {}; Ctrl-C ends it", named(&args.pid, &args.common), path.display()));
+    record(roots, args, file, (stop, None), Progress::to_stderr(&args.common))?;
     Ok(Status::Ok as u8)
 }
 
@@ -76,9 +75,9 @@ fn launched(args: &RecordArgs) -> Result<u8, Failure> {
     let name = args.program.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     let attached = attach_started(launched.pid(), &name, &args.common, || !matches!(launched.try_status(), Ok(None)));
     let recorded = match (attached, named) {
-        (Ok(target), Some(file)) => record(target, args, file, Stop::default(), Progress::silent()),
-        (Ok(target), None) => create(args, launched.pid())
-            .and_then(|file| record(target, args, file, Stop::default(), Progress::silent())),
+        (Ok(roots), file) => file
+            .map_or_else(|| create(args, launched.pid()), Ok)
+            .and_then(|file| record(roots, args, file, (Stop::default(), Some(&launched)), Progress::silent())),
         (Err(failure), file) => {
             if let Some(file) = file {
                 file.discard_if_empty();
@@ -153,14 +152,18 @@ impl Keeping {
 
 /// Records until the observation is over, and says what came of it.
 fn record(
-    target: Target,
+    roots: Vec<Root>,
     args: &RecordArgs,
     file: RecordingFile,
-    stop: Stop,
+    (stop, launched): (Stop, Option<&Launched>),
     mut progress: Progress,
 ) -> Result<(), Failure> {
     let mut keeping = Keeping::start(file)?;
-    let observed = observe(target, &args.common, args.duration, stop.clone(), |told| {
+    let mut end = launched.map(|launched| ItsEnd::of(launched, &args.common, &stop));
+    let observed = observe(roots, &args.common, args.duration, stop.clone(), |told| {
+        if let Some(end) = &mut end {
+            end.heed();
+        }
         match told {
             Told::Events(events) => keeping.keep(events, &stop),
             Told::Second(model) => progress.show(|| {

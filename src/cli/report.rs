@@ -5,6 +5,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
+use std::time::{Duration, Instant};
 
 use crate::capture::Stop;
 use crate::cli::gate;
@@ -15,6 +16,9 @@ use crate::error::{Failure, Status};
 use crate::launch::{LaunchError, Launched};
 use crate::model::snapshot::Snapshot;
 use crate::report::{Color, TextOptions, text, write_json};
+
+/// How long processes are still looked at that outlive the program that made them.
+const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
 /// Runs the command; its exit status, or the started program's.
 ///
@@ -28,20 +32,20 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
         None if args.program.is_empty() => Destination::Stdout,
         None => Destination::Stderr,
     };
-    match (args.pid, &args.recording) {
-        (None, Some(path)) => {
+    match (&args.pid[..], &args.recording) {
+        ([], Some(path)) => {
             let replayed = recorded::replay(path, &args.common)?;
             let snapshot = replayed.model.snapshot();
             write(&snapshot, args.format, &args.common, output)?;
             replayed.failure.map_or_else(|| gate::status(&args.gate, &snapshot), Err)
         }
-        (Some(pid), _) => {
-            let model = observe_running(pid, args.duration, &args.common)?;
+        (pids @ [_, ..], _) => {
+            let model = observe_running(pids, args.duration, &args.common)?;
             let snapshot = model.snapshot();
             write(&snapshot, args.format, &args.common, output)?;
             gate::status(&args.gate, &snapshot)
         }
-        (None, None) => launched(args, output),
+        ([], None) => launched(args, output),
     }
 }
 
@@ -49,7 +53,14 @@ fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
     let launched = Launched::start(&args.program).map_err(|error| launch_failure(&error, "report"))?;
     let name = args.program.first().map(|program| program.to_string_lossy()).unwrap_or_default();
     let reported = attach_started(launched.pid(), &name, &args.common, || !matches!(launched.try_status(), Ok(None)))
-        .and_then(|target| observe(target, &args.common, args.duration, Stop::default(), |_| Ok(())))
+        .and_then(|roots| {
+            let stop = Stop::default();
+            let mut end = ItsEnd::of(&launched, &args.common, &stop);
+            observe(roots, &args.common, args.duration, stop.clone(), |_| {
+                end.heed();
+                Ok(())
+            })
+        })
         .and_then(|model| {
             let snapshot = model.snapshot();
             write(&snapshot, args.format, &args.common, output)?;
@@ -68,6 +79,31 @@ fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
         Ok(code) if status.success() => code,
         Ok(_) | Err(_) => passed_on(status),
     })
+}
+
+/// Ends an observation a little after the program that was started for it: what it leaves behind may go on for ever.
+pub struct ItsEnd<'a> {
+    launched: &'a Launched,
+    stop: &'a Stop,
+    common: &'a Common,
+    since: Option<Instant>,
+}
+
+impl ItsEnd<'_> {
+    /// That of `launched`.
+    pub fn of<'a>(launched: &'a Launched, common: &'a Common, stop: &'a Stop) -> ItsEnd<'a> {
+        ItsEnd { launched, stop, common, since: None }
+    }
+
+    /// Looks whether it has come. One process alone ends by itself.
+    pub fn heed(&mut self) {
+        if !self.common.subprocesses || matches!(self.launched.try_status(), Ok(None)) {
+            return;
+        }
+        if self.since.get_or_insert_with(Instant::now).elapsed() >= LEFT_BEHIND {
+            self.stop.request();
+        }
+    }
 }
 
 /// A program that could not be started, with the statuses that shells give.

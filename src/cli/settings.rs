@@ -10,6 +10,7 @@ use crate::dashboard::columns::Columns;
 use crate::dashboard::keys::Keymap;
 use crate::dashboard::mouse::Mouse;
 use crate::dashboard::theme::{Palette, Surroundings, Symbols, Taste, Theme, Wanted};
+use crate::dashboard::views::View;
 use crate::dashboard::{REFRESH, Settings};
 use crate::findings::Allowed;
 use crate::time::Ns;
@@ -106,7 +107,7 @@ impl Settled {
     /// What the dashboard is told of it.
     pub fn dashboard(&self, theme: Theme, allowed: Allowed) -> Settings {
         let (refresh, keys, columns) = (self.refresh, self.keys.clone(), self.columns.clone());
-        Settings { theme, refresh, allowed, keys, columns }
+        Settings { theme, refresh, allowed, keys, columns, view: View::Overview }
     }
 }
 

@@ -3,21 +3,21 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, Stop};
+use crate::capture::{Capture, Root, Stop};
 use crate::cli::feed::LiveFeed;
-use crate::cli::observe::{options, stop_on_signals};
+use crate::cli::observe::{first, options, stop_on_signals};
 use crate::cli::record::default_name;
 use crate::cli::report::Destination;
 use crate::cli::still::{Taken, still};
 use crate::cli::{Common, Format, Still, print, report};
 use crate::dashboard::terminal::{RealTime, Takeover};
-use crate::dashboard::{DashboardError, Leaving, run};
+use crate::dashboard::views::View;
+use crate::dashboard::{DashboardError, Leaving, Settings, run};
 use crate::error::{Failure, Status};
 use crate::instruments::clock;
 use crate::recording::{DEFAULT_RING, RecordingFile};
 use crate::report::summary_line;
 use crate::session::{Command, Engine, Frame, Kept, Origin, Play, Session, Watch};
-use crate::target::Target;
 use crate::time::Ns;
 
 /// Time between two lines where there is no terminal.
@@ -25,26 +25,26 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 /// Time between two looks whether it is over.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Starts to observe `target`, as a session that records into `file` from its first event on, if there is one.
+/// Starts to observe `roots`, as a session that records into `file` from its first event on, if there is one.
 ///
 /// # Errors
 /// If a thread cannot be started.
 pub fn start_live(
-    target: Target,
+    roots: Vec<Root>,
     common: &Common,
     duration: Option<Ns>,
     stop: &Stop,
     file: Option<RecordingFile>,
 ) -> Result<Session, Failure> {
     let refused = |error| Failure::new(Status::Internal, format!("cannot start a thread to observe with: {error}"));
-    let pid = target.info().pid;
-    let options = options(target.info(), common, duration)?;
+    let pid = first(&roots);
+    let options = options(&roots, common, duration)?;
     let mut kept = Kept::new(DEFAULT_RING, Box::new(move || default_name(pid, clock::unix_now())))
         .map_err(|error| Failure::new(Status::Internal, error))?;
     if let Some(file) = file {
         kept.record_into(file).map_err(|error| Failure::new(Status::Internal, error))?;
     }
-    let capture = Capture::start(target, options, stop.clone()).map_err(refused)?;
+    let capture = Capture::start_all(roots, options, stop.clone()).map_err(refused)?;
     let engine = Engine::live(Box::new(LiveFeed::new(capture, stop.clone())), Some(Box::new(kept)));
     Session::start(engine).map_err(refused)
 }
@@ -73,6 +73,9 @@ pub fn watch(session: Session, common: &Common, stop: &Stop) -> Result<(), Failu
 
 fn on_terminal(session: Session, common: &Common) -> Result<(), Failure> {
     let settings = common.settled.dashboard(common.settled.theme, common.allowed());
+    // Of several processes their list comes first.
+    let view = if common.subprocesses { View::Processes } else { settings.view };
+    let settings = Settings { view, ..settings };
     let outcome = {
         let refused = |error: std::io::Error| {
             Failure::new(Status::Internal, format!("cannot take the terminal: {error}"))

@@ -311,16 +311,17 @@ use Group as G;
 
 const OVERVIEW: &[View] = &[View::Overview];
 const CORES: &[View] = &[View::Cores];
+const WINDOWED: &[View] = &[View::Overview, View::Processes];
 const BLAME: &[View] = &[View::Blame];
 const ZOOMED: &[View] = &[View::Overview, View::Cores, View::Timeline];
 const TIMELINE: &[View] = &[View::Timeline];
 const HISTOGRAMS: &[View] = &[View::Histograms];
 const CONVOYS: &[View] = &[View::Convoys];
 const WITH_THREADS: &[View] = &[View::Overview, View::Timeline, View::Histograms, View::Convoys, View::Blame];
-const OPENING: &[View] = &[View::Blame, View::Findings];
+const OPENING: &[View] = &[View::Blame, View::Findings, View::Processes];
 
 /// The table. The footer shows labels in this order.
-pub const BINDINGS: [Binding; 62] = [
+pub const BINDINGS: [Binding; 63] = [
     bind(A::Quit, &[letter('q'), ctrl('c')], G::General, "quit; the recording is closed in order").label("quit"),
     bind(A::Help, &[letter('?'), key(KeyCode::F(1))], G::General, "this help").label("help"),
     bind(A::Pause, &[letter(' '), letter('p')], G::Time, "freeze the view and go on; the capture never stops")
@@ -346,7 +347,7 @@ pub const BINDINGS: [Binding; 62] = [
         A::Open,
         &[key(KeyCode::Enter)],
         G::Rows,
-        "blame: what the holder executed, then a whole stack; findings: where it shows",
+        "blame: what the holder executed, then a whole stack; findings: where it shows; processes: all views of it",
     )
     .label("open")
     .only_in(OPENING),
@@ -384,7 +385,7 @@ pub const BINDINGS: [Binding; 62] = [
         A::Back,
         &[key(KeyCode::Esc)],
         G::General,
-        "back: closes the help, what was opened, the selection, the filter",
+        "back: closes the help, what was opened, the selection, the filter; then to the processes",
     ),
     bind(A::NextView, &[key(KeyCode::Tab)], G::Views, "the next view").label("view"),
     bind(A::PreviousView, &[key(KeyCode::BackTab)], G::Views, "the view before"),
@@ -396,13 +397,14 @@ pub const BINDINGS: [Binding; 62] = [
     show(View::Interrupts),
     show(View::Blame),
     show(View::Findings),
+    show(View::Processes),
     bind(A::NextPanel, &[letter('v')], G::Figures, "one panel alone, the next one, all again")
         .label("panel")
         .only_in(OVERVIEW),
     bind(A::PreviousPanel, &[letter('V')], G::Figures, "the panel before").only_in(OVERVIEW),
     bind(A::Window, &[letter('w')], G::Figures, "recent figures over 1 s, 10 s, or the whole capture")
         .label("window")
-        .only_in(OVERVIEW),
+        .only_in(WINDOWED),
     bind(
         A::CursorBack,
         &[key(KeyCode::Left), letter('h')],

@@ -25,6 +25,7 @@ pub mod instant;
 pub mod keys;
 pub mod mouse;
 pub mod picture;
+pub mod processes;
 pub mod rows;
 mod run;
 pub mod signals;

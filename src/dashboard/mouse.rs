@@ -161,7 +161,9 @@ impl State {
             Spot::Head(column) => self.sort = Sort::by(column),
             Spot::Cell(row, column) if self.blame.cell.is_some() && rows.blame.at == (row, column) => self.open(rows),
             Spot::Cell(row, column) => self.blame.point_at(row, column, &rows.blame),
-            Spot::Row(row) if self.view == View::Blame && self.row(rows) == row => self.open(rows),
+            Spot::Row(row) if matches!(self.view, View::Blame | View::Processes) && self.row(rows) == row => {
+                self.open(rows);
+            }
             Spot::Row(row) => self.go(row, rows),
             Spot::Text | Spot::Instant(..) => {}
         }

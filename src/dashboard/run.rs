@@ -14,6 +14,7 @@ use crate::dashboard::picture;
 use crate::dashboard::state::{Effect, Rows, State};
 use crate::dashboard::theme::Theme;
 use crate::dashboard::view::ViewModel;
+use crate::dashboard::views::View;
 use crate::dashboard::widgets::screen;
 use crate::findings::Allowed;
 use crate::session::Watch;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub keys: Keymap,
     /// Which columns the thread table has.
     pub columns: Columns,
+    /// What is on the screen at first.
+    pub view: View,
 }
 
 impl Settings {
@@ -53,12 +56,19 @@ impl Settings {
             allowed: Allowed::NONE,
             keys: Keymap::default(),
             columns: Columns::default(),
+            view: View::Overview,
         }
     }
 
     /// What is chosen before the first key.
     pub fn state(&self) -> State {
-        State { allowed: self.allowed, keys: self.keys.clone(), columns: self.columns.clone(), ..State::default() }
+        State {
+            allowed: self.allowed,
+            keys: self.keys.clone(),
+            columns: self.columns.clone(),
+            view: self.view,
+            ..State::default()
+        }
     }
 }
 

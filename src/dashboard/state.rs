@@ -17,7 +17,7 @@ use crate::dashboard::timeline::{self, Way};
 use crate::dashboard::view::Transport;
 use crate::dashboard::views::View;
 use crate::dashboard::views::findings::shows;
-use crate::event::{Cpu, ThreadKey};
+use crate::event::{Cpu, ProcessKey, ThreadKey};
 use crate::findings::Allowed;
 use crate::session::{Capabilities, Command, Frame, Play, Shift};
 use crate::time::{MonoNs, Ns};
@@ -130,6 +130,10 @@ pub struct Rows {
     pub durations: Vec<histograms::Of>,
     /// Those that are looked at.
     pub duration: usize,
+    /// The processes.
+    pub processes: Vec<ProcessKey>,
+    /// The one under the cursor.
+    pub process: usize,
     /// How far the view's text can be scrolled down.
     pub reach: usize,
     /// Which time is shown, and whose.
@@ -169,6 +173,10 @@ pub struct State {
     pub convoy: Option<ConvoyKey>,
     /// The core that is looked at.
     pub cores: cores::Choice,
+    /// The process that all views are of; `None`: the first.
+    pub process: Option<ProcessKey>,
+    /// The process under the cursor in their list.
+    pub listed: Option<ProcessKey>,
     /// Whose durations are shown.
     pub whose: Whose,
     /// What recent figures are of.
@@ -205,6 +213,8 @@ impl Default for State {
             timeline: timeline::Choice::default(),
             convoy: None,
             cores: cores::Choice::default(),
+            process: None,
+            listed: None,
             whose: Whose::All,
             window: Window::Ten,
             zoom: 3,
@@ -353,9 +363,12 @@ impl State {
             Action::CompareMark => return self.compare_with_mark(frame),
             Action::Fold => self.cores.turn(),
             Action::Visit => return seek(rows.convoys.get(self.row(rows)).map(|(_, end)| *end)),
+            Action::Show(View::Processes) if rows.processes.len() < 2 => {
+                self.notice = Some("there is one process only".to_owned());
+            }
             Action::Show(view) => self.view = view,
-            Action::NextView => self.view = self.view.step(1),
-            Action::PreviousView => self.view = self.view.step(-1),
+            Action::NextView => self.view = self.view.step(1, rows.processes.len()),
+            Action::PreviousView => self.view = self.view.step(-1, rows.processes.len()),
             Action::SortNext => self.sort = Sort::by(self.sort.column.step(1)),
             Action::SortPrevious => self.sort = Sort::by(self.sort.column.step(-1)),
             Action::Reverse => self.sort = self.sort.reversed(),
@@ -367,7 +380,7 @@ impl State {
                 }
                 Whose::Selected => self.whose = Whose::All,
             },
-            Action::Back => self.back(),
+            Action::Back => self.back(rows),
             Action::NextPanel => self.turn(1),
             Action::PreviousPanel => self.turn(PANELS.len() - 1),
             Action::Window => {
@@ -437,7 +450,7 @@ impl State {
     }
 
     /// One step back.
-    fn back(&mut self) {
+    fn back(&mut self, rows: &Rows) {
         match (self.view, self.whose, self.selected) {
             (View::Interrupts, ..) if self.signal.is_some() => self.signal = None,
             (View::Convoys, ..) if self.convoy.is_some() => self.convoy = None,
@@ -464,7 +477,10 @@ impl State {
             (View::Overview, Whose::Selected, _) => self.whose = Whose::All,
             (View::Overview, Whose::All, Some(_)) => self.selected = None,
             (View::Overview, Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),
-            (View::Overview, Whose::All, None) => self.panel = Panel::All,
+            (View::Overview, Whose::All, None) if self.panel != Panel::All => self.panel = Panel::All,
+            (View::Overview, Whose::All, None) if rows.processes.len() > 1 => self.view = View::Processes,
+            (View::Overview, Whose::All, None) => {}
+            (View::Processes, ..) => self.listed = None,
         }
     }
 
@@ -482,6 +498,7 @@ impl State {
             View::Timeline => place(&rows.timeline.threads, self.timeline.thread).unwrap_or(rows.timeline.row),
             View::Histograms => place(&rows.durations, self.histograms.row).unwrap_or(rows.duration),
             View::Findings => place(&rows.findings, self.finding.row).unwrap_or(rows.finding),
+            View::Processes => place(&rows.processes, self.listed).unwrap_or(rows.process),
         }
     }
 
@@ -516,6 +533,10 @@ impl State {
                 let row = row.min(rows.findings.len().saturating_sub(1));
                 self.finding = found::Choice { row: rows.findings.get(row).copied(), scrolled: 0 };
             }
+            View::Processes => {
+                let row = row.min(rows.processes.len().saturating_sub(1));
+                self.listed = rows.processes.get(row).copied();
+            }
         }
     }
 
@@ -537,9 +558,20 @@ impl State {
     pub(super) fn open(&mut self, rows: &Rows) {
         match (self.view, rows.findings.get(self.row(rows))) {
             (View::Blame, _) => self.blame.open(&rows.blame),
+            (View::Processes, _) => self.look_into(rows.processes.get(self.row(rows)).copied()),
             (View::Findings, Some(FoundKey::Finding(name, _))) => self.view = shows(*name).unwrap_or(self.view),
             _ => {}
         }
+    }
+
+    /// All views are of this process from here on. What was chosen in them was of another one.
+    fn look_into(&mut self, process: Option<ProcessKey>) {
+        if process.is_some() && process != self.process {
+            let State { panel, sort, cores, window, zoom, page, allowed, keys, columns, .. } = std::mem::take(self);
+            let of = State { process, listed: process, panel, sort, cores, ..State::default() };
+            *self = State { window, zoom, page, allowed, keys, columns, ..of };
+        }
+        self.view = View::Overview;
     }
 
     fn turn(&mut self, steps: usize) {

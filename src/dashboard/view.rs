@@ -15,6 +15,7 @@ use crate::dashboard::found::{FindingView, Found};
 use crate::dashboard::histograms::Histograms;
 use crate::dashboard::history::History;
 use crate::dashboard::keys::Keymap;
+use crate::dashboard::processes::Processes;
 use crate::dashboard::rows::{Row, Sort, rows};
 use crate::dashboard::signals::Signals;
 use crate::dashboard::state::{Focus, Panel, Rows, State, Whose, Window};
@@ -102,6 +103,8 @@ pub struct ViewModel<'a> {
     pub convoys: Convoys<'a>,
     /// What the cores did; `None`: another view is shown.
     pub cores: Option<Cores<'a>>,
+    /// The processes.
+    pub processes: Processes,
     /// Where in time the view is.
     pub transport: Transport,
     /// What fills the screen.
@@ -351,6 +354,7 @@ impl<'a> ViewModel<'a> {
                 let lanes = chosen.gil.map(|gil| &*gil.lanes);
                 Cores::of(process, lanes, state.cores, state.column(), frame.snapshot.at)
             }),
+            processes: Processes::of(&frame.snapshot, recent, state.listed, process.map(|process| process.key)),
             signals: Signals::of(process, state.signal, frame.snapshot.at),
             blame: (state.view == View::Blame).then(|| Matrix::of(process, state.blame, &state.filter)),
             shown: state.view,
@@ -378,6 +382,8 @@ impl<'a> ViewModel<'a> {
             core: self.cores.as_ref().map_or(0, |it| it.cursor),
             durations: self.histograms.iter().flat_map(|it| &it.rows).map(|row| row.of).collect(),
             duration: self.histograms.as_ref().map_or(0, |it| it.cursor),
+            processes: self.processes.keys(),
+            process: self.processes.cursor,
             reach: 0,
             timeline: self.timeline.as_ref().map_or_else(Grid::default, |of| of.grid(0)),
         }
@@ -398,10 +404,16 @@ struct Chosen<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    /// The newest image of the process unless the user goes on from there; within it, one GIL after the other.
+    /// The newest image of the process that was chosen, unless the user goes on from there; within it, one GIL after the
+    /// other.
     fn of(frame: &'a Frame, state: &State) -> Chosen<'a> {
         let mut gils: Vec<(&ProcessFigures, &GilFigures)> = Vec::new();
-        for process in frame.snapshot.processes.iter().rev() {
+        let all = &frame.snapshot.processes;
+        let wanted = state.process.and_then(|key| all.iter().find(|process| process.key == key));
+        let pid = wanted.or(all.first()).map(|process| process.target.pid);
+        // What a process was before it replaced itself is told with what it is.
+        let images = || all.iter().rev().filter(|process| Some(process.target.pid) == pid);
+        for process in images() {
             let mut of_process = BTreeMap::<GilKey, &GilFigures>::new();
             of_process.extend(process.interpreters.iter().filter_map(|i| i.gil.as_deref()).map(|gil| (gil.key, gil)));
             gils.extend(of_process.into_values().map(|gil| (process, gil)));
@@ -409,7 +421,7 @@ impl<'a> Chosen<'a> {
         let index = state.gil % gils.len().max(1);
         match gils.get(index) {
             Some((process, gil)) => Chosen { process: Some(process), gil: Some(gil), number: (index + 1, gils.len()) },
-            None => Chosen { process: frame.snapshot.processes.last(), gil: None, number: (0, 0) },
+            None => Chosen { process: images().next(), gil: None, number: (0, 0) },
         }
     }
 }
@@ -436,12 +448,15 @@ fn head(frame: &Frame, chosen: &Chosen<'_>, recent: Option<&Recent>, found: &Fou
     };
     let capture = &process.capture;
     let (samples, length) = match recent {
-        Some(recent) => (recent.samples, recent.length),
+        Some(recent) => (recent.looks(process.key).samples, recent.length),
         None => (capture.samples / chosen.number.1.max(1) as u64, capture.duration),
     };
     // These are told once a second: over one second they would jump.
     let (ticks, late, own_cpu, over) = match recent {
-        Some(_) => (frame.ten.ticks, frame.ten.late, frame.ten.own_cpu, frame.ten.length),
+        Some(_) => {
+            let looks = frame.ten.looks(process.key);
+            (looks.ticks, looks.late, looks.own_cpu, frame.ten.length)
+        }
         None => (capture.health.ticks, capture.health.late, capture.health.own_cpu, capture.duration),
     };
     let per_second = |count: u64| (length > Ns::ZERO).then(|| count as f64 / length.as_secs_f64());
@@ -480,8 +495,9 @@ const MANY_LATE: f64 = 0.1;
 
 /// What a user could do to see more.
 fn advice(frame: &Frame, process: &ProcessFigures) -> Option<Foreign> {
-    let late = frame.ten.late.saturating_add(frame.ten.ticks);
-    let share = (late > 0).then(|| frame.ten.late as f64 / late as f64)?;
+    let looks = frame.ten.looks(process.key);
+    let late = looks.late.saturating_add(looks.ticks);
+    let share = (late > 0).then(|| looks.late as f64 / late as f64)?;
     (share >= MANY_LATE && process.ending.is_none()).then(|| {
         Foreign::new(&format!(
             "{} of the looks come too late: every core is busy. Leave gilscope one (taskset), or start it with nice -n -10",

@@ -1,7 +1,7 @@
 //! Sums over a snapshot that more than one report shows.
 
 use crate::event::{GilKey, InterpreterId};
-use crate::model::snapshot::{GilFigures, ProcessFigures, ThreadFigures};
+use crate::model::snapshot::{GilFigures, Length, ProcessFigures, ThreadFigures};
 use crate::time::Ns;
 
 /// A share as it may be shown: finite and 0..=1 but for rounding, else unknown.
@@ -48,6 +48,31 @@ pub(crate) fn gils(process: &ProcessFigures) -> Vec<SharedGil<'_>> {
         }
     }
     found
+}
+
+/// What the GILs of a process come to: of several, the worst of each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct InAll {
+    pub(crate) load: Option<f64>,
+    pub(crate) contention: Option<f64>,
+    pub(crate) worst: Option<Length>,
+    pub(crate) lost: Ns,
+}
+
+/// The figures of a process in one line.
+pub(crate) fn in_all(process: &ProcessFigures) -> InAll {
+    let gils = gils(process);
+    let seen = || gils.iter().map(|shared| shared.gil).filter(|gil| gil.observed > Ns::ZERO);
+    let worst_of = |of: fn(&GilFigures) -> f64| seen().filter_map(|gil| share(of(gil))).max_by(f64::total_cmp);
+    let length = |length: &Length| match *length {
+        Length::Known(ns) | Length::Below(ns) => ns,
+    };
+    InAll {
+        load: worst_of(|gil| gil.load),
+        contention: worst_of(|gil| gil.contention),
+        worst: seen().filter_map(|gil| gil.waits.max()).max_by_key(length),
+        lost: seen().map(|gil| gil.lost).sum(),
+    }
 }
 
 /// The threads that take this GIL; all threads where the process has only this one.

@@ -1,10 +1,12 @@
-//! What looking may cost the target, and what it has cost: one purse for all its threads and GILs.
+//! What looking may cost the target, and what it has cost: one purse for all its threads and GILs. Purses of several
+//! processes are filled from one pot.
 //!
 //! No second of the target may lose more than the budget. What cannot be bounded beforehand (a context switch that is
 //! recorded) is counted when it is seen, and its instrument given up for a while where it has used the purse up; what
 //! can be bounded (the hits of a watchpoint) is not begun unless the purse has it whole.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Costs, Spent};
 use crate::time::{MonoNs, Ns};
@@ -29,25 +31,93 @@ pub enum Expense {
     Samples(u64),
 }
 
-/// What is left of the budget.
+/// What was spent within the last second.
+#[derive(Debug, Default)]
+struct LastSecond {
+    /// Oldest first.
+    recent: VecDeque<(MonoNs, Ns)>,
+    sum: Ns,
+}
+
+impl LastSecond {
+    fn spend(&mut self, now: MonoNs, cost: Ns) {
+        self.forget(now);
+        self.sum += cost;
+        match self.recent.back_mut().filter(|(at, _)| now.since(*at) < GRAIN) {
+            Some((_, last)) => *last += cost,
+            None => self.recent.push_back((now, cost)),
+        }
+    }
+
+    fn forget(&mut self, now: MonoNs) {
+        while let Some((_, cost)) = self.recent.front().copied().filter(|(at, _)| now.since(*at) >= Ns::SECOND + GRAIN)
+        {
+            self.sum = self.sum.saturating_sub(cost);
+            self.recent.pop_front();
+        }
+    }
+
+    /// What it has left of `most`.
+    fn left(&mut self, now: MonoNs, most: Ns) -> Ns {
+        self.forget(now);
+        most.saturating_sub(self.sum)
+    }
+}
+
+/// What looking may cost several processes together in any second. All who look at one of them have the same.
+#[derive(Debug, Clone)]
+pub struct Pot {
+    most: Ns,
+    spent: Arc<Mutex<LastSecond>>,
+}
+
+impl Pot {
+    /// A full one.
+    pub fn new(most: Ns) -> Pot {
+        Pot { most, spent: Arc::default() }
+    }
+
+    fn spent(&self) -> MutexGuard<'_, LastSecond> {
+        // Sums are whole whatever happened to whoever held it.
+        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is left of the budget of one process.
 #[derive(Debug)]
 pub struct Purse {
     costs: Costs,
-    /// Within the last second, oldest first.
-    recent: VecDeque<(MonoNs, Ns)>,
-    sum: Ns,
+    recent: LastSecond,
     spent: Spent,
+    /// Its part of the budget, 0 to 1.
+    part: f64,
+    pot: Option<Pot>,
 }
 
 impl Purse {
     /// A full one.
     pub fn new(costs: Costs) -> Purse {
-        Purse { costs, recent: VecDeque::new(), sum: Ns::ZERO, spent: Spent::default() }
+        Purse { costs, recent: LastSecond::default(), spent: Spent::default(), part: 1.0, pot: None }
+    }
+
+    /// The same, filled from a pot that others are filled from too.
+    pub fn out_of(pot: Pot, costs: Costs) -> Purse {
+        Purse { pot: Some(pot), ..Purse::new(costs) }
+    }
+
+    /// From here on it has this part of the budget, 0 to 1.
+    pub fn have(&mut self, part: f64) {
+        self.part = part.clamp(0.0, 1.0);
     }
 
     /// What things cost.
     pub fn costs(&self) -> &Costs {
         &self.costs
+    }
+
+    /// What any second may cost.
+    pub fn budget(&self) -> Ns {
+        Ns((self.costs.budget.0 as f64 * self.part) as u64)
     }
 
     /// They were measured. What was spent before is worth what it is known now to have cost.
@@ -104,28 +174,20 @@ impl Purse {
         if cost == Ns::ZERO {
             return;
         }
-        self.forget(now);
-        self.spent.cost += cost;
-        self.sum += cost;
-        self.spent.worst_second = self.spent.worst_second.max(self.sum);
-        match self.recent.back_mut().filter(|(at, _)| now.since(*at) < GRAIN) {
-            Some((_, last)) => *last += cost,
-            None => self.recent.push_back((now, cost)),
+        self.recent.spend(now, cost);
+        if let Some(pot) = &self.pot {
+            pot.spent().spend(now, cost);
         }
+        self.spent.cost += cost;
+        self.spent.worst_second = self.spent.worst_second.max(self.recent.sum);
     }
 
     /// What the second that ends at `now` has left.
     pub fn left(&mut self, now: MonoNs) -> Ns {
-        self.forget(now);
-        self.costs.budget.saturating_sub(self.sum)
-    }
-
-    fn forget(&mut self, now: MonoNs) {
-        while let Some((at, cost)) = self.recent.front().copied().filter(|(at, _)| now.since(*at) >= Ns::SECOND + GRAIN)
-        {
-            debug_assert!(at <= now);
-            self.sum = self.sum.saturating_sub(cost);
-            self.recent.pop_front();
+        let own = self.recent.left(now, self.budget());
+        match &self.pot {
+            Some(pot) => own.min(pot.spent().left(now, pot.most)),
+            None => own,
         }
     }
 }
@@ -154,6 +216,22 @@ mod tests {
             (spent.exceptions, spent.cost, spent.worst_second),
             (3_500, Ns::from_millis(35), Ns::from_millis(25))
         );
+    }
+
+    #[test]
+    fn several_have_a_part_each_and_never_more_than_there_is() {
+        let costs = Costs { record: Ns(1_000), budget: Ns::from_millis(20), ..Costs::ASSUMED };
+        let pot = Pot::new(Ns::from_millis(40));
+        let mut purses: Vec<Purse> = (0..4).map(|_| Purse::out_of(pot.clone(), costs)).collect();
+        assert_eq!(purses[0].left(ms(0)), Ns::from_millis(20), "the others have spent nothing");
+        purses[0].have(0.5);
+        purses[0].pay(ms(1), Expense::Records(8_000));
+        assert_eq!((purses[0].budget(), purses[0].left(ms(1))), (Ns::from_millis(10), Ns::from_millis(2)));
+        purses[1].pay(ms(2), Expense::Records(20_000));
+        assert_eq!(purses[2].left(ms(3)), Ns::from_millis(12));
+        purses[2].pay(ms(4), Expense::Records(12_000));
+        assert_eq!((purses[0].left(ms(5)), purses[3].left(ms(5))), (Ns::ZERO, Ns::ZERO));
+        assert_eq!(purses[3].left(ms(1_010)), Ns::from_millis(20));
     }
 
     #[test]

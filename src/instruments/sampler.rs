@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::{Address, Ending, Event, GilKey, InterpreterId, Pid, ProcessKey, ThreadKey, Tid, What};
-use crate::instruments::background::Background;
 use crate::instruments::clock;
-use crate::instruments::family;
 use crate::instruments::job::Job;
 use crate::instruments::keys::Keys;
 use crate::instruments::roster::{Depth, Roster, StateKey, Swept};
@@ -78,7 +76,6 @@ pub struct Sampler {
     target: Target,
     process: ProcessKey,
     roster: Roster,
-    family: Option<Background<Vec<Pid>>>,
     watches: Vec<Watch>,
     gils: BTreeMap<Address, GilKey>,
     interpreters: BTreeMap<InterpreterId, Interpreter>,
@@ -110,13 +107,17 @@ enum Cause {
 }
 
 impl Sampler {
-    /// Begins to observe `target` and tells what is there.
+    /// Begins to observe `target`, as `process`, and tells what is there.
     ///
     /// # Errors
-    /// If its interpreters cannot be read.
-    pub fn begin(target: Target, keys: &mut Keys, events: &mut Vec<Event>) -> Result<Sampler, ReadError> {
+    /// If its interpreters cannot be read. That it was found has been told by then.
+    pub fn begin(
+        target: Target,
+        process: ProcessKey,
+        keys: &mut Keys,
+        events: &mut Vec<Event>,
+    ) -> Result<Sampler, ReadError> {
         let at = clock::now();
-        let process = keys.process();
         let info = target.info().clone();
         let pid = info.pid;
         let cpus = info.cpus_allowed.clone();
@@ -125,7 +126,6 @@ impl Sampler {
             target,
             process,
             roster: Roster::new(process, pid, cpus),
-            family: family::reader(pid),
             watches: Vec::new(),
             gils: BTreeMap::new(),
             interpreters: BTreeMap::new(),
@@ -223,7 +223,6 @@ impl Sampler {
             }
         }
         self.sweep_totals(at, SWEEP_READS, events);
-        self.tell_children(at, events);
         Some(Verdict::GoesOn)
     }
 
@@ -238,6 +237,11 @@ impl Sampler {
     /// Whether another instrument tells every write of the word for pending signals.
     pub fn writes_are(&mut self, told: Writes) {
         self.signals.writes_are(told);
+    }
+
+    /// Whether at the newest look somebody waited for a GIL, or another thread held one than at the look before.
+    pub fn is_lively(&self) -> bool {
+        self.watches.iter().any(Watch::is_lively)
     }
 
     /// A task was born, as another instrument has seen: who is there is looked up at the next tick.
@@ -451,14 +455,6 @@ impl Sampler {
         let began = clock::now();
         self.sweeping = self.roster.sweep(reads, at, events);
         self.sweep.spent(began);
-    }
-
-    fn tell_children(&mut self, at: MonoNs, events: &mut Vec<Event>) {
-        let Some(family) = &self.family else { return };
-        family.ask();
-        for child in family.answer().into_iter().flatten() {
-            events.push(Event { at, what: What::Forked { process: self.process, child } });
-        }
     }
 }
 

@@ -70,6 +70,7 @@ pub struct Definitions(Interned);
 enum News {
     Gil(Box<(GilKey, GilProbe)>),
     Threads(Vec<ThreadState>),
+    Slow(u32),
 }
 
 /// What the thread has found.
@@ -123,6 +124,11 @@ impl Stacks {
         };
         thread::Builder::new().name("gilscope-stacks".to_owned()).spawn(look).ok()?;
         Some(Stacks { process, told, found, over: false })
+    }
+
+    /// From here on its instants are so many times as far apart as they would be otherwise.
+    pub fn slow(&self, times: u32) {
+        let _over = self.told.send(News::Slow(times));
     }
 
     /// Tells what was found since. What was before `floor` has been told already.
@@ -215,6 +221,8 @@ struct Looker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Goes {
     On,
+    /// What was drawn counts no more.
+    Anew,
     Over,
 }
 
@@ -223,8 +231,11 @@ impl Looker {
         clock::punctual();
         loop {
             let (due, every) = self.pace.next(clock::now());
-            if self.sleep_until(due) == Goes::Over {
-                return;
+            match self.sleep_until(due) {
+                Goes::On => {}
+                // To the next instant it is as far as from any other.
+                Goes::Anew => continue,
+                Goes::Over => return,
             }
             if clock::now().since(due) > TOLERANCE {
                 continue;
@@ -254,6 +265,10 @@ impl Looker {
                         self.sites.push(Site { gil, probe, failures: 0, hold: None });
                     }
                     Ok(News::Threads(threads)) => self.waiters.set(&threads),
+                    Ok(News::Slow(times)) => {
+                        self.pace.slow(times);
+                        return Goes::Anew;
+                    }
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return Goes::Over,
                 }

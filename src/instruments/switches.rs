@@ -44,6 +44,8 @@ pub struct Switches {
     process: Option<Pid>,
     /// Those who make threads, which are recorded from birth on.
     broods: Broods,
+    /// Processes that the threads have made.
+    children: Vec<Pid>,
     /// What names their sleeps, if that was asked for.
     futexes: Option<Futexes>,
     /// Who switched, or came to be followed, since a look last made use of it; some more than once.
@@ -136,6 +138,7 @@ impl Switches {
             rings: Rings::Large,
             process: None,
             broods: Broods::begin(),
+            children: Vec::new(),
             futexes: tracepoint.map(|tracepoint| Futexes::begin(tracepoint, now)),
             moved: Vec::new(),
             unpaid: 0,
@@ -356,6 +359,8 @@ impl Switches {
                     *records += lost;
                     tale.misses(told, at.unwrap_or_else(clock::now), lost);
                 }
+                // A process is numbered like its first thread.
+                Record::Forked { process, tid, .. } if process == tid.0 => self.children.push(Pid(process)),
                 Record::Forked { process, .. } => {
                     found = Sighting::Birth;
                     births.push((thread, process));
@@ -440,6 +445,11 @@ impl Switches {
         }
     }
 
+    /// The processes that the threads have made since this was asked last.
+    pub fn take_children(&mut self) -> Vec<Pid> {
+        std::mem::take(&mut self.children)
+    }
+
     /// Whether there was no room for the rings of all threads.
     pub fn is_in_want(&self) -> bool {
         self.most != usize::MAX
@@ -457,7 +467,7 @@ impl Switches {
         let traces = std::mem::take(&mut self.unpaid_traces);
         purse.pay(now, Expense::Traces(traces));
         self.broods.tidy(now);
-        if self.broods.births() > 0 && purse.left(now).0 <= purse.costs().budget.0 / 4 {
+        if self.broods.births() > 0 && purse.left(now).0 <= purse.budget().0 / 4 {
             let _last = self.drain(told);
             for thread in self.broods.give_up(now) {
                 self.let_go(thread, SwitchesEnd::TooCostly, events);
@@ -466,7 +476,7 @@ impl Switches {
         }
         if let Some(futexes) = &mut self.futexes {
             // They go first: without them the records still tell most.
-            if traces > 0 && purse.left(now).0 <= purse.costs().budget.0 / 4 {
+            if traces > 0 && purse.left(now).0 <= purse.budget().0 / 4 {
                 futexes.give_up(now);
                 let _last = self.drain(told);
                 self.untrace(SwitchesEnd::TooCostly, events);

@@ -43,6 +43,7 @@ pub struct Watch {
     core: Option<Core>,
     /// CPU time of the reading thread when it began to read.
     cpu_before: Ns,
+    lively: bool,
 }
 
 /// The core that a thread was on after it had been given one so many times.
@@ -106,6 +107,7 @@ impl Watch {
             placed_at: MonoNs(0),
             core: None,
             cpu_before: Ns::ZERO,
+            lively: true,
         }
     }
 
@@ -127,6 +129,11 @@ impl Watch {
     /// The switch interval in force, when it was looked at last.
     pub fn switch_interval(&self) -> Ns {
         self.switch_interval
+    }
+
+    /// Whether at the newest look somebody waited for it, or another thread held it than at the look before.
+    pub fn is_lively(&self) -> bool {
+        self.lively
     }
 
     /// Where its words lie.
@@ -175,6 +182,8 @@ impl Watch {
         if let Some(thread) = holder {
             self.bring_forward(thread);
         }
+        let moved_on = self.last.is_none_or(|last| last.reading.switch_number != reading.switch_number);
+        self.lively = moved_on || reading.waiters.is_some_and(|waiters| waiters > 0);
         let asleep: Vec<ThreadKey> = moves
             .fell_asleep()
             .filter(|thread| self.natives.contains(thread) || self.candidates.contains(thread))

@@ -88,6 +88,7 @@ impl Model {
                 if self.processes.len() < PROCESSES_KEPT {
                     let (key, looking) = (*process, self.looking);
                     let begun = || ProcessAccount::new(key, (**info).clone(), at, looking);
+                    self.processes.values_mut().for_each(|other| other.watched(info.pid));
                     self.processes.entry(key).or_insert_with(begun);
                 }
             }

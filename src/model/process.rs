@@ -14,15 +14,15 @@ use super::runs::Runs;
 use super::segments::{Entry, Ladder, Lane, Log, Sampled, Segments};
 use super::snapshot::{
     BlameFigures, CaptureFigures, Convoy, CoreFigures, GilFigures, InterpreterFigures, InterruptFigures, MemoryFigures,
-    Migrations, ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState,
+    Migrations, ProcessFigures, Source, SwitchFigures, ThreadFigures, ThreadState, UnwatchedFigures,
 };
 use super::thread::{CoreTime, ThreadAccount};
 use super::told::Told;
-use super::totals::Totals;
+use super::totals::{Looks, Totals};
 use super::{ENDED_THREADS_KEPT, KEYS_KEPT, LONGEST_INTERVAL, blame};
 use crate::event::{
     Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, MAX_CORES, Mode, NativeInfo, NativeKey, Pid,
-    ProcessInfo, ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadInfo, ThreadKey, What,
+    ProcessInfo, ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadInfo, ThreadKey, Unwatched, What,
 };
 use crate::time::{MonoNs, Ns};
 
@@ -94,6 +94,7 @@ pub(super) struct ProcessAccount {
     pub end: Option<MonoNs>,
     ending: Option<Ending>,
     children: Vec<Pid>,
+    unwatched: UnwatchedChildren,
     interpreters: BTreeMap<InterpreterId, Option<GilKey>>,
     ended_interpreters: BTreeSet<InterpreterId>,
     gils: BTreeMap<GilKey, GilAccount>,
@@ -142,6 +143,7 @@ impl ProcessAccount {
             end: None,
             ending: None,
             children: Vec::new(),
+            unwatched: UnwatchedChildren::default(),
             interpreters: BTreeMap::new(),
             ended_interpreters: BTreeSet::new(),
             gils: BTreeMap::new(),
@@ -205,6 +207,7 @@ impl ProcessAccount {
                     self.children.push(*child);
                 }
             }
+            What::ChildUnwatched { child, why, .. } => self.unwatched.tell(*child, *why),
             What::InterpreterFound { interpreter, gil, .. } => {
                 if self.interpreters.len() < KEYS_KEPT {
                     self.interpreters.insert(*interpreter, *gil);
@@ -371,6 +374,11 @@ impl ProcessAccount {
             all.filter(|(_, (time, _))| *time > Ns::ZERO).collect()
         });
         self.own_time.read(at, &self.used_cores(at).0, unrecorded, step);
+    }
+
+    /// A process with this pid has come into view after all.
+    pub fn watched(&mut self, pid: Pid) {
+        self.unwatched.by_pid.remove(&pid);
     }
 
     fn affinity(&mut self, thread: ThreadKey, cpus: &[Cpu]) {
@@ -618,12 +626,11 @@ impl ProcessAccount {
         let now = self.end.unwrap_or(now);
         let ticks = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
         totals.threads.extend(self.threads.iter().map(|(key, thread)| (*key, thread.states(now, &ticks))));
-        let health = &self.looking.health;
-        (totals.own_cpu, totals.ticks, totals.late) = (health.own_cpu, health.ticks, health.late);
         let used: BTreeSet<GilKey> = self.interpreters.values().flatten().copied().collect();
         let mut of_all = Observed::default();
         self.gils.values().for_each(|gil| of_all += gil.observed(now));
-        totals.samples += of_all.samples / used.len().max(1) as u64;
+        let looks = Looks::of(&self.looking.health, of_all.samples / used.len().max(1) as u64);
+        totals.looks.insert(self.key, looks);
         let own = used.iter().filter_map(|key| Some((*key, self.gils.get(key)?)));
         totals.gils.extend(own.map(|(key, gil)| (key, gil.totals())));
     }
@@ -662,6 +669,7 @@ impl ProcessAccount {
             target: Arc::clone(&self.info),
             ending: self.ending.clone(),
             children: self.children.clone(),
+            unwatched: self.unwatched.figures(),
             capture: CaptureFigures {
                 start: self.start,
                 duration,
@@ -700,6 +708,39 @@ impl ProcessAccount {
             threads,
             folded_threads: self.folded_threads,
             memory: self.memory,
+        }
+    }
+}
+
+/// Children that are not looked into.
+#[derive(Debug, Clone, Default)]
+struct UnwatchedChildren {
+    /// Those that may be yet.
+    by_pid: BTreeMap<Pid, Unwatched>,
+    too_short: u64,
+}
+
+impl UnwatchedChildren {
+    fn tell(&mut self, child: Pid, why: Unwatched) {
+        match why {
+            Unwatched::TooShort => {
+                self.by_pid.remove(&child);
+                self.too_short += 1;
+            }
+            _ if self.by_pid.len() < CHILDREN_KEPT || self.by_pid.contains_key(&child) => {
+                self.by_pid.insert(child, why);
+            }
+            _ => {}
+        }
+    }
+
+    fn figures(&self) -> UnwatchedFigures {
+        let of = |why: Unwatched| self.by_pid.values().filter(|own| **own == why).count() as u64;
+        UnwatchedFigures {
+            too_short: self.too_short,
+            not_python: of(Unwatched::NotPython),
+            unreadable: of(Unwatched::Unreadable),
+            too_many: of(Unwatched::TooMany),
         }
     }
 }

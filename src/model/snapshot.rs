@@ -55,6 +55,8 @@ pub struct ProcessFigures {
     pub ending: Option<Ending>,
     /// Children it made while watched.
     pub children: Vec<Pid>,
+    /// Those that are not looked into although that was asked for, and what they made.
+    pub unwatched: UnwatchedFigures,
     /// How well it was observed.
     pub capture: CaptureFigures,
     /// Its interpreters, the main one first.
@@ -95,6 +97,19 @@ impl ProcessFigures {
     pub fn place(&self, key: ThreadKey) -> Option<usize> {
         self.threads.binary_search_by_key(&key, |thread| thread.key).ok()
     }
+}
+
+/// Descendants of a process that are not looked into, by the reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UnwatchedFigures {
+    /// They had ended before they could be.
+    pub too_short: u64,
+    /// They are no Python that is supported.
+    pub not_python: u64,
+    /// They may not be, or make no sense.
+    pub unreadable: u64,
+    /// So many were looked into already.
+    pub too_many: u64,
 }
 
 /// How well a process was observed.

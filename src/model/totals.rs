@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Model;
 use super::snapshot::{Snapshot, StateTimes};
-use crate::event::{GilKey, ThreadKey};
+use crate::event::{GilKey, Health, ProcessKey, ThreadKey};
 use crate::time::{MonoNs, Ns};
 
 /// Running totals at one instant.
@@ -16,11 +16,18 @@ pub struct Totals {
     pub threads: BTreeMap<ThreadKey, StateTimes>,
     /// Each GIL's.
     pub gils: BTreeMap<GilKey, GilTotals>,
-    /// CPU time that gilscope itself has used.
+    /// How each process was looked at.
+    pub looks: BTreeMap<ProcessKey, Looks>,
+}
+
+/// How a process was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Looks {
+    /// CPU time that gilscope itself used, for all processes.
     pub own_cpu: Ns,
-    /// Looks taken.
+    /// Looks taken, as told about once a second.
     pub ticks: u64,
-    /// Looks that came too late.
+    /// Looks that came too late, as told about once a second.
     pub late: u64,
     /// Looks that gave a sample of every GIL.
     pub samples: u64,
@@ -41,6 +48,13 @@ pub struct GilTotals {
     pub handoffs: u64,
 }
 
+impl Looks {
+    /// What the instrument says of itself, beside the samples of every GIL.
+    pub(super) fn of(health: &Health, samples: u64) -> Looks {
+        Looks { own_cpu: health.own_cpu, ticks: health.ticks, late: health.late, samples }
+    }
+}
+
 impl Totals {
     /// Those of a snapshot.
     pub fn of(snapshot: &Snapshot) -> Totals {
@@ -48,10 +62,10 @@ impl Totals {
         for process in &snapshot.processes {
             totals.threads.extend(process.threads.iter().map(|thread| (thread.key, thread.states)));
             let health = &process.capture.health;
-            (totals.own_cpu, totals.ticks, totals.late) = (health.own_cpu, health.ticks, health.late);
             let gils: BTreeSet<GilKey> =
                 process.interpreters.iter().filter_map(|i| i.gil.as_ref()).map(|gil| gil.key).collect();
-            totals.samples += process.capture.samples / gils.len().max(1) as u64;
+            let looks = Looks::of(health, process.capture.samples / gils.len().max(1) as u64);
+            totals.looks.insert(process.key, looks);
             for gil in process.interpreters.iter().filter_map(|i| i.gil.as_deref()) {
                 let part = |share: f64| Ns((gil.observed.0 as f64 * share.clamp(0.0, 1.0)).round() as u64);
                 let of_gil = GilTotals {

@@ -72,6 +72,7 @@ pub const fn class(what: &What) -> Class {
         | What::ProcessFound { .. }
         | What::ProcessEnded { .. }
         | What::Forked { .. }
+        | What::ChildUnwatched { .. }
         | What::InterpreterFound { .. }
         | What::InterpreterEnded { .. }
         | What::GilFound { .. }
@@ -194,6 +195,7 @@ kinds! {
     47 => WaiterSampled { gil: gil, thread: thread, instant: instant, stack: stack, stands_for: stands_for };
     48 => CoresRead { tick: tick, cores: cores };
     49 => AffinityKnown { thread: thread, cpus: cpus };
+    50 => ChildUnwatched { process: process, child: child, why: why };
     60 => MemoryRead { process: process, own: own, tree: tree };
     compact { GilSample, Relation, Usage }
 }

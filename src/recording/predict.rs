@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::event::{DropRequest, Event, GilKey, GilSample, Hold, ThreadKey, Usage, What};
+use crate::event::{DropRequest, Event, GilKey, GilSample, Hold, RateReason, ThreadKey, Usage, What};
 use crate::time::{MonoNs, Ns};
 
 /// Most threads, and most GILs, that are remembered. What lies beyond is written in full,
@@ -116,6 +116,8 @@ impl Prediction {
                 }
             }
             What::CaptureStarted(info) => self.interval = info.interval,
+            // A reader of an older minor skips the event, and must go on expecting the same.
+            What::RateChanged { reason: RateReason::Quiet, .. } => {}
             What::RateChanged { interval, .. } => self.interval = *interval,
             // The other kinds are written in full. A kind of a newer minor must not
             // be remembered here for one of an older minor: its reader skips it.

@@ -142,6 +142,7 @@ impl Standing {
             // Nothing is in force after the end, and a fork or a mark leaves nothing in force.
             What::CaptureEnded
             | What::Forked { .. }
+            | What::ChildUnwatched { .. }
             | What::Marked { .. }
             | What::StackSampled { .. }
             | What::WaiterSampled { .. } => {}

@@ -7,7 +7,7 @@ use crate::event::{
     Footprint, Frame, FrameKey, FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode,
     NativeInfo, NativeKey, NativeKind, Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress,
     PythonVersion, RateReason, Refusal, Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep,
-    SignalsInfo, Sleep, Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid,
+    SignalsInfo, Sleep, Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, Unwatched,
     WaitingSignals, WindowEnd, cut,
 };
 use crate::time::{MonoNs, Ns};
@@ -369,7 +369,8 @@ cases!(Departure { 0 => Asleep {}, 1 => Preempted {} });
 cases!(FutexSite { 0 => Cond {}, 1 => Mutex {}, 2 => SwitchCond {}, 3 => SwitchMutex {} });
 cases!(SwitchesEnd { 0 => Lost { records }, 1 => TooCostly {}, 2 => Refused {} });
 cases!(Role { 0 => Main {}, 1 => Python {}, 2 => Native {} });
-cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {} });
+cases!(RateReason { 0 => Asked {}, 1 => TooCostly {}, 2 => Recovered {}, 3 => Quiet {} });
+cases!(Unwatched { 0 => TooShort {}, 1 => NotPython {}, 2 => Unreadable {}, 3 => TooMany {} });
 cases!(Ending { 0 => Exited {}, 1 => Execed { path }, 2 => Finalized {}, 3 => LostSight { reason } });
 cases!(PendingKind { 0 => IsTripped {}, 1 => SignalsPending {}, 2 => CallsToDo {} });
 cases!(NativeKind { 0 => Interpreter {}, 1 => Extension {}, 2 => Library {}, 3 => CLibrary {}, 4 => Anonymous {} });

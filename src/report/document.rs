@@ -22,6 +22,7 @@ pub(super) struct Process {
     pub target: Target,
     pub ending: Option<End>,
     pub children: Vec<u32>,
+    pub unwatched_children: Unwatched,
     pub verdict: Answered,
     pub capture: Capture,
     pub interpreters: Vec<Interpreter>,
@@ -34,6 +35,14 @@ pub(super) struct Process {
     pub blame: Option<Vec<Blame>>,
     pub waiter_stacks: Option<Vec<WaiterStack>>,
     pub findings: Vec<Finding>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Unwatched {
+    pub too_short: u64,
+    pub not_python: u64,
+    pub unreadable: u64,
+    pub too_many: u64,
 }
 
 #[derive(Serialize)]

@@ -98,6 +98,12 @@ fn one_process(snapshot: &Snapshot, process: &ProcessFigures, allowed: Allowed) 
         target: target(snapshot, process),
         ending: process.ending.as_ref().map(ending),
         children: process.children.iter().map(|pid| pid.0).collect(),
+        unwatched_children: document::Unwatched {
+            too_short: process.unwatched.too_short,
+            not_python: process.unwatched.not_python,
+            unreadable: process.unwatched.unreadable,
+            too_many: process.unwatched.too_many,
+        },
         verdict: document::Answered { answer: answer(answered.answer), because: answered.in_full() },
         capture: capture(snapshot, process),
         interpreters: process.interpreters.iter().map(interpreter).collect(),

@@ -11,6 +11,7 @@ mod json;
 mod names;
 mod natives;
 pub(crate) mod paint;
+mod processes;
 mod summary;
 mod table;
 mod text;

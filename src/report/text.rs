@@ -1,17 +1,20 @@
 //! The report for people: the answer first, then the figures behind it, last how far they can be trusted.
 
-use crate::event::{Build, CostOrigin, Cpu, Mode, RateReason, Refusal};
+use std::collections::BTreeSet;
+
+use crate::event::{Build, CostOrigin, Cpu, Mode, Pid, ProcessKey, RateReason, Refusal};
 use crate::findings::figures::{self, Only, SharedGil};
 use crate::findings::{self, Allowed, Answer, Finding, Severity};
 use crate::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, ExactFigures, GilFigures, MemoryReadings, Perturbation, ProcessFigures,
-    Snapshot, StateTimes, SwitchFigures,
+    Snapshot, StateTimes, SwitchFigures, UnwatchedFigures,
 };
 use crate::report::blame;
 use crate::report::history::{GAP, History};
 use crate::report::interrupts;
 use crate::report::natives;
 use crate::report::paint::{self, Color, Line, Style};
+use crate::report::processes;
 use crate::report::table::{self, Gil};
 use crate::time::{MonoNs, Ns};
 use crate::units;
@@ -52,8 +55,13 @@ pub fn text(snapshot: &Snapshot, options: &TextOptions) -> String {
     if snapshot.processes.is_empty() {
         lines.push(Line::new().with(Style::Plain, "No Python process has been observed yet."));
     }
-    for (i, process) in snapshot.processes.iter().enumerate() {
-        if i > 0 {
+    if snapshot.processes.len() > 1 {
+        lines.extend(processes::lines(snapshot, options.allowed, width));
+    }
+    let shown: BTreeSet<ProcessKey> =
+        processes::by_loss(snapshot).iter().take(processes::SECTIONS).map(|process| process.key).collect();
+    for process in snapshot.processes.iter().filter(|process| shown.contains(&process.key)) {
+        if snapshot.processes.len() > 1 {
             lines.push(Line::new());
             lines.push(Line::new().with(Style::Faint, "─".repeat(width)));
             lines.push(Line::new());
@@ -177,21 +185,42 @@ impl Page<'_> {
 
     /// A child is a process of its own, with a GIL of its own.
     fn children(&mut self) {
-        let children = &self.process.children;
-        let pids: Vec<String> = children.iter().take(CHILDREN).map(|pid| pid.0.to_string()).collect();
-        let text = match children.len() {
-            0 => return,
-            1 => format!("made a child process, which is not watched: pid {}", pids.join("")),
-            n => format!(
-                "made {} child processes, which are not watched: pids {}{}",
-                units::count(n as u64),
-                pids.join(", "),
-                if n > CHILDREN { ", …" } else { "" }
-            ),
-        };
+        let Some(text) = self.of_children() else { return };
         for line in paint::wrap(&text, self.width) {
             self.line(Style::Faint, line);
         }
+    }
+
+    fn of_children(&self) -> Option<String> {
+        let children = &self.process.children;
+        let unwatched = &self.process.unwatched;
+        let start = self.process.capture.start;
+        let is_shown = |pid: &&Pid| {
+            self.snapshot.processes.iter().any(|other| other.target.pid == **pid && other.capture.start >= start)
+        };
+        let watched = children.iter().filter(is_shown).count();
+        let left = [
+            (unwatched.too_short, "ended too soon to be looked into"),
+            (unwatched.not_python, "no Python that is supported"),
+            (unwatched.unreadable, "not readable"),
+            (unwatched.too_many, "beyond the number that is looked into at once"),
+        ];
+        if watched == 0 && *unwatched == UnwatchedFigures::default() {
+            let pids: Vec<String> = children.iter().take(CHILDREN).map(|pid| pid.0.to_string()).collect();
+            return match children.len() {
+                0 => None,
+                1 => Some(format!("made a child process, which is not watched (-s does): pid {}", pids.join(""))),
+                n => Some(format!(
+                    "made {} child processes, which are not watched (-s does): pids {}{}",
+                    units::count(n as u64),
+                    pids.join(", "),
+                    if n > CHILDREN { ", …" } else { "" }
+                )),
+            };
+        }
+        let mut parts = vec![format!("{} watched", units::count(watched as u64))];
+        parts.extend(left.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{} {why}", units::count(*n))));
+        Some(format!("made child processes, with theirs: {}", parts.join(", ")))
     }
 
     /// What is wrong, before the figures.
@@ -582,6 +611,9 @@ fn samples(capture: &CaptureFigures, first: Option<Ns>) -> Vec<String> {
     let why = match (capture.interval_reason, first) {
         (RateReason::TooCostly, Some(first)) => {
             format!("at {now}, {} at first: a look costs too much here", rate(first))
+        }
+        (RateReason::Quiet, _) => {
+            format!("at {now} of late: nobody waits here, and other processes are looked at too")
         }
         (RateReason::TooCostly, None) => format!("at {now}: a look costs too much here"),
         (RateReason::Asked | RateReason::Recovered, Some(first)) if first != capture.interval => {

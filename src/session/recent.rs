@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::event::{GilKey, ThreadKey};
+use crate::event::{GilKey, ProcessKey, ThreadKey};
 use crate::model::snapshot::StateTimes;
 use crate::model::timeline::Bin;
-use crate::model::totals::Totals;
+use crate::model::totals::{Looks, Totals};
 use crate::time::{MonoNs, Ns};
 
 /// Time between two totals that are kept.
@@ -98,17 +98,16 @@ pub struct Recent {
     pub threads: BTreeMap<ThreadKey, StateTimes>,
     /// Each GIL's integrals over it.
     pub gils: BTreeMap<GilKey, Bin>,
-    /// CPU time that gilscope itself used.
-    pub own_cpu: Ns,
-    /// Looks taken, as told about once a second.
-    pub ticks: u64,
-    /// Looks that came too late, as told about once a second.
-    pub late: u64,
-    /// Looks that gave a sample of every GIL.
-    pub samples: u64,
+    /// How each process was looked at.
+    pub looks: BTreeMap<ProcessKey, Looks>,
 }
 
 impl Recent {
+    /// How a process was looked at.
+    pub fn looks(&self, process: ProcessKey) -> Looks {
+        self.looks.get(&process).copied().unwrap_or_default()
+    }
+
     fn between(from: &Totals, to: &Totals) -> Recent {
         let none = StateTimes::default();
         let threads = to
@@ -132,15 +131,21 @@ impl Recent {
                 (*key, bin)
             })
             .collect();
-        Recent {
-            length: to.at.since(from.at),
-            threads,
-            gils,
-            own_cpu: to.own_cpu.saturating_sub(from.own_cpu),
-            ticks: to.ticks.saturating_sub(from.ticks),
-            late: to.late.saturating_sub(from.late),
-            samples: to.samples.saturating_sub(from.samples),
-        }
+        let looks = to
+            .looks
+            .iter()
+            .map(|(key, total)| {
+                let before = from.looks.get(key).copied().unwrap_or_default();
+                let looks = Looks {
+                    own_cpu: total.own_cpu.saturating_sub(before.own_cpu),
+                    ticks: total.ticks.saturating_sub(before.ticks),
+                    late: total.late.saturating_sub(before.late),
+                    samples: total.samples.saturating_sub(before.samples),
+                };
+                (*key, looks)
+            })
+            .collect();
+        Recent { length: to.at.since(from.at), threads, gils, looks }
     }
 }
 

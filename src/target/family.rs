@@ -1,37 +1,87 @@
 //! Whose child a process is, from all of `/proc`: a kernel without `CONFIG_PROC_CHILDREN` has no list of children.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 
 use crate::event::Pid;
 
-/// The children of one process, as they come.
+/// Some processes with all their descendants, as they come and go.
 #[derive(Debug)]
 pub struct Family {
-    parent: Pid,
-    /// Every process there was at the last look.
-    there: HashSet<Pid>,
+    /// Everybody of it who is there, with the parent.
+    members: BTreeMap<Pid, Pid>,
+    /// Every other process there was at the last look: whose child one is, is decided when it is born.
+    strangers: HashSet<Pid>,
+}
+
+/// What a look has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Who is new, each behind its parent, with the parent.
+    pub born: Vec<(Pid, Pid)>,
+    /// Who is no longer there.
+    pub gone: Vec<Pid>,
 }
 
 impl Family {
-    /// That of `parent`; children it has already are not news.
-    pub fn of(parent: Pid) -> Family {
-        Family { parent, there: processes().unwrap_or_default() }
+    /// That of `heads`. Those that descend from them already are found by the first look.
+    pub fn of(heads: &[Pid]) -> Family {
+        Family { members: heads.iter().map(|head| (*head, Pid(0))).collect(), strangers: HashSet::new() }
     }
 
-    /// The children that were made since the last look and are still there. Costs a listing of `/proc`, and one read
-    /// for each process of the machine that was not there before.
+    /// Everybody of it who is there, with the parent.
+    pub fn members(&self) -> impl Iterator<Item = (Pid, Pid)> + '_ {
+        self.members.iter().map(|(pid, parent)| (*pid, *parent))
+    }
+
+    /// Whether this one belongs to it and is there.
+    pub fn has(&self, pid: Pid) -> bool {
+        self.members.contains_key(&pid)
+    }
+
+    /// Somebody else has seen `parent` make `child`. Whether that is news.
+    pub fn meet(&mut self, child: Pid, parent: Pid) -> bool {
+        self.strangers.remove(&child);
+        self.has(parent) && self.members.insert(child, parent).is_none()
+    }
+
+    /// Looks who has come and gone. Costs a listing of `/proc`, and one read for each process of the machine that was
+    /// not there before.
     ///
     /// # Errors
     /// If `/proc` cannot be listed.
-    pub fn newborn(&mut self) -> io::Result<Vec<Pid>> {
+    pub fn look(&mut self) -> io::Result<Changes> {
         let there = processes()?;
-        let mut children: Vec<Pid> =
-            there.difference(&self.there).copied().filter(|pid| parent_of(*pid) == Some(self.parent)).collect();
-        children.sort_unstable();
-        self.there = there;
-        Ok(children)
+        let gone: Vec<Pid> = self.members.keys().copied().filter(|pid| !there.contains(pid)).collect();
+        let is_new = |pid: &&Pid| !self.strangers.contains(*pid) && !self.members.contains_key(*pid);
+        let mut unknown: Vec<(Pid, Option<Pid>)> =
+            there.iter().filter(is_new).map(|pid| (*pid, parent_of(*pid))).collect();
+        unknown.sort_unstable();
+        let mut born = Vec::new();
+        loop {
+            let before = unknown.len();
+            unknown.retain(|(pid, parent)| match parent.filter(|parent| self.members.contains_key(parent)) {
+                Some(parent) => {
+                    self.members.insert(*pid, parent);
+                    born.push((*pid, parent));
+                    false
+                }
+                None => true,
+            });
+            if unknown.len() == before {
+                break;
+            }
+        }
+        for pid in &gone {
+            self.members.remove(pid);
+        }
+        // One whose parent could not be read is asked again.
+        let read: HashSet<Pid> =
+            unknown.into_iter().filter(|(_, parent)| parent.is_some()).map(|(pid, _)| pid).collect();
+        self.strangers.retain(|pid| there.contains(pid));
+        self.strangers.extend(read);
+        Ok(Changes { born, gone })
     }
 }
 
@@ -100,21 +150,36 @@ mod tests {
     }
 
     #[test]
-    fn only_children_made_since_are_news() -> io::Result<()> {
+    fn children_come_and_go_with_theirs() -> io::Result<()> {
         let own = Pid(std::process::id());
-        let sleep = || std::process::Command::new("sleep").arg("60").spawn();
-        let mut elder = sleep()?;
-        let mut family = Family::of(own);
-        let mut younger = sleep()?;
-        let news = family.newborn()?;
-        let later = family.newborn()?;
-        for child in [&mut elder, &mut younger] {
-            child.kill()?;
-            child.wait()?;
+        let shell = |script: &str| std::process::Command::new("sh").args(["-c", script]).spawn();
+        let mut elder = shell("sleep 60 & wait")?;
+        let mut family = Family::of(&[own]);
+        let has_child = |born: &[(Pid, Pid)], of: u32| born.iter().any(|(_, parent)| parent.0 == of);
+        let mut first = family.look()?.born;
+        for _ in 0..200 {
+            if has_child(&first, elder.id()) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            first.extend(family.look()?.born);
         }
-        assert!(news.contains(&Pid(younger.id())), "{news:?}");
-        assert!(!news.contains(&Pid(elder.id())), "{news:?}");
-        assert!(!later.contains(&Pid(younger.id())), "{later:?}");
+        let grandchild = first.iter().find(|(_, parent)| parent.0 == elder.id()).map(|(pid, _)| *pid);
+        assert!(first.contains(&(Pid(elder.id()), own)) && grandchild.is_some(), "{first:?}");
+        let mut younger = shell("exec sleep 60")?;
+        assert!(family.meet(Pid(younger.id()), own));
+        assert!(!family.look()?.born.contains(&(Pid(younger.id()), own)), "it was met");
+        younger.kill()?;
+        younger.wait()?;
+        assert_eq!(family.look()?.gone, [Pid(younger.id())]);
+        elder.kill()?;
+        elder.wait()?;
+        assert!(family.look()?.gone.contains(&Pid(elder.id())));
+        // Its own child is an orphan now, and a member still.
+        assert!(grandchild.is_some_and(|pid| family.has(pid)));
+        if let Some(pid) = grandchild {
+            std::process::Command::new("kill").arg(pid.0.to_string()).status()?;
+        }
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ use crate::time::Ns;
 pub use crate::target::affinity::cores_of;
 pub use crate::target::code::Code;
 pub use crate::target::error::{AttachError, Kind, ReadError};
-pub use crate::target::family::{Family, descendants};
+pub use crate::target::family::{Changes, Family, descendants};
 pub use crate::target::gil::{Confirmation, GilFutexes, GilProbe, GilReading, GilSite, HolderState, Lock};
 pub use crate::target::interpreters::{Finalization, Interpreter};
 pub use crate::target::memory::{MAX_RANGES, Memory};

@@ -30,6 +30,17 @@ pub struct Workload {
     pub(super) more: &'static [&'static str],
     /// What it needs beside an interpreter.
     pub needs: &'static [Need],
+    /// Whether it is one process.
+    pub processes: Processes,
+}
+
+/// Whether a workload is one process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processes {
+    /// It is.
+    One,
+    /// It makes others, which belong to it.
+    Several,
 }
 
 /// Which finding a workload is there for.
@@ -84,6 +95,7 @@ const IDLE: Source = source!("idle.py");
 const INTERPRETERS: Source = source!("interpreters.py");
 const ONE_CORE: Source = source!("one_core.py");
 const OTHER_WAITS: Source = source!("other_waits.py");
+const POOL: Source = source!("pool.py");
 const SATURATED: Source = source!("saturated.py");
 const SINGLE: Source = source!("single.py");
 const SLEEPER: Source = source!("sleeper.py");
@@ -94,7 +106,23 @@ impl Workload {
     const fn of(name: &'static str, source: Source, shows: &'static str, expect: &'static str) -> Workload {
         let Source(file, source) = source;
         let judged = Judged::Harmless;
-        Workload { name, shows, expect, judged, file, source, variant: None, more: &[], needs: &[] }
+        Workload {
+            name,
+            shows,
+            expect,
+            judged,
+            file,
+            source,
+            variant: None,
+            more: &[],
+            needs: &[],
+            processes: Processes::One,
+        }
+    }
+
+    const fn makes_others(mut self) -> Workload {
+        self.processes = Processes::Several;
+        self
     }
 
     /// Of those that its file can be, this one.
@@ -132,6 +160,7 @@ pub const GROUPS: &[Group] = &[
     Group { title: "C code that blocks with the GIL in hand", workloads: BLOCKS },
     Group { title: "Long holds, by known functions", workloads: HOLDS },
     Group { title: "Threads that trade the GIL", workloads: TRADES },
+    Group { title: "Processes beside threads", workloads: PROCESSES },
     Group { title: "Cores, and who else wants them", workloads: CORES },
     Group { title: "Signals, interpreters, and waits for something else", workloads: OTHERS },
 ];
@@ -329,6 +358,15 @@ const TRADES: &[Workload] = &[
     .variant("one")
     .looks_like("handoff-storm"),
 ];
+
+const PROCESSES: &[Workload] = &[Workload::of(
+    "pool",
+    POOL,
+    "A pool of two processes beside two threads that do the same: each process has its own GIL.",
+    "contention near 100 % in the first process and 0 in the pool's; load 100 % in each",
+)
+.makes_others()
+.has("saturated")];
 
 const CORES: &[Workload] = &[
     Workload::of(

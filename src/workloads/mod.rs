@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 pub use builds::{Builds, Unpaired};
-pub use catalogue::{GROUPS, Group, Judged, Need, Workload};
+pub use catalogue::{GROUPS, Group, Judged, Need, Processes, Workload};
 pub use interpreter::{Build, Interpreter, Unasked};
 
 /// The workload with this name.

@@ -122,6 +122,7 @@ fn observe(target: &Child, seconds: u64) -> Vec<Arc<Frame>> {
         native: gilscope::instruments::NativeLooks::Never,
         stacks: StackLooks::AtRandom,
         costs: None,
+        descendants: gilscope::capture::Descendants::Left,
         tool_version: "bench".to_owned(),
     };
     let capture = Capture::start(target, options, stop.clone()).expect("it starts");

@@ -246,21 +246,46 @@ fn the_cursor_is_one_reversed_row_and_stays_on_its_thread() {
 }
 
 #[test]
+fn several_processes_have_a_list_and_all_views_are_of_one() {
+    let play = |cues| play_on(frame(fixtures::processes(5), Play::Live), LIVE, cues);
+    let is_list = |played: &Played| played.has("worst wait") && !played.has("GIL by core");
+    let is_of = |played: &Played, pid: u32| played.has(&format!("pid {pid} ")) && played.has("GIL by core");
+    // The first one's views, until another is chosen.
+    assert!(is_of(&play(typed("")), 4242) && is_list(&play(typed("0"))));
+    assert!(is_list(&play(vec![key(KeyCode::BackTab)])) && is_list(&play(typed("\u{1b}"))));
+    // Those that lost most come first: 4242 and 4245; then those that lost nothing.
+    assert!(is_of(&play(typed("0\n")), 4242) && is_of(&play(typed("0j\n")), 4245));
+    assert!(is_list(&play(typed("0j\n\u{1b}"))) && play(typed("0j\n\u{1b}")).has(">alive"));
+    assert!(play(typed("0j\n5")).has("pid 4245 "), "also the other views");
+    let last = play(typed("0G"));
+    assert!(last.screen[last.selected[0]].contains("ended"), "those that have ended come last");
+    // What was chosen in the views of one process means nothing in those of another.
+    assert!(play(typed("g0j\n")).selected.is_empty());
+    // What the user has set up is not of a process.
+    let own = Keymap::with(&[(Action::Show(View::Processes), vec![Press::read("x").unwrap()])]).unwrap();
+    assert!(is_list(&play_with(own, frame(fixtures::processes(5), Play::Live), LIVE, typed("xj\nx"))));
+    // One alone has no list.
+    let alone = play_on(frame(fixtures::typical(), Play::Live), LIVE, typed("0"));
+    assert!(alone.has("GIL by core") && alone.has("there is one process only"));
+}
+
+#[test]
 fn tab_and_digits_choose_a_view() {
     let with = |cues| play_on(frame(fixtures::signals_to_a_busy_main(), Play::Live), LIVE, cues);
     let is_interrupts = |played: &Played| played.has("Where the time went") && !played.has("GIL by core");
     let is_overview = |played: &Played| !played.has("Where the time went") && played.has("GIL by core");
     assert!(is_overview(&with(typed(""))));
     assert!(is_interrupts(&with(typed(&on(View::Interrupts, "")))));
-    let place = View::ALL.iter().position(|view| *view == View::Interrupts).unwrap();
+    let views = View::tabs(1);
+    let place = views.iter().position(|view| *view == View::Interrupts).unwrap();
     assert!(is_interrupts(&with((0..place).map(|_| key(KeyCode::Tab)).collect())));
-    assert!(is_interrupts(&with((place..View::ALL.len()).map(|_| key(KeyCode::BackTab)).collect())));
-    assert!(is_overview(&with(View::ALL.map(|_| key(KeyCode::Tab)).into())));
+    assert!(is_interrupts(&with((place..views.len()).map(|_| key(KeyCode::BackTab)).collect())));
+    assert!(is_overview(&with(views.iter().map(|_| key(KeyCode::Tab)).collect())));
     assert!(
         is_overview(&with(typed(&on(View::Interrupts, "1"))))
             && is_overview(&with(typed(&on(View::Interrupts, "\u{1b}"))))
     );
-    for (place, view) in View::ALL.into_iter().enumerate() {
+    for (place, view) in views.iter().copied().enumerate() {
         let played = with(typed(&(place + 1).to_string()));
         assert!(played.has(&format!(" {} {} ", place + 1, view.title())));
         assert!(BINDINGS.iter().any(|binding| binding.action == Action::Show(view)), "{view:?} is on no key");

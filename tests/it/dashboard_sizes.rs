@@ -157,6 +157,8 @@ fn cases() -> Vec<(&'static str, Frame, State, Capabilities)> {
             State { cores: cores::Choice { row: Some(Cpu(200)), fold: cores::Fold::Nothing }, zoom: 12, ..plain() },
             LIVE,
         ),
+        ("processes", frame(fixtures::processes(5), Play::Live), plain(), LIVE),
+        ("100 processes", frame(fixtures::processes(100), Play::Paused), plain(), REPLAY),
         ("help", frame(fixtures::typical(), Play::Live), State { focus: Focus::Help { scrolled: 9 }, ..plain() }, LIVE),
     ]
 }
@@ -173,7 +175,7 @@ fn sizes() -> Vec<(u16, u16)> {
 
 type Draw = fn(&ViewModel<'_>, Theme, Rect, &mut Buffer);
 
-fn widgets() -> [(&'static str, View, Draw); 19] {
+fn widgets() -> [(&'static str, View, Draw); 20] {
     let over = View::Overview;
     [
         ("head", over, head::draw),
@@ -190,6 +192,7 @@ fn widgets() -> [(&'static str, View, Draw); 19] {
         ("interrupts", View::Interrupts, interrupts::draw),
         ("blame", View::Blame, views::blame::draw),
         ("findings", View::Findings, views::findings::draw),
+        ("processes", View::Processes, views::processes::draw),
         ("tabs", over, tabs::draw),
         ("transport", over, transport::draw),
         ("footer", over, footer::draw),

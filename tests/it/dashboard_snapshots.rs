@@ -12,7 +12,7 @@ use gilscope::dashboard::timeline;
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::screen;
-use gilscope::event::{Cpu, Signal, ThreadKey};
+use gilscope::event::{Cpu, ProcessKey, Signal, ThreadKey};
 use gilscope::model::snapshot::ArrivalKind;
 use gilscope::session::{Capabilities, Frame, Play};
 use gilscope::time::{MonoNs, Ns};
@@ -211,6 +211,19 @@ fn the_findings_convoys_and_histograms_views() {
     };
     keep("histograms_100x30_mono", shot(&convoys, &compared, REPLAY, MONO, (100, 30)));
     keep("histograms_120x40", shot(&convoys, &state(View::Histograms), LIVE, COLOR, (120, 40)));
+}
+
+#[test]
+fn several_processes() {
+    let list = State { view: View::Processes, ..State::default() };
+    let five = frame(fixtures::processes(5), Play::Live);
+    keep("processes_60x12", shot(&five, &list, LIVE, COLOR, (60, 12)));
+    keep("processes_120x24", shot(&five, &list, LIVE, COLOR, (120, 24)));
+    let chosen = State { listed: Some(ProcessKey(97)), process: Some(ProcessKey(1)), ..list };
+    let hundred = frame(fixtures::processes(100), Play::Paused);
+    keep("processes_100x30_mono", shot(&hundred, &chosen, REPLAY, MONO, (100, 30)));
+    let one = State { process: Some(ProcessKey(3)), ..State::default() };
+    keep("processes_one_of_them_80x24", shot(&five, &one, LIVE, COLOR, (80, 24)));
 }
 
 /// What is not observed is never shown as nothing, and what took the time can be told in black and white.

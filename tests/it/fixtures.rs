@@ -28,7 +28,7 @@ use gilscope::model::lanes::{Holding, Lanes, Stretch};
 use gilscope::model::segments::Segments;
 use gilscope::model::snapshot::{
     CaptureFigures, CoreFigures, Distribution, GilFigures, GilNow, InterpreterFigures, MemoryFigures, ProcessFigures,
-    Snapshot, Source, StateTimes, ThreadCore, ThreadFigures, ThreadState,
+    Snapshot, Source, StateTimes, ThreadCore, ThreadFigures, ThreadState, UnwatchedFigures,
 };
 use gilscope::model::timeline::{Bin, Timeline};
 use gilscope::time::{MonoNs, Ns};
@@ -279,6 +279,7 @@ impl Scene {
             }),
             ending: self.ending.clone(),
             children: Vec::new(),
+            unwatched: UnwatchedFigures::default(),
             capture: CaptureFigures {
                 start: START,
                 duration: self.duration,

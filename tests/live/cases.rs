@@ -116,6 +116,8 @@ const OTHERS: &[Case] = &[
     ("blame-alone", 3, 2.0, &[("load", 0.2, 1.0), NOBODY_WAITS]),
     ("saturated", 5, 2.0, &[HELD, ("contention", 0.6, 1.0), ("demand", 2.0, 4.1)]),
     ("trading", 3, 2.0, &[HELD, ("contention", 0.3, 1.0), ("demand", 1.3, 2.1), ("cpu-1/waiting", 0.1, 0.8)]),
+    // Four want the two cores of a small machine, so that a holder is without one half of the time.
+    ("pool", 6, 2.0, &[("load", 0.5, 1.0), ("contention", 0.2, 1.0), ("cpu-1/waiting", 0.1, 0.9)]),
     ("single", 2, 2.0, &[HELD, NOBODY_WAITS, ("cpu-alone/holding", 0.9, 1.0)]),
     // Each of eight threads takes it some thousand times a second if it has a core.
     ("storm", 9, 2.0, &[("handoffs_per_s", 1_000.0, 200_000.0), ("contention", 0.05, 1.0)]),

@@ -51,9 +51,11 @@ fn shows(action: Action, origin: Origin) -> Shows {
         Action::Filter => Shows::Text("filter: "),
         Action::GoTo => Shows::Text("go to: "),
         Action::Select => Shows::Text("Esc closes"),
+        // Where there is one, it has no list.
+        Action::Show(View::Processes) => Shows::Text("there is one process only"),
         Action::Show(view) => Shows::View(view),
-        Action::NextView => Shows::View(View::Overview.step(1)),
-        Action::PreviousView => Shows::View(View::Overview.step(-1)),
+        Action::NextView => Shows::View(View::Overview.step(1, 1)),
+        Action::PreviousView => Shows::View(View::Overview.step(-1, 1)),
         Action::NextPanel => Shows::No("Waits of all threads"),
         Action::PreviousPanel => Shows::No("─ Threads"),
         Action::Window => Shows::Text("over all"),

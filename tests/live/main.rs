@@ -34,6 +34,7 @@ mod fused;
 mod interrupts;
 mod natives;
 mod observed;
+mod processes;
 mod progress;
 mod recorded;
 mod scale;

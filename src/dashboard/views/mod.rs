@@ -11,6 +11,7 @@ pub mod findings;
 pub mod histograms;
 pub mod interrupts;
 pub mod overview;
+pub mod processes;
 pub mod timeline;
 
 use ratatui::buffer::Buffer;
@@ -41,11 +42,13 @@ pub enum View {
     Blame,
     /// What was found, why, and what to do about it.
     Findings,
+    /// One line for each process.
+    Processes,
 }
 
 impl View {
     /// All, in the order of the tabs.
-    pub const ALL: [View; 8] = [
+    pub const ALL: [View; 9] = [
         View::Overview,
         View::Cores,
         View::Timeline,
@@ -54,6 +57,7 @@ impl View {
         View::Interrupts,
         View::Blame,
         View::Findings,
+        View::Processes,
     ];
 
     /// What the tab says.
@@ -67,6 +71,7 @@ impl View {
             View::Interrupts => "Interrupts",
             View::Blame => "Blame",
             View::Findings => "Findings",
+            View::Processes => "Processes",
         }
     }
 
@@ -81,6 +86,7 @@ impl View {
             View::Interrupts => "interrupts",
             View::Blame => "blame",
             View::Findings => "findings",
+            View::Processes => "processes",
         }
     }
 
@@ -95,6 +101,7 @@ impl View {
             View::Interrupts => const { &[letter('6')] },
             View::Blame => const { &[letter('7')] },
             View::Findings => const { &[letter('8')] },
+            View::Processes => const { &[letter('0')] },
         }
     }
 
@@ -109,14 +116,22 @@ impl View {
             View::Interrupts => "interrupts: how long signals wait for their handlers, and why",
             View::Blame => "blame: who made whom wait, and in which code",
             View::Findings => "findings: what was found, why, and what to do about it",
+            View::Processes => "processes, where there are several: one line each",
         }
     }
 
-    /// The one `steps` further on, round and round.
-    pub fn step(self, steps: isize) -> View {
-        let here = View::ALL.iter().position(|view| *view == self).unwrap_or(0) as isize;
-        let index = (here + steps).rem_euclid(View::ALL.len() as isize) as usize;
-        View::ALL.get(index).copied().unwrap_or(self)
+    /// Those that have a tab: the list of processes is for several.
+    pub fn tabs(processes: usize) -> &'static [View] {
+        let one = View::ALL.len() - 1;
+        if processes > 1 { &View::ALL } else { View::ALL.get(..one).unwrap_or(&View::ALL) }
+    }
+
+    /// The one `steps` further on among those with a tab, round and round.
+    pub fn step(self, steps: isize, processes: usize) -> View {
+        let tabs = View::tabs(processes);
+        let here = tabs.iter().position(|view| *view == self).unwrap_or(0) as isize;
+        let index = (here + steps).rem_euclid(tabs.len() as isize) as usize;
+        tabs.get(index).copied().unwrap_or(self)
     }
 
     /// Rows that the page keys move by, if it is drawn into `area`.
@@ -130,6 +145,7 @@ impl View {
             View::Interrupts => interrupts::page(view, area),
             View::Blame => blame::page(view, area),
             View::Findings => findings::page(view, area),
+            View::Processes => processes::page(area),
         }
     }
 
@@ -138,7 +154,13 @@ impl View {
         match self {
             View::Blame => blame::reach(view, area),
             View::Findings => findings::reach(view, area),
-            View::Overview | View::Cores | View::Timeline | View::Histograms | View::Convoys | View::Interrupts => 0,
+            View::Overview
+            | View::Cores
+            | View::Timeline
+            | View::Histograms
+            | View::Convoys
+            | View::Interrupts
+            | View::Processes => 0,
         }
     }
 
@@ -163,6 +185,7 @@ impl View {
             View::Convoys => rows(convoys::spots(view, area)),
             View::Interrupts => rows(interrupts::spots(view, area)),
             View::Blame => blame::spots(view, area),
+            View::Processes => rows(processes::spots(view, area)),
             View::Findings => {
                 let (list, text) = findings::spots(view, area);
                 let mut spots: Vec<(Rect, Spot)> = rows(list);
@@ -183,6 +206,7 @@ impl View {
             View::Interrupts => interrupts::draw(view, theme, area, buffer),
             View::Blame => blame::draw(view, theme, area, buffer),
             View::Findings => findings::draw(view, theme, area, buffer),
+            View::Processes => processes::draw(view, theme, area, buffer),
         }
     }
 }

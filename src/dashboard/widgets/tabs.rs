@@ -27,17 +27,16 @@ pub struct Tab {
     title: String,
 }
 
-/// The tabs in the first line of `area`. Where there is no room for all titles, those of the others are cut; where there
-/// is none for that either, keys are left.
-fn places(shown: View, keys: &Keymap, area: Rect) -> Vec<Tab> {
+/// The tabs in the first line of `area`, where there are so many `processes`. Where there is no room for all titles, those
+/// of the others are cut; where there is none for that either, keys are left.
+fn places(shown: View, processes: usize, keys: &Keymap, area: Rect) -> Vec<Tab> {
     let width = usize::from(area.width);
-    let longest = View::ALL.into_iter().map(|view| view.title().len()).max().unwrap_or(0);
-    let fits =
-        |most: &usize| View::ALL.into_iter().map(|view| columns(view, shown, keys, *most)).sum::<usize>() <= width;
+    let views = || View::tabs(processes).iter().copied();
+    let longest = views().map(|view| view.title().len()).max().unwrap_or(0);
+    let fits = |most: &usize| views().map(|view| columns(view, shown, keys, *most)).sum::<usize>() <= width;
     let most = (0..=longest).rev().find(fits).unwrap_or(0);
     let mut x = area.x;
-    View::ALL
-        .into_iter()
+    views()
         .map(|view| {
             let tab = u16::try_from(columns(view, shown, keys, most)).unwrap_or(u16::MAX);
             let place = Rect { x, width: tab, height: area.height.min(1), ..area }.intersection(area);
@@ -70,7 +69,7 @@ fn filter(view: &ViewModel<'_>) -> Option<String> {
 /// The tabs of a view in the first line of `area`, with room for what is filtered by.
 pub fn of(view: &ViewModel<'_>, area: Rect) -> Vec<Tab> {
     let filter = filter(view).map_or(0, |text| u16::try_from(text.width() + 1).unwrap_or(u16::MAX));
-    places(view.shown, &view.keys, Rect { width: area.width.saturating_sub(filter), ..area })
+    places(view.shown, view.processes.rows.len(), &view.keys, Rect { width: area.width.saturating_sub(filter), ..area })
 }
 
 /// Draws them into the first line of `area`.

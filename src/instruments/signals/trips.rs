@@ -266,7 +266,7 @@ impl Trips {
             (self.refused, self.retry) = (None, RETRIES.0);
         }
         let Some((process, word)) = self.of else { return Sighting::Nothing };
-        let part = Ns(purse.costs().budget.0 / PART);
+        let part = Ns(purse.budget().0 / PART);
         let length = now.since(self.reckoned);
         self.reckoned = now;
         self.owed = self.owed.saturating_sub(part.scaled(length, Ns::SECOND));
@@ -324,13 +324,13 @@ impl Trips {
 
     /// Who can be armed, as many as possible.
     fn affordable(&self, now: MonoNs, switch_rate: u64, purse: &mut Purse) -> Option<Scope> {
-        let (left, costs) = (purse.left(now), purse.costs());
-        let part = Ns(costs.budget.0 / PART);
+        let (left, budget, costs) = (purse.left(now), purse.budget(), purse.costs());
+        let part = Ns(budget.0 / PART);
         let within = |scope, part| {
             let rate = self.rate(scope, switch_rate)?;
             let a_second = Ns(costs.armed_switch.0.saturating_mul(rate));
             let is_left = match (self.beside, scope) {
-                (Beside::Records, Scope::All) => left.0 > costs.budget.0 / 3,
+                (Beside::Records, Scope::All) => left.0 > budget.0 / 3,
                 (Beside::Records, Scope::Main(_)) => left.0 / 2 > a_second.0,
                 (Beside::Windows, _) => true,
             };

@@ -15,6 +15,8 @@ const WINDOW: Ns = Ns(500_000_000);
 #[derive(Debug)]
 pub(super) struct Pace {
     every: Ns,
+    /// The least that it may be.
+    least: Ns,
     due: MonoNs,
     from: Option<(MonoNs, Ns)>,
     random: fastrand::Rng,
@@ -22,7 +24,7 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(seed: u64) -> Pace {
-        Pace { every: EVERY, due: MonoNs(0), from: None, random: fastrand::Rng::with_seed(seed) }
+        Pace { every: EVERY, least: EVERY, due: MonoNs(0), from: None, random: fastrand::Rng::with_seed(seed) }
     }
 
     /// The next instant after `now`, and the mean time between two.
@@ -35,6 +37,13 @@ impl Pace {
                 return (self.due, self.every);
             }
         }
+    }
+
+    /// From here on instants are so many times as far apart as they would be at least.
+    pub(super) fn slow(&mut self, times: u32) {
+        self.least = Ns(EVERY.0.saturating_mul(u64::from(times.max(1)))).min(LONGEST);
+        self.every = self.least;
+        self.due = MonoNs(0);
     }
 
     /// What has been used up to here is not counted.
@@ -54,7 +63,7 @@ impl Pace {
         if share > SHARE {
             self.every = Ns((self.every.0 as f64 * (share / SHARE).min(4.0)) as u64).min(LONGEST);
         } else if share < SHARE / 2.0 {
-            self.every = Ns((self.every.0 as f64 * 0.8) as u64).max(EVERY);
+            self.every = Ns((self.every.0 as f64 * 0.8) as u64).max(self.least);
         }
     }
 }

@@ -50,7 +50,7 @@ impl Credit {
             + Ns(arms.saturating_mul(costs.arming.0));
         let hits = |money: Ns| money.saturating_sub(reserve).0 / costs.exception.0.max(1);
         let least = watchpoints * LEAST + WORTHWHILE;
-        let most = hits(costs.budget);
+        let most = hits(purse.budget());
         if most < least {
             return None;
         }

@@ -11,6 +11,7 @@ mod hostile;
 mod killed;
 mod memory;
 mod natives;
+mod processes;
 mod queue;
 mod ring;
 mod roundtrip;

@@ -129,6 +129,11 @@ fn capture() -> impl Strategy<Value = Box<CaptureInfo>> {
     })
 }
 
+fn unwatched() -> impl Strategy<Value = Unwatched> {
+    let ways = [Unwatched::TooShort, Unwatched::NotPython, Unwatched::Unreadable, Unwatched::TooMany];
+    proptest::sample::select(ways.to_vec())
+}
+
 fn scope() -> impl Strategy<Value = Scope> {
     prop_oneof![Just(Scope::Capture), process().prop_map(Scope::Process)]
 }
@@ -234,7 +239,12 @@ fn what() -> impl Strategy<Value = What> {
         Just(Relation::HandingOver),
         Just(Relation::Unknown)
     ];
-    let reason = prop_oneof![Just(RateReason::Asked), Just(RateReason::TooCostly), Just(RateReason::Recovered)];
+    let reason = prop_oneof![
+        Just(RateReason::Asked),
+        Just(RateReason::TooCostly),
+        Just(RateReason::Recovered),
+        Just(RateReason::Quiet)
+    ];
     let rare = prop_oneof![
         capture().prop_map(What::CaptureStarted),
         Just(What::CaptureEnded),
@@ -256,6 +266,11 @@ fn what() -> impl Strategy<Value = What> {
         (thread(), name()).prop_map(|(thread, name)| What::ThreadNamed { thread, name }),
         (thread(), interpreter()).prop_map(|(thread, interpreter)| What::ThreadJoined { thread, interpreter }),
         thread().prop_map(|thread| What::ThreadEnded { thread }),
+        (process(), key(), unwatched()).prop_map(|(process, child, why)| What::ChildUnwatched {
+            process,
+            child: Pid(child),
+            why
+        }),
         (ns(), reason, scope()).prop_map(|(interval, reason, of)| What::RateChanged { interval, reason, of }),
         (health(), scope()).prop_map(|(health, of)| What::Health(health, of)),
         (ns(), vec(core_totals(), 0..6)).prop_map(|(tick, cores)| What::CoresRead { tick, cores }),
