@@ -306,6 +306,7 @@ impl Run {
         self.calibrated(Calibrated::Awaited);
         self.tell_health(clock::now());
         self.flush(Flush::Wait);
+        let _over = self.news.send(News::Over(clock::now()));
     }
 
     /// After an exec, the new program is found afresh, if it is a Python.

@@ -71,6 +71,8 @@ pub(super) enum News {
         /// When that was learned.
         at: MonoNs,
     },
+    /// A process is no longer looked into, and nothing is told of it that came after this instant.
+    Over(MonoNs),
 }
 
 /// Who is there, and who looks at whom.
@@ -98,6 +100,8 @@ pub(super) struct Household {
     look_due: MonoNs,
     /// Whether those that are there already have been found.
     surveyed: Surveyed,
+    /// Nothing was told that came after this, but by those who still look.
+    told_until: MonoNs,
     aside: Vec<Event>,
 }
 
@@ -152,6 +156,7 @@ impl Household {
             next_source: 0,
             look_due: MonoNs(0),
             surveyed: Surveyed::NotYet,
+            told_until: MonoNs(0),
             aside: Vec::new(),
             options,
         }
@@ -191,14 +196,17 @@ impl Household {
         }
         // Whoever still looks takes the totals a last time.
         self.stop.request();
+        if let Some((at, last)) = self.cores.take().and_then(Cores::finish) {
+            self.say(at, last);
+        }
         for (_, run) in std::mem::take(&mut self.runs) {
             let _panicked = run.join();
         }
         self.hear_the_rest();
-        if let Some((at, last)) = self.cores.take().and_then(Cores::finish) {
-            self.say(at, last);
-        }
-        self.say(clock::now(), What::CaptureEnded);
+        self.flush();
+        // Not now: to close what the kernel keeps for them takes up to a tenth of a second, in which nobody looks.
+        let ended = self.told_until;
+        self.say(if ended == MonoNs(0) { clock::now() } else { ended }, What::CaptureEnded);
         self.flush();
     }
 
@@ -222,6 +230,7 @@ impl Household {
     }
 
     fn flush(&mut self) {
+        self.told_until = self.aside.iter().map(|event| event.at).fold(self.told_until, MonoNs::max);
         if !self.aside.is_empty() && self.tell.send(Told::Aside(std::mem::take(&mut self.aside))).is_err() {
             self.stop.request();
         }
@@ -291,6 +300,8 @@ impl Household {
                     self.cores = Some(cores);
                 }
             }
+            // That it is heard ends the pause, too.
+            News::Over(at) => self.told_until = self.told_until.max(at),
             News::Born { parent, child, at } => {
                 if self.family.meet(child, parent) {
                     self.meet(child, Some(parent), at);

@@ -117,10 +117,11 @@ fn forced_drops_are_those_of_bytecode() {
 }
 
 /// The kernel's own total of a thread's time on a core is the sum over the cores. It is up to a clock tick behind for a
-/// thread that runs, and read every 100 ms.
+/// thread that runs, and read every 100 ms. Of each thread the first 5 to 10 ms go by before its switches are told, and cores are
+/// told where no more than a hundredth of the time is missing, of all threads together.
 #[test]
 fn time_on_cores_adds_up() {
-    on_each("contended", 2.0, |observed, _| {
+    on_each("contended", 5.0, |observed, _| {
         if !is_fused(&observed.process) || observed.late() > 0.05 {
             eprintln!("skipped: {:.0} % of the looks were late", 100.0 * observed.late());
             return;
