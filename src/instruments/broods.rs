@@ -5,11 +5,11 @@
 //! they inherit, with one ring a core for the records of all.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs;
 
 use crate::event::{Cpu, Pid, ThreadKey, Tid};
 use crate::instruments::clock;
 use crate::instruments::perf::{self, Handed, Ring, Room};
+use crate::instruments::respite::Respite;
 use crate::target::cpus;
 use crate::target::descriptors::{self, Kept};
 use crate::time::{MonoNs, Ns};
@@ -23,8 +23,6 @@ const MOST_BROODS: usize = 4;
 const PAGES: usize = 4;
 /// Without a birth for so long, and with nobody left of it, a brood is given up.
 const BARREN: Ns = Ns(10_000_000_000);
-/// For how long there is none after they were too dear; each time twice as long.
-const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
 /// Born, and not met yet, at most.
 const MOST_UNMET: usize = 1_024;
 /// Records of somebody who was not met yet, at most.
@@ -45,8 +43,7 @@ pub struct Broods {
     unmet: BTreeMap<Tid, Newborn>,
     /// The buffer of one emptying.
     gathered: Vec<(ThreadKey, Handed)>,
-    state: State,
-    pause: Ns,
+    respite: Respite,
     /// What was not paid for yet, in switch records.
     unpaid: u64,
     births: u64,
@@ -63,20 +60,11 @@ struct Brood {
 
 /// A thread that was born, and is recorded.
 #[derive(Debug)]
-pub struct Newborn {
-    /// Its task.
-    pub tid: Tid,
+struct Newborn {
     /// When: it had not run yet.
-    pub at: MonoNs,
+    at: MonoNs,
     maker: ThreadKey,
     records: Vec<Handed>,
-}
-
-/// Whether threads are handed events.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Handing(MonoNs),
-    Pausing(MonoNs),
 }
 
 /// What the rings told.
@@ -90,9 +78,8 @@ pub enum Told {
 
 impl Broods {
     /// None yet.
-    pub fn begin() -> Broods {
-        let online = fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
-        let cores = cpus::listed(&online);
+    pub fn begin(now: MonoNs) -> Broods {
+        let cores = cpus::online().unwrap_or_default();
         Broods {
             cores: if cores.len() <= MOST_CORES { cores } else { Vec::new() },
             broods: BTreeMap::new(),
@@ -100,8 +87,7 @@ impl Broods {
             met: BTreeMap::new(),
             unmet: BTreeMap::new(),
             gathered: Vec::new(),
-            state: State::Handing(clock::now()),
-            pause: PAUSES.0,
+            respite: Respite::none(now),
             unpaid: 0,
             births: 0,
         }
@@ -110,7 +96,7 @@ impl Broods {
     /// A thread has made another one: those that it will make are recorded from birth on, as soon as there is time.
     pub fn made_one(&mut self, maker: ThreadKey) {
         let is_new = !self.broods.contains_key(&maker) && !self.due.contains(&maker);
-        if is_new && matches!(self.state, State::Handing(_)) && !self.cores.is_empty() {
+        if is_new && !self.respite.is_resting() && !self.cores.is_empty() {
             self.due.push_back(maker);
             self.due.truncate(MOST_BROODS);
         }
@@ -180,7 +166,7 @@ impl Broods {
                     brood.newest = at;
                     if brood.complete.is_some_and(|complete| complete <= at) && self.unmet.len() < MOST_UNMET {
                         self.met.remove(&tid);
-                        self.unmet.insert(tid, Newborn { tid, at, maker, records: Vec::new() });
+                        self.unmet.insert(tid, Newborn { at, maker, records: Vec::new() });
                     }
                 }
                 Handed::Lost { at, records } => {
@@ -196,9 +182,9 @@ impl Broods {
         self.gathered = gathered;
     }
 
-    /// Those that were born and not met so far.
-    pub fn unmet(&self) -> Vec<(Tid, MonoNs)> {
-        self.unmet.values().map(|newborn| (newborn.tid, newborn.at)).collect()
+    /// Those that were born and not met so far, and when.
+    pub fn unmet(&self) -> impl Iterator<Item = (Tid, MonoNs)> + '_ {
+        self.unmet.iter().map(|(tid, newborn)| (*tid, newborn.at))
     }
 
     /// A thread has come into view: if it was born into a brood, when that was, and what it did since.
@@ -238,11 +224,7 @@ impl Broods {
 
     /// Gives up those that have made nobody for long and of whom nobody is left.
     pub fn tidy(&mut self, now: MonoNs) {
-        if let State::Pausing(until) = self.state
-            && now >= until
-        {
-            self.state = State::Handing(now);
-        }
+        self.respite.ends(now);
         let (met, unmet) = (&self.met, &self.unmet);
         self.broods.retain(|maker, brood| {
             now.since(brood.newest) < BARREN
@@ -253,13 +235,7 @@ impl Broods {
 
     /// They are too dear: nobody is handed an event for a while. Those who are no longer recorded.
     pub fn give_up(&mut self, now: MonoNs) -> Vec<ThreadKey> {
-        if let State::Handing(since) = self.state {
-            if now.since(since) > PAUSES.1 {
-                self.pause = PAUSES.0;
-            }
-            self.state = State::Pausing(now + self.pause);
-            self.pause = Ns(self.pause.0 * 2).min(PAUSES.1);
-        }
+        self.respite.begin(now);
         let met = self.met.values().map(|(thread, _)| *thread).collect();
         self.clear();
         met
@@ -276,6 +252,7 @@ fn ring(tid: Tid, core: Cpu) -> Option<Ring> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::mpsc;
     use std::time::Duration;
 
@@ -310,7 +287,7 @@ mod tests {
     fn who_is_born_is_recorded_for_all_of_its_life() {
         let (ask, told, tid) = maker();
         let (maker, child, own) = (ThreadKey(0), ThreadKey(1), Some(Pid(std::process::id())));
-        let mut broods = Broods::begin();
+        let mut broods = Broods::begin(clock::now());
         broods.made_one(maker);
         broods.open(clock::now() + Ns::SECOND, |_| Some(tid));
         if broods.broods.is_empty() {
@@ -322,9 +299,9 @@ mod tests {
         let mut of_others = 0;
         broods.drain(own, |_| of_others += 1);
         assert_eq!((of_others, broods.births()), (0, 1));
-        assert_eq!(broods.unmet().iter().map(|(tid, _)| *tid).collect::<Vec<_>>(), [born]);
+        assert_eq!(broods.unmet().map(|(tid, _)| tid).collect::<Vec<_>>(), [born]);
         let (at, records) = broods.meet(child, born).unwrap();
-        assert!(broods.unmet().is_empty());
+        assert!(broods.unmet().next().is_none());
         let ways: Vec<Way> = records
             .iter()
             .filter_map(|record| match record {
@@ -342,7 +319,7 @@ mod tests {
         ask.send(()).unwrap();
         let next = told.recv().unwrap();
         broods.drain(None, |_| {});
-        assert!(broods.unmet().is_empty());
+        assert!(broods.unmet().next().is_none());
         assert!(broods.meet(child, next).is_none());
         // Given up, its rings are gone.
         assert_eq!(broods.give_up(clock::now()), [child]);

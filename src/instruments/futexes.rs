@@ -9,12 +9,11 @@ use std::os::fd::OwnedFd;
 
 use crate::event::{Address, FutexSite, GilKey, ThreadKey, Tid};
 use crate::instruments::perf::{self, FutexTracepoint, Ring, Samples};
+use crate::instruments::respite::Respite;
 use crate::target::descriptors::{self, Kept};
 use crate::target::{GilFutexes, GilSite};
-use crate::time::{MonoNs, Ns};
+use crate::time::MonoNs;
 
-/// For how long nobody is traced after it was too dear; each time twice as long.
-const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
 /// Most GILs whose futexes are told apart: the kernel looks at all of them at each futex(2).
 const MOST_GILS: usize = 32;
 
@@ -25,15 +24,7 @@ pub struct Futexes {
     gils: Vec<(GilKey, GilFutexes)>,
     filter: String,
     due: VecDeque<ThreadKey>,
-    state: State,
-    pause: Ns,
-}
-
-/// Since when threads are traced, or until when they are not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Tracing(MonoNs),
-    Pausing(MonoNs),
+    respite: Respite,
 }
 
 impl Futexes {
@@ -44,8 +35,7 @@ impl Futexes {
             gils: Vec::new(),
             filter: String::new(),
             due: VecDeque::new(),
-            state: State::Tracing(now),
-            pause: PAUSES.0,
+            respite: Respite::none(now),
         }
     }
 
@@ -62,7 +52,7 @@ impl Futexes {
 
     /// A thread may be traced as soon as there is time.
     pub fn is_due(&mut self, thread: ThreadKey) {
-        if matches!(self.state, State::Tracing(_)) {
+        if !self.respite.is_resting() {
             self.due.push_back(thread);
         }
     }
@@ -109,25 +99,13 @@ impl Futexes {
 
     /// It is too dear: nobody is traced for a while.
     pub fn give_up(&mut self, now: MonoNs) {
-        if let State::Tracing(since) = self.state {
-            if now.since(since) > PAUSES.1 {
-                self.pause = PAUSES.0;
-            }
-            self.state = State::Pausing(now + self.pause);
-            self.pause = Ns(self.pause.0 * 2).min(PAUSES.1);
-            self.due.clear();
-        }
+        self.respite.begin(now);
+        self.due.clear();
     }
 
     /// Whether that while is over just now.
     pub fn resumes(&mut self, now: MonoNs) -> bool {
-        match self.state {
-            State::Pausing(until) if now >= until => {
-                self.state = State::Tracing(now);
-                true
-            }
-            State::Pausing(_) | State::Tracing(_) => false,
-        }
+        self.respite.ends(now)
     }
 }
 

@@ -19,6 +19,7 @@ mod names;
 mod natives;
 pub mod perf;
 mod purse;
+mod respite;
 mod roster;
 mod sampler;
 pub mod schedule;

@@ -13,6 +13,7 @@ use crate::instruments::futexes::{Change, Futexes};
 use crate::instruments::merge::{Merge, Sighting};
 use crate::instruments::perf::{self, FutexTracepoint, Handed, Record, Ring, Room, Unfollowed, Way};
 use crate::instruments::purse::{Expense, Purse};
+use crate::instruments::respite::Respite;
 use crate::target::GilFutexes;
 use crate::time::{MonoNs, Ns};
 
@@ -22,8 +23,6 @@ use crate::time::{MonoNs, Ns};
 const PAGES: [(usize, usize); 3] = [(8, 8), (24, 4), (42, 2)];
 /// Time over which the number of records is counted.
 const WINDOW: Ns = Ns(200_000_000);
-/// For how long the records are left alone after they were too dear; each time twice as long.
-const PAUSES: (Ns, Ns) = (Ns(2_000_000_000), Ns(60_000_000_000));
 /// Time at each look for opening events, of which one takes 15 to 30 us, and 300 us on a machine that is busy.
 const OPENING: Ns = Ns(60_000);
 /// A thread that has not switched for so long makes room for another that has to do with the GIL.
@@ -57,9 +56,8 @@ pub struct Switches {
     window: (MonoNs, u64),
     /// Records a second, when they were counted last.
     rate: u64,
-    state: State,
-    /// For how long nobody is followed the next time that it is too dear.
-    pause: Ns,
+    /// Nobody is followed meanwhile.
+    respite: Respite,
 }
 
 /// A thread's ring, and the newest record in it, or when it was mapped.
@@ -118,13 +116,6 @@ enum Rings {
     Small,
 }
 
-/// Since when threads are followed, or until when they are not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Following(MonoNs),
-    Pausing(MonoNs),
-}
-
 impl Switches {
     /// Nobody is followed yet. With a tracepoint, their sleeps will be named.
     pub fn begin(tracepoint: Option<FutexTracepoint>) -> Switches {
@@ -137,7 +128,7 @@ impl Switches {
             most: usize::MAX,
             rings: Rings::Large,
             process: None,
-            broods: Broods::begin(),
+            broods: Broods::begin(now),
             children: Vec::new(),
             futexes: tracepoint.map(|tracepoint| Futexes::begin(tracepoint, now)),
             moved: Vec::new(),
@@ -145,8 +136,7 @@ impl Switches {
             unpaid_traces: 0,
             window: (now, 0),
             rate: 0,
-            state: State::Following(now),
-            pause: PAUSES.0,
+            respite: Respite::none(now),
         }
     }
 
@@ -158,7 +148,7 @@ impl Switches {
                 What::ThreadFound { thread, info } => {
                     if let Some(tid) = info.tid {
                         self.tids.insert(*thread, tid);
-                        if matches!(self.state, State::Following(_)) && !self.followed.contains_key(thread) {
+                        if !self.respite.is_resting() && !self.followed.contains_key(thread) {
                             self.due.push_back(*thread);
                         }
                     }
@@ -186,7 +176,7 @@ impl Switches {
             }
         }
         let until = clock::now() + OPENING;
-        while matches!(self.state, State::Following(_))
+        while !self.respite.is_resting()
             && let Some(thread) = self.due.pop_front()
         {
             self.open(thread, told, events);
@@ -383,14 +373,12 @@ impl Switches {
             let Followed { last, place, since, .. } = followed;
             let mut tale = Tale { thread, last, place, since, moved };
             match record {
-                broods::Told::Of(_, Handed::Switch { at, cpu, way, .. }) => tale.switches(told, at, cpu, way),
-                broods::Told::Of(_, Handed::Ends { at, .. }) => tale.ends(told, at),
+                broods::Told::Of(_, record) => tale.hears(told, record),
                 broods::Told::Hole(_, at, records) => tale.misses(told, at, records),
-                broods::Told::Of(..) => {}
             }
         });
         self.unpaid += self.broods.unpaid();
-        if !self.broods.unmet().is_empty() {
+        if self.broods.unmet().next().is_some() {
             found = Sighting::Birth;
         }
         found
@@ -398,7 +386,7 @@ impl Switches {
 
     /// Who was born and is recorded since, but not known yet, and when that was.
     pub fn newborns(&self) -> Vec<(Tid, MonoNs)> {
-        self.broods.unmet()
+        self.broods.unmet().collect()
     }
 
     /// A newborn has come into view as `thread`, which was told just before; or as nobody, as it was known already.
@@ -411,13 +399,7 @@ impl Switches {
         self.moved.push(thread);
         let Followed { last, place, since, .. } = &mut followed;
         let mut tale = Tale { thread, last, place, since, moved: &mut self.moved };
-        for record in records {
-            match record {
-                Handed::Switch { at, cpu, way, .. } => tale.switches(told, at, cpu, way),
-                Handed::Ends { at, .. } => tale.ends(told, at),
-                Handed::Born { .. } | Handed::Lost { .. } | Handed::Other => {}
-            }
-        }
+        records.into_iter().for_each(|record| tale.hears(told, record));
         self.followed.insert(thread, followed);
     }
 
@@ -433,7 +415,7 @@ impl Switches {
 
     /// Whether the switches of all threads are told, and with them their births.
     pub fn tells_all(&self) -> bool {
-        matches!(self.state, State::Following(_)) && self.due.is_empty() && self.refused.is_empty()
+        !self.respite.is_resting() && self.due.is_empty() && self.refused.is_empty()
     }
 
     /// A look has made use of it.
@@ -486,36 +468,25 @@ impl Switches {
         }
         self.window.1 += records;
         let length = now.since(self.window.0);
-        if length >= WINDOW && matches!(self.state, State::Following(_)) {
+        if length >= WINDOW && !self.respite.is_resting() {
             self.rate = self.window.1.saturating_mul(Ns::SECOND.0) / length.0;
         }
         if length >= WINDOW {
             self.window = (now, 0);
         }
-        match self.state {
-            // The next look may bring as many again.
-            State::Following(since)
-                if records > 0 && purse.left(now).0 <= purse.costs().record.0.saturating_mul(records) =>
-            {
-                self.rate = self.rate.max(self.window.1.saturating_mul(Ns::SECOND.0) / length.0.max(WINDOW.0));
-                let _last = self.drain(told);
-                let now = clock::now();
-                let followed: Vec<ThreadKey> = self.followed.keys().copied().collect();
-                followed.into_iter().for_each(|thread| self.let_go(thread, SwitchesEnd::TooCostly, events));
-                self.due.clear();
-                self.broods.clear();
-                if now.since(since) > PAUSES.1 {
-                    self.pause = PAUSES.0;
-                }
-                self.state = State::Pausing(now + self.pause);
-                self.pause = Ns(self.pause.0 * 2).min(PAUSES.1);
-            }
-            State::Pausing(until) if now >= until => {
-                self.state = State::Following(now);
-                self.due = self.tids.keys().copied().collect();
-                self.most = usize::MAX;
-            }
-            State::Following(_) | State::Pausing(_) => {}
+        // The next look may bring as many again.
+        let too_dear = records > 0 && purse.left(now).0 <= purse.costs().record.0.saturating_mul(records);
+        if !self.respite.is_resting() && too_dear {
+            self.rate = self.rate.max(self.window.1.saturating_mul(Ns::SECOND.0) / length.0.max(WINDOW.0));
+            let _last = self.drain(told);
+            let followed: Vec<ThreadKey> = self.followed.keys().copied().collect();
+            followed.into_iter().for_each(|thread| self.let_go(thread, SwitchesEnd::TooCostly, events));
+            self.due.clear();
+            self.broods.clear();
+            self.respite.begin(clock::now());
+        } else if self.respite.ends(now) {
+            self.due = self.tids.keys().copied().collect();
+            self.most = usize::MAX;
         }
     }
 
@@ -570,6 +541,15 @@ impl Tale<'_> {
             Way::OutPreempted => What::SwitchedOut { thread, how: Departure::Preempted },
         };
         told.push(at, what);
+    }
+
+    /// A record of its brood is about it.
+    fn hears(&mut self, told: &mut Merge, record: Handed) {
+        match record {
+            Handed::Switch { at, cpu, way, .. } => self.switches(told, at, cpu, way),
+            Handed::Ends { at, .. } => self.ends(told, at),
+            Handed::Born { .. } | Handed::Lost { .. } | Handed::Other => {}
+        }
     }
 
     /// It ends: it has its core for the last time.

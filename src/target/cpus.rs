@@ -1,5 +1,8 @@
 //! Lists of cores, as the kernel writes them.
 
+use std::fs;
+use std::io;
+
 use crate::event::Cpu;
 
 /// The cores of a list such as `0-3,8` (cpuset(7)), in order; what is no range in it is left out. White space around it
@@ -13,6 +16,14 @@ pub fn listed(list: &str) -> Vec<Cpu> {
     cpus.sort_unstable();
     cpus.dedup();
     cpus
+}
+
+/// The cores of the machine that are on.
+///
+/// # Errors
+/// If sysfs cannot be read.
+pub fn online() -> io::Result<Vec<Cpu>> {
+    fs::read_to_string("/sys/devices/system/cpu/online").map(|list| listed(&list))
 }
 
 #[cfg(test)]

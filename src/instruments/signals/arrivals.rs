@@ -198,8 +198,7 @@ fn what(process: ProcessKey, thread: ThreadKey, trace: SignalTrace) -> What {
 fn open() -> Result<Vec<Core>, Refusal> {
     let outermost = fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() == OUTERMOST);
     let tracepoints = SignalTracepoints::find().ok().filter(|_| outermost).ok_or(Refusal::NotPermitted)?;
-    let online = fs::read_to_string("/sys/devices/system/cpu/online").map_err(|_| Refusal::NotPermitted)?;
-    let cores = cpus::listed(&online).into_iter();
+    let cores = cpus::online().map_err(|_| Refusal::NotPermitted)?.into_iter();
     cores.map(|cpu| open_on(cpu, &tracepoints).map_err(|error| refusal(&error))).collect()
 }
 
