@@ -2,7 +2,7 @@
 
 use perf_event_open_sys::bindings as sys;
 
-use super::record::{HEADER, Way, way};
+use super::record::{HEADER, Way, u32_in, u64_in, way};
 use crate::event::{Cpu, Tid};
 use crate::time::MonoNs;
 
@@ -50,9 +50,8 @@ pub enum Handed {
 impl Handed {
     /// Takes a whole record apart.
     pub fn parse(record: &[u8]) -> Handed {
-        let u32_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-        let u64_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-        let misc = record.get(4..6).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+        let u32_at = |at: usize| u32_in(record, at);
+        let u64_at = |at: usize| u64_in(record, at);
         let parsed = match u32_at(0) {
             // `sample_id` alone: pid, tid, time, core.
             Some(sys::PERF_RECORD_SWITCH) => (|| {
@@ -60,7 +59,7 @@ impl Handed {
                     tid: Tid(u32_at(HEADER + 4)?),
                     at: MonoNs(u64_at(HEADER + 8)?),
                     cpu: Cpu(u16::try_from(u32_at(HEADER + 16)?).unwrap_or(u16::MAX)),
-                    way: way(misc),
+                    way: way(record),
                 })
             })(),
             // pid, ppid, tid, ptid, time.
@@ -99,16 +98,8 @@ impl Handed {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::record::tests::bytes;
     use super::*;
-
-    fn bytes(kind: u32, misc: u16, words: &[u64]) -> Vec<u8> {
-        let length = (HEADER + 8 * words.len()) as u16;
-        let mut bytes = kind.to_le_bytes().to_vec();
-        bytes.extend(misc.to_le_bytes());
-        bytes.extend(length.to_le_bytes());
-        words.iter().for_each(|word| bytes.extend(word.to_le_bytes()));
-        bytes
-    }
 
     #[test]
     fn each_kind_tells_whose_it_is() {

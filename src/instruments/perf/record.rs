@@ -109,14 +109,13 @@ pub const LONGEST: usize = 128;
 /// [`watchpoint`]: super::watchpoint
 /// [`futex_waits`]: super::futex_waits
 pub fn parse(record: &[u8], samples: &Samples) -> Record {
-    let u32_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-    let u64_at = |at: usize| record.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
-    let misc = record.get(4..6).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
+    let u32_at = |at: usize| u32_in(record, at);
+    let u64_at = |at: usize| u64_in(record, at);
     let parsed = match u32_at(0) {
         Some(sys::PERF_RECORD_SWITCH) => u64_at(HEADER).zip(u32_at(HEADER + 8)).map(|(time, cpu)| Record::Switch {
             at: MonoNs(time),
             cpu: Cpu(u16::try_from(cpu).unwrap_or(u16::MAX)),
-            way: way(misc),
+            way: way(record),
         }),
         Some(sys::PERF_RECORD_SAMPLE) => (|| match samples {
             // The parts of a sample that `watchpoint` asks for: ip, time, address, core.
@@ -159,8 +158,18 @@ pub fn parse(record: &[u8], samples: &Samples) -> Record {
     parsed.unwrap_or(Record::Other)
 }
 
-/// A task that is put off its core is marked since Linux 4.17; before, it looks like one that went to sleep.
-pub(super) fn way(misc: u16) -> Way {
+pub(super) fn u32_in(record: &[u8], at: usize) -> Option<u32> {
+    record.get(at..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+pub(super) fn u64_in(record: &[u8], at: usize) -> Option<u64> {
+    record.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Which way a record of a switch went. A task that is put off its core is marked since Linux 4.17; before, it looks like one
+/// that went to sleep.
+pub(super) fn way(record: &[u8]) -> Way {
+    let misc = record.get(4..6).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u16::from_le_bytes(*bytes));
     let has = |bit: u32| u32::from(misc) & bit != 0;
     match (has(sys::PERF_RECORD_MISC_SWITCH_OUT), has(sys::PERF_RECORD_MISC_SWITCH_OUT_PREEMPT)) {
         (false, _) => Way::In,
@@ -170,12 +179,13 @@ pub(super) fn way(misc: u16) -> Way {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    fn bytes(kind: u32, misc: u16, words: &[u64]) -> Vec<u8> {
+    /// A record as the kernel writes it.
+    pub(in crate::instruments::perf) fn bytes(kind: u32, misc: u16, words: &[u64]) -> Vec<u8> {
         let length = (HEADER + 8 * words.len()) as u16;
         let mut bytes = kind.to_le_bytes().to_vec();
         bytes.extend(misc.to_le_bytes());
