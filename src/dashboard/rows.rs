@@ -171,7 +171,7 @@ impl Row<'_> {
 }
 
 fn rank(state: ThreadState) -> f64 {
-    crate::dashboard::theme::STATES.iter().position(|s| *s == state).unwrap_or(0) as f64
+    ThreadState::ALL.iter().position(|s| *s == state).unwrap_or(0) as f64
 }
 
 /// The rows that `filter` lets through, sorted. Ended threads come last, whatever the order.

@@ -341,19 +341,6 @@ pub fn word(state: ThreadState) -> &'static str {
     }
 }
 
-/// All states, those that hold first.
-pub const STATES: [ThreadState; 9] = [
-    ThreadState::Running,
-    ThreadState::HoldingOffCpu,
-    ThreadState::Waiting,
-    ThreadState::HandingOver,
-    ThreadState::Native,
-    ThreadState::Runnable,
-    ThreadState::Idle,
-    ThreadState::Unknown,
-    ThreadState::Ended,
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,7 +362,7 @@ mod tests {
             Tone::Key,
             Tone::Selected,
         ];
-        plain.into_iter().chain(STATES.map(Tone::State)).chain((0..20).map(Tone::Thread)).collect()
+        plain.into_iter().chain(ThreadState::ALL.map(Tone::State)).chain((0..20).map(Tone::Thread)).collect()
     }
 
     #[test]
@@ -430,15 +417,15 @@ mod tests {
         {
             let theme = Theme { depth, symbols };
             for glyph in [|theme: Theme, state: ThreadState| theme.block(state), |_, state| letter(state)] {
-                let seen: Vec<(char, Modifier)> = STATES
+                let seen: Vec<(char, Modifier)> = ThreadState::ALL
                     .iter()
                     .map(|state| (glyph(theme, *state), theme.style(Tone::State(*state)).add_modifier))
                     .collect();
                 let alike = |one: &(char, Modifier)| seen.iter().filter(|other| *other == one).count();
                 assert!(seen.iter().all(|one| alike(one) == 1), "{depth:?} {symbols:?}: {seen:?}");
                 // A mixture's letter is no state's block; of what is not known both say the same.
-                let known = STATES.iter().filter(|state| **state != ThreadState::Unknown);
-                let blocks: Vec<char> = STATES.iter().map(|state| theme.block(*state)).collect();
+                let known = ThreadState::ALL.iter().filter(|state| **state != ThreadState::Unknown);
+                let blocks: Vec<char> = ThreadState::ALL.iter().map(|state| theme.block(*state)).collect();
                 assert!(known.into_iter().all(|state| !blocks.contains(&mostly(*state))));
                 assert!(symbols == Symbols::Unicode || seen.iter().all(|(glyph, _)| glyph.is_ascii()));
             }

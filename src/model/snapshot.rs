@@ -491,6 +491,27 @@ pub enum ThreadState {
     Ended,
 }
 
+impl ThreadState {
+    /// All of them, those that hold first.
+    pub const ALL: [ThreadState; 9] = [
+        ThreadState::Running,
+        ThreadState::HoldingOffCpu,
+        ThreadState::Waiting,
+        ThreadState::HandingOver,
+        ThreadState::Native,
+        ThreadState::Runnable,
+        ThreadState::Idle,
+        ThreadState::Unknown,
+        ThreadState::Ended,
+    ];
+
+    /// Those that a living thread is in, in the same order.
+    pub const LIVING: [ThreadState; 8] = {
+        let [living @ .., _ended] = ThreadState::ALL;
+        living
+    };
+}
+
 /// How a distribution was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {

@@ -45,18 +45,8 @@ fn columns(segments: &Segments, from: MonoNs, column: Ns, count: usize) -> Colum
 
 /// The greatest difference in a state.
 fn off(a: &StateTimes, b: &StateTimes) -> Ns {
-    let states = [
-        ThreadState::Running,
-        ThreadState::HoldingOffCpu,
-        ThreadState::Waiting,
-        ThreadState::HandingOver,
-        ThreadState::Native,
-        ThreadState::Runnable,
-        ThreadState::Idle,
-        ThreadState::Unknown,
-    ];
     let apart = |a: Ns, b: Ns| a.saturating_sub(b).max(b.saturating_sub(a));
-    states.into_iter().map(|state| apart(a.get(state), b.get(state))).max().unwrap_or(Ns::ZERO)
+    ThreadState::LIVING.into_iter().map(|state| apart(a.get(state), b.get(state))).max().unwrap_or(Ns::ZERO)
 }
 
 #[test]

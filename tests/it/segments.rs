@@ -12,17 +12,6 @@ use crate::sampling::{ORIGIN, Sampling};
 use crate::simulator::{Script, State, Step, Truth, World};
 use crate::switches::{fused, snapshot, worlds};
 
-const STATES: [ThreadState; 8] = [
-    ThreadState::Running,
-    ThreadState::HoldingOffCpu,
-    ThreadState::Waiting,
-    ThreadState::HandingOver,
-    ThreadState::Native,
-    ThreadState::Runnable,
-    ThreadState::Idle,
-    ThreadState::Unknown,
-];
-
 fn ms(n: u64) -> Ns {
     Ns::from_millis(n)
 }
@@ -189,7 +178,8 @@ fn segments_add_up_to_the_totals() {
                 // A wait is one and the same; but for what goes on after the newest tick.
                 assert!(off(sum.waiting, thread.states.waiting) <= 1e-4, "{name} by {how}, {key:?}: {sum:?}");
                 // Held time is known to half ticks there, and to the records of switches here.
-                let mut differ = STATES.map(|state| (state, off(sum.get(state), thread.states.get(state))));
+                let mut differ =
+                    ThreadState::LIVING.map(|state| (state, off(sum.get(state), thread.states.get(state))));
                 // When a holder was kept off its core is known to records only.
                 if how == "looks" {
                     differ[0].1 = off(sum.holding(), thread.states.holding());

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use crate::dashboard::action::Action;
 use crate::dashboard::blame::Behind;
 use crate::dashboard::details::{Details, Made};
-use crate::dashboard::theme::{STATES, Theme, Tone, word};
+use crate::dashboard::theme::{Theme, Tone, word};
 use crate::dashboard::view::{Foreign, ViewModel};
 use crate::dashboard::widgets::prose::Prose;
 use crate::dashboard::widgets::threads::{states, time_in};
@@ -63,7 +63,7 @@ fn prose(of: &Details<'_>, theme: Theme, width: u16) -> Prose {
     let seen = thread.end.unwrap_or(of.at).since(thread.start);
     prose.figure("who", &format!("{tid}, {role}, {now}, seen for {seen}"));
     let total = thread.states.total();
-    let parts: Vec<String> = STATES
+    let parts: Vec<String> = ThreadState::ALL
         .into_iter()
         .filter_map(|state| {
             let time = time_in(&thread.states, state);

@@ -7,9 +7,10 @@ use ratatui::symbols::border;
 use ratatui::widgets::{Block, Clear, Widget};
 
 use crate::dashboard::action::Group;
-use crate::dashboard::theme::{STATES, Theme, Tone, letter, word};
+use crate::dashboard::theme::{Theme, Tone, letter, word};
 use crate::dashboard::view::ViewModel;
 use crate::dashboard::widgets::{Line, line_of};
+use crate::model::snapshot::ThreadState;
 use crate::text::left;
 
 const KEYS: usize = 12;
@@ -77,7 +78,7 @@ fn lines(view: &ViewModel<'_>, theme: Theme) -> Vec<Line> {
         }
     }
     lines.push(heading("States: letter, block, word"));
-    for pair in STATES.chunks(3) {
+    for pair in ThreadState::ALL.chunks(3) {
         let mut line = Line::new();
         line.push("  ", Style::new());
         for state in pair {

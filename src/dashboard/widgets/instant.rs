@@ -4,7 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::dashboard::theme::{STATES, Theme, Tone, word};
+use crate::dashboard::theme::{Theme, Tone, word};
 use crate::dashboard::timeline::Timeline;
 use crate::dashboard::view::Foreign;
 use crate::dashboard::widgets::strands::clock;
@@ -104,7 +104,8 @@ impl Detail<'_, '_> {
         let states = own.states(span.length());
         let when = format!("in sums of {} from {}:", span.length(), self.clock(span.from));
         line.push(when, theme.style(Tone::Faint));
-        let mut parts: Vec<ThreadState> = STATES.into_iter().filter(|state| states.get(*state) > Ns::ZERO).collect();
+        let mut parts: Vec<ThreadState> =
+            ThreadState::ALL.into_iter().filter(|state| states.get(*state) > Ns::ZERO).collect();
         parts.sort_by_key(|state| std::cmp::Reverse(states.get(*state)));
         for state in parts {
             let spells = match state {

@@ -8,7 +8,7 @@ use crate::dashboard::columns::{Cell, GAP, NAME_AT_LEAST};
 use crate::dashboard::mouse::Spot;
 use crate::dashboard::rows::{Order, Row, tag};
 use crate::dashboard::state::Focus;
-use crate::dashboard::theme::{STATES, Theme, Tone, letter, mostly, word};
+use crate::dashboard::theme::{Theme, Tone, letter, mostly, word};
 use crate::dashboard::view::{Foreign, Threads, ViewModel};
 use crate::dashboard::widgets::{Line, centred, line_of, rows_shown, titled};
 use crate::event::Role;
@@ -202,7 +202,7 @@ fn history(seconds: &[Option<StateTimes>], columns: usize, theme: Theme, line: &
 fn second(times: &StateTimes, theme: Theme) -> (char, Tone) {
     let total = times.total();
     let share = |state| time_in(times, state).share_of(total).unwrap_or(0.0);
-    let most = STATES.into_iter().max_by(|one, other| share(*one).total_cmp(&share(*other)));
+    let most = ThreadState::ALL.into_iter().max_by(|one, other| share(*one).total_cmp(&share(*other)));
     match most {
         Some(state) if share(state) >= MOSTLY => (theme.block(state), Tone::State(state)),
         Some(state) => (mostly(state), Tone::State(state)),
@@ -217,7 +217,7 @@ pub(super) fn states(times: Option<StateTimes>, columns: usize, theme: Theme, li
         return;
     };
     let total = times.total();
-    let parts = STATES.map(|state| (state, time_in(&times, state)));
+    let parts = ThreadState::ALL.map(|state| (state, time_in(&times, state)));
     let mut cells: Vec<(ThreadState, usize)> = parts
         .iter()
         .map(|(state, time)| {

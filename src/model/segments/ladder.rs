@@ -84,7 +84,7 @@ pub(in crate::model) struct Bin {
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     thread: ThreadKey,
-    known: [u32; STATES.len()],
+    known: [u32; ThreadState::LIVING.len()],
     average: [u32; AVERAGES.len()],
     /// In microseconds, like what follows.
     over: u32,
@@ -101,17 +101,6 @@ struct Tight {
 
 /// With which a minute still fits.
 const UNIT: u64 = 16;
-
-const STATES: [ThreadState; 8] = [
-    ThreadState::Running,
-    ThreadState::HoldingOffCpu,
-    ThreadState::Waiting,
-    ThreadState::HandingOver,
-    ThreadState::Native,
-    ThreadState::Runnable,
-    ThreadState::Idle,
-    ThreadState::Unknown,
-];
 
 /// Those of which there may be averages.
 const AVERAGES: [ThreadState; 4] =
@@ -144,7 +133,7 @@ impl Cell {
     fn of(thread: ThreadKey, sums: &Sums) -> Cell {
         Cell {
             thread,
-            known: STATES.map(|state| packed(sums.known.get(state))),
+            known: ThreadState::LIVING.map(|state| packed(sums.known.get(state))),
             average: AVERAGES.map(|state| packed(sums.average.get(state))),
             over: micros(sums.over),
             waits: Tight::of(&sums.waits),
@@ -161,7 +150,7 @@ impl Cell {
             times
         };
         Sums {
-            known: times(&STATES, &self.known),
+            known: times(&ThreadState::LIVING, &self.known),
             average: times(&AVERAGES, &self.average),
             over: Ns::from_micros(u64::from(self.over)),
             waits: self.waits.spells(),
