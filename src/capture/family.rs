@@ -205,8 +205,7 @@ impl Household {
         self.hear_the_rest();
         self.flush();
         // Not now: to close what the kernel keeps for them takes up to a tenth of a second, in which nobody looks.
-        let ended = self.told_until;
-        self.say(if ended == MonoNs(0) { clock::now() } else { ended }, What::CaptureEnded);
+        self.say(self.told_until, What::CaptureEnded);
         self.flush();
     }
 

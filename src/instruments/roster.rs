@@ -209,11 +209,7 @@ impl Roster {
             // The kernel has given the number of one that ended to it.
             self.ended(known, at, events);
         }
-        let task = Task::new(self.pid, tid);
-        let name = task.name().unwrap_or_else(|_| tid.0.to_string());
-        let key = self.add(Some(task), name, Role::Native, at, keys, at, events);
-        self.by_tid.insert(tid, key);
-        Some(key)
+        Some(self.add_task(Task::new(self.pid, tid), at, keys, at, events))
     }
 
     fn task(&mut self, tid: Tid, keys: &mut Keys, at: MonoNs, events: &mut Vec<Event>) -> ThreadKey {
@@ -223,6 +219,18 @@ impl Roster {
         let mut task = Task::new(self.pid, tid);
         let started = task.stat().map_or(at, |stat| stat.started);
         let started = self.scanned.map_or(started, |scanned| started.max(scanned)).min(at);
+        self.add_task(task, started, keys, at, events)
+    }
+
+    fn add_task(
+        &mut self,
+        task: Task,
+        started: MonoNs,
+        keys: &mut Keys,
+        at: MonoNs,
+        events: &mut Vec<Event>,
+    ) -> ThreadKey {
+        let tid = task.tid();
         let name = task.name().unwrap_or_else(|_| tid.0.to_string());
         let role = if tid.0 == self.pid.0 { Role::Main } else { Role::Native };
         let key = self.add(Some(task), name, role, started, keys, at, events);

@@ -194,14 +194,14 @@ impl GilAccount {
             return None;
         }
         let actors = self.actors(step, touched, seen, threads, mine);
-        let told_of = |actors: &[Actor]| {
+        let told_of = |whom: fn(&Actor) -> bool| {
             SHORTEST_TAKES.iter().find_map(|&shortest| {
                 let story = Telling { step, shortest, past: Vec::new() };
-                self.story(story, actors.to_vec(), threads)
+                self.story(story, actors.iter().filter(|actor| whom(actor)).cloned().collect(), threads)
             })
         };
-        let takers: Vec<Actor> = actors.iter().filter(|actor| actor.ilk == Ilk::Taker).cloned().collect();
-        told_of(&takers).or_else(|| (takers.len() < actors.len()).then(|| told_of(&actors)).flatten())
+        let has_strangers = actors.iter().any(|actor| actor.ilk == Ilk::Stranger);
+        told_of(|actor| actor.ilk == Ilk::Taker).or_else(|| has_strangers.then(|| told_of(|_| true)).flatten())
     }
 
     fn story(&self, mut story: Telling<'_>, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
