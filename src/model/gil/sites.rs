@@ -7,9 +7,10 @@ use crate::event::Address;
 /// Places kept: there are two to four in a build.
 const KEPT: usize = 64;
 /// Votes after which a place is believed.
-const ENOUGH: u32 = 4;
-/// A place is believed with so many votes for one thing against one for the other.
-const SURE: u32 = 8;
+const ENOUGH: u32 = 6;
+/// A place is believed with so many votes for one thing against one for the other: of looks that fall between two hits
+/// 10 us apart, one in ten was seen to have read after the second.
+const SURE: u32 = 4;
 /// Votes are halved beyond this, so that a place may be unlearned.
 const MANY: u32 = 1 << 16;
 
@@ -73,10 +74,10 @@ mod tests {
     fn a_place_is_believed_when_it_was_seen_to_do_one_thing_only() {
         let mut sites = Sites::default();
         let here = Address(7);
-        (0..4).for_each(|_| sites.vote(here, Meaning::Take));
+        (0..6).for_each(|_| sites.vote(here, Meaning::Take));
         assert_eq!(sites.meaning(here), Some(Meaning::Take));
-        sites.vote(here, Meaning::Drop);
-        assert_eq!(sites.meaning(here), None, "one in five was a drop");
+        (0..2).for_each(|_| sites.vote(here, Meaning::Drop));
+        assert_eq!(sites.meaning(here), None, "one in four was a drop");
         (0..40).for_each(|_| sites.vote(here, Meaning::Take));
         assert_eq!(sites.meaning(here), Some(Meaning::Take), "that one was a mistake");
         assert_eq!(sites.meaning(Address(8)), None);
