@@ -31,6 +31,30 @@ pub enum Expense {
     Samples(u64),
 }
 
+/// How often something has happened whose rate alone is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Recurring {
+    /// Counted up to here.
+    until: MonoNs,
+    /// What has not come to one yet, in billionths.
+    rest: u64,
+}
+
+impl Recurring {
+    /// Counted from `since` on.
+    pub fn since(since: MonoNs) -> Recurring {
+        Recurring { until: since, rest: 0 }
+    }
+
+    /// How often since it was asked last, at `rate` a second.
+    pub fn count(&mut self, now: MonoNs, rate: u64) -> u64 {
+        let parts = rate.saturating_mul(now.since(self.until).0).saturating_add(self.rest);
+        self.until = self.until.max(now);
+        self.rest = parts % Ns::SECOND.0;
+        parts / Ns::SECOND.0
+    }
+}
+
 /// What was spent within the last second.
 #[derive(Debug, Default)]
 struct LastSecond {
@@ -198,6 +222,15 @@ mod tests {
 
     fn ms(at: u64) -> MonoNs {
         MonoNs(at * 1_000_000)
+    }
+
+    #[test]
+    fn a_time_at_a_low_rate_is_not_counted_at_a_later_higher_one() {
+        let mut switches = Recurring::since(ms(0));
+        assert_eq!((1..=2_000).map(|at| switches.count(ms(at), 0)).sum::<u64>(), 0);
+        let ten = (2_001..=2_010).map(|at| switches.count(ms(at), 3_500)).sum::<u64>();
+        assert_eq!(ten, 35, "ten milliseconds of it");
+        assert_eq!((2_011..=3_010).map(|at| switches.count(ms(at), 3)).sum::<u64>(), 3, "rare ones add up");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::event::{Address, Event, GilKey, Pid, Refusal, ThreadKey, Tid, What, W
 use crate::instruments::clock;
 use crate::instruments::merge::{Merge, Sighting};
 use crate::instruments::perf::{self, Record, Ring};
-use crate::instruments::purse::{Expense, Purse};
+use crate::instruments::purse::{Expense, Purse, Recurring};
 use crate::instruments::watchpoints::credit::{Credit, Need};
 use crate::time::{MonoNs, Ns};
 
@@ -121,8 +121,8 @@ struct Window {
     hits: u64,
     /// Then it is another GIL's turn.
     turn: MonoNs,
-    /// Armed switches are paid for up to here.
-    paid: MonoNs,
+    /// Of armed threads.
+    switches: Recurring,
 }
 
 /// Why a window could not be opened.
@@ -233,12 +233,7 @@ impl Watchpoints {
     ) -> Sighting {
         match &mut self.state {
             State::Open(window) => {
-                let length = now.since(window.paid);
-                let switches = switch_rate.saturating_mul(length.0) / Ns::SECOND.0;
-                if switches > 0 {
-                    purse.pay(now, Expense::ArmedSwitches(switches));
-                    window.paid = now;
-                }
+                purse.pay(now, Expense::ArmedSwitches(window.switches.count(now, switch_rate)));
                 let compares = now >= self.stretch && window.hits >= COMPARABLE;
                 if compares || now >= window.turn {
                     let found = self.drain(process.pid(), purse, told);
@@ -317,7 +312,13 @@ impl Watchpoints {
                     self.stretch = now + STRETCH;
                 }
                 let turn = if all.len() > 1 { TURN } else { Ns(u64::MAX / 2) };
-                self.state = State::Open(Window { gil: words.gil, since, hits: 0, turn: since + turn, paid: since });
+                self.state = State::Open(Window {
+                    gil: words.gil,
+                    since,
+                    hits: 0,
+                    turn: since + turn,
+                    switches: Recurring::since(since),
+                });
                 told.push(since, What::WindowBegins { gil: words.gil });
                 Sighting::Nothing
             }

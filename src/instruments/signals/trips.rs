@@ -15,7 +15,7 @@ use crate::event::{Event, Pid, ProcessKey, Refusal, SignalStep, StepsEnd, Thread
 use crate::instruments::clock;
 use crate::instruments::merge::{Merge, Sighting};
 use crate::instruments::perf::{self, Record, Ring};
-use crate::instruments::purse::{Expense, Purse};
+use crate::instruments::purse::{Expense, Purse, Recurring};
 use crate::instruments::watchpoints::{Process, refusal};
 use crate::target::PendingWord;
 use crate::target::descriptors::{self, Kept};
@@ -66,8 +66,8 @@ pub struct Trips {
     /// What this has cost lately: it drains by its part of the budget each second.
     owed: Ns,
     reckoned: MonoNs,
-    /// Armed switches are paid for up to here.
-    paid: MonoNs,
+    /// Switches of those in the scope.
+    switches: Recurring,
 }
 
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl Trips {
             refused: None,
             owed: Ns::ZERO,
             reckoned: now,
-            paid: now,
+            switches: Recurring::since(now),
         }
     }
 
@@ -361,14 +361,9 @@ impl Trips {
 
     /// In windows those are paid for already.
     fn pay_switches(&mut self, now: MonoNs, switch_rate: u64, purse: &mut Purse) {
-        if matches!(self.state, State::Off(_)) || self.beside == Beside::Windows {
-            self.paid = now;
-            return;
-        }
-        let switches = switch_rate.saturating_mul(now.since(self.paid).0) / Ns::SECOND.0;
-        if switches > 0 {
+        let switches = self.switches.count(now, switch_rate);
+        if !matches!(self.state, State::Off(_)) && self.beside != Beside::Windows {
             purse.pay(now, Expense::ArmedSwitches(switches));
-            self.paid = now;
         }
     }
 
