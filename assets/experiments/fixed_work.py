@@ -67,7 +67,7 @@ def among_threads(workers, amount, work):
 
 
 def among_processes(processes, work):
-    """In this process and in others, so that what is observed is one of them."""
+    """In this process and in others that it makes."""
     children = []
     for _ in range(processes - 1):
         pid = os.fork()

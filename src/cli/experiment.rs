@@ -13,7 +13,7 @@ use crate::capture::{Options, Root, Stop};
 use crate::cli::observe::{Told, attach_started, begin, fold, options, stop_on_signals};
 use crate::cli::progress::Progress;
 use crate::cli::record::{Keeping, create_at, heed_file_limits};
-use crate::cli::report::{Destination, color, launch_failure, width};
+use crate::cli::report::{Destination, ItsEnd, color, launch_failure, width};
 use crate::cli::{Common, ExperimentArgs, Format, live, print, recorded};
 use crate::compare::{MOST_RUNS, Run};
 use crate::error::{Failure, Status};
@@ -22,10 +22,10 @@ use crate::experiment::{
     BUILTINS, CommandLine, Done, IntervalSetter, Kind, Outcome, Plan, Pythons, Started, Store, StoreError, Trial,
     Variant, builtin, line, outcome_json, outcome_text, prevented, program_files,
 };
-use crate::figures::{main_gil, subject};
+use crate::figures::Whole;
 use crate::instruments::clock;
 use crate::launch::LaunchError;
-use crate::model::snapshot::Snapshot;
+use crate::model::snapshot::{GilFigures, Snapshot};
 use crate::recording::Existing;
 use crate::report::write_terminal_safe;
 use crate::time::Ns;
@@ -40,6 +40,10 @@ const OLDEST: u8 = 7;
 const RUNS: usize = 8;
 /// The switch interval that CPython keeps is in whole microseconds.
 const INTERVAL_GRAIN: Ns = Ns::MICROSECOND;
+/// How long processes are still looked at that have left a program's group and outlive it: others wait for its end.
+const LEFT_BEHIND: Duration = Duration::from_millis(100);
+/// A switch interval that was set is in force after so much of a process's life: it is set as Python starts up.
+const SET_WITHIN: Ns = Ns(200_000_000);
 /// What a program says at its end on stderr, as far as it is shown.
 const LAST_WORDS: u64 = 2_000;
 
@@ -295,8 +299,10 @@ fn all(store: &mut Store, common: &Common, stop: &Stop) -> Result<Runs, Failure>
             let _was_not_there = std::fs::remove_file(&path);
             break;
         };
-        if let (Kind::Observed | Kind::WarmUp, Some(snapshot)) = (trial.kind, &made.snapshot) {
-            verify(variant, snapshot)?;
+        if let (Kind::Observed | Kind::WarmUp, Some(snapshot)) = (trial.kind, &made.snapshot)
+            && let Some(odd) = verify(variant, snapshot)?.filter(|_| !std::mem::replace(&mut said.odd, true))
+        {
+            common.say(&progress.between(&odd));
         }
         let mut run = made.snapshot.as_ref().and_then(|snapshot| Run::of(path.display().to_string(), snapshot));
         let recorded = trial.kind == Kind::Observed && run.is_some();
@@ -337,6 +343,8 @@ struct Already {
     unobserved: bool,
     /// It was said that one has failed.
     failed: bool,
+    /// It was said that a process of one has a switch interval of its own.
+    odd: bool,
     /// What looking costs here, once it was measured.
     costs: Option<Costs>,
 }
@@ -375,7 +383,8 @@ fn one(
         Kind::Bare => None,
         Kind::WarmUp | Kind::Observed => {
             let file = (trial.kind == Kind::Observed).then_some(path);
-            match observed(&started, program, file, common, stop, &mut already.costs) {
+            let seen = observed(&started, program, file, common, stop, &mut already.costs);
+            match seen {
                 Ok(snapshot) => Some(snapshot),
                 Err(failure) if failure.status == Status::Unsupported => {
                     if !std::mem::replace(&mut already.unobserved, true) {
@@ -410,29 +419,54 @@ fn observed(
     stop: &Stop,
     costs: &mut Option<Costs>,
 ) -> Result<Snapshot, Failure> {
-    let quiet = common.quietly();
-    let roots = attach_started(started.pid(), program, &quiet, || started.is_over() || stop.is_requested())?;
-    watched(roots, path, &quiet, None, stop, costs)
+    // What it takes is taken of all that it makes, and so are its figures.
+    let quiet = Common { subprocesses: true, ..common.quietly() };
+    let is_over = || started.is_over();
+    let roots = attach_started(started.pid(), program, &quiet, || is_over() || stop.is_requested())?;
+    let snapshot = watched(roots, path, &quiet, Until::Over(&is_over), stop, costs)?;
+    match snapshot.processes.is_empty() {
+        true => Err(Failure::new(
+            Status::Unsupported,
+            format!("neither `{program}` nor what it started was seen to be a Python"),
+        )),
+        false => Ok(snapshot),
+    }
 }
 
-/// Observes a process for so long, and keeps a recording. What looking costs is measured once, and not in each run.
+/// How long a run is observed.
+pub(super) enum Until<'a> {
+    /// So long.
+    Passed(Ns),
+    /// Until the program is over.
+    Over(&'a dyn Fn() -> bool),
+}
+
+/// Observes a program, and keeps a recording. What looking costs is measured once, and not in each run.
 pub(super) fn watched(
     roots: Vec<Root>,
     path: Option<&Path>,
     common: &Common,
-    duration: Option<Ns>,
+    until: Until<'_>,
     stop: &Stop,
     costs: &mut Option<Costs>,
 ) -> Result<Snapshot, Failure> {
+    let duration = match until {
+        Until::Passed(duration) => Some(duration),
+        Until::Over(_) => None,
+    };
     let options = Options { costs: *costs, ..options(&roots, common, duration)? };
     let file = path.map(|path| create_at(path, Existing::Overwrite)).transpose()?;
     let mut keeping = file.map(Keeping::start).transpose()?;
     // It is used up by the capture: the next one needs its own.
     let own = Stop::default();
     let capture = begin(roots, options, own.clone())?;
+    let mut end = ItsEnd::of(common, &own, LEFT_BEHIND);
     let model = fold(&capture, |told| {
         if stop.is_requested() {
             own.request();
+        }
+        if let Until::Over(is_over) = until {
+            end.heed(is_over);
         }
         if let (Told::Events(events), Some(keeping)) = (told, &mut keeping) {
             keeping.keep(events, &own);
@@ -446,17 +480,26 @@ pub(super) fn watched(
     closed.map(|()| snapshot)
 }
 
-/// Whether the program ran with the switch interval that it was to have.
-fn verify(variant: &Variant, snapshot: &Snapshot) -> Result<(), Failure> {
-    let Some(wanted) = variant.switch_interval else { return Ok(()) };
-    let gil = subject(snapshot).and_then(main_gil);
-    match gil.map(|gil| gil.switch_interval) {
-        Some(found) if found.0.abs_diff(wanted.0) > INTERVAL_GRAIN.0 => Err(Failure::new(
+/// Whether the program ran with the switch interval that it was to have; if only some of its processes did, that is said.
+fn verify(variant: &Variant, snapshot: &Snapshot) -> Result<Option<String>, Failure> {
+    let (Some(wanted), Some(whole)) = (variant.switch_interval, Whole::of(snapshot)) else { return Ok(None) };
+    let longest = whole.gils().map(|gil| gil.lifetime).max().unwrap_or(Ns::ZERO);
+    let lived = |gil: &&GilFigures| gil.lifetime >= SET_WITHIN.min(longest);
+    let found = || whole.gils().filter(lived).map(|gil| gil.switch_interval);
+    let is_odd = |found: &Ns| found.0.abs_diff(wanted.0) > INTERVAL_GRAIN.0;
+    let odd = found().filter(is_odd).count();
+    match found().find(is_odd) {
+        None => Ok(None),
+        Some(found_so) if odd == found().count() => Err(Failure::new(
             Status::Usage,
-            format!("the switch interval was to be {wanted} and is {found}: the program sets its own, or leaves sitecustomize out"),
+            format!("the switch interval was to be {wanted} and is {found_so}: the program sets its own, or leaves sitecustomize out"),
         )
         .next("look for sys.setswitchinterval() in it, and for -I, -S or -E where it starts Python")),
-        Some(_) | None => Ok(()),
+        Some(found_so) => Ok(Some(format!(
+            "the switch interval was to be {wanted}, but {odd} of {} GILs had another, such as {found_so}: of a process that \
+             sets its own, or leaves sitecustomize out",
+            found().count()
+        ))),
     }
 }
 

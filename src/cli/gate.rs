@@ -3,7 +3,7 @@
 use crate::cli::{Gate, complain};
 use crate::compare::{Comparison, judge};
 use crate::error::{Failure, Status};
-use crate::figures::{Condition, Judged, Limit, readings, subject};
+use crate::figures::{Condition, Judged, Limit, Whole, readings};
 use crate::model::snapshot::Snapshot;
 
 /// Conditions of a change make no sense where there is one side.
@@ -27,7 +27,7 @@ pub fn takes_one_side(gate: &Gate) -> Result<(), Failure> {
 /// # Errors
 /// If a condition is met, or undecided, with what it was.
 pub fn status(gate: &Gate, snapshot: &Snapshot) -> Result<u8, Failure> {
-    let known = subject(snapshot).map(readings).unwrap_or_default();
+    let known = Whole::of(snapshot).as_ref().map(readings).unwrap_or_default();
     verdict(gate, |condition| match known.iter().find(|(figure, _)| *figure == condition.figure) {
         Some((_, reading)) => condition.judge(*reading),
         None => Judged::Undecided(format!("{condition}: no process was observed")),

@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::affinity::{CpuSet, KeepError, Keeper, Restored, guard};
 use crate::capture::Stop;
-use crate::cli::experiment::{create, finish, has_terminal, root, sized, stored, watched};
+use crate::cli::experiment::{Until, create, finish, has_terminal, root, sized, stored, watched};
 use crate::cli::observe::{attach, attach_all, stop_on_signals};
 use crate::cli::progress::Progress;
 use crate::cli::report::Destination;
@@ -156,7 +156,7 @@ fn alternate(
         let start_unix_ns = clock::unix_now();
         let recording = store.recording(*trial);
         let path = store.root().join(&recording);
-        let snapshot = watched(attach_all(&[pid])?, Some(&path), &quiet, Some(period), stop, &mut costs)?;
+        let snapshot = watched(attach_all(&[pid])?, Some(&path), &quiet, Until::Passed(period), stop, &mut costs)?;
         let is_over = snapshot.processes.iter().any(|process| process.ending.is_some());
         if stop.is_requested() || is_over {
             discard(&path);

@@ -9,7 +9,7 @@ use crate::capture::{Root, Stop};
 use crate::cli::observe::{Told, attach_all, attach_started, first, named, observe, stop_on_signals};
 use crate::cli::progress::Progress;
 use crate::cli::recorded::naming;
-use crate::cli::report::{ItsEnd, launch_failure, passed_on};
+use crate::cli::report::{ItsEnd, LEFT_BEHIND, launch_failure, passed_on};
 use crate::cli::watch::{start_live, watch};
 use crate::cli::{Common, RecordArgs, complain};
 use crate::error::{Failure, Status};
@@ -159,10 +159,10 @@ fn record(
     mut progress: Progress,
 ) -> Result<(), Failure> {
     let mut keeping = Keeping::start(file)?;
-    let mut end = launched.map(|launched| ItsEnd::of(launched, &args.common, &stop));
+    let mut end = ItsEnd::of(&args.common, &stop, LEFT_BEHIND);
     let observed = observe(roots, &args.common, args.duration, stop.clone(), |told| {
-        if let Some(end) = &mut end {
-            end.heed();
+        if let Some(launched) = launched {
+            end.heed(|| !matches!(launched.try_status(), Ok(None)));
         }
         match told {
             Told::Events(events) => keeping.keep(events, &stop),

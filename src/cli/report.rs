@@ -18,7 +18,7 @@ use crate::model::snapshot::Snapshot;
 use crate::report::{Color, TextOptions, text, write_json};
 
 /// How long processes are still looked at that outlive the program that made them.
-const LEFT_BEHIND: Duration = Duration::from_millis(500);
+pub const LEFT_BEHIND: Duration = Duration::from_millis(500);
 
 /// Runs the command; its exit status, or the started program's.
 ///
@@ -52,12 +52,13 @@ pub fn run(args: &ReportArgs) -> Result<u8, Failure> {
 fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
     let launched = Launched::start(&args.program).map_err(|error| launch_failure(&error, "report"))?;
     let name = args.program.first().map(|program| program.to_string_lossy()).unwrap_or_default();
-    let reported = attach_started(launched.pid(), &name, &args.common, || !matches!(launched.try_status(), Ok(None)))
+    let is_over = || !matches!(launched.try_status(), Ok(None));
+    let reported = attach_started(launched.pid(), &name, &args.common, is_over)
         .and_then(|roots| {
             let stop = Stop::default();
-            let mut end = ItsEnd::of(&launched, &args.common, &stop);
+            let mut end = ItsEnd::of(&args.common, &stop, LEFT_BEHIND);
             observe(roots, &args.common, args.duration, stop.clone(), |_| {
-                end.heed();
+                end.heed(is_over);
                 Ok(())
             })
         })
@@ -83,24 +84,24 @@ fn launched(args: &ReportArgs, output: Destination) -> Result<u8, Failure> {
 
 /// Ends an observation a little after the program that was started for it: what it leaves behind may go on for ever.
 pub struct ItsEnd<'a> {
-    launched: &'a Launched,
     stop: &'a Stop,
     common: &'a Common,
+    patience: Duration,
     since: Option<Instant>,
 }
 
 impl ItsEnd<'_> {
-    /// That of `launched`.
-    pub fn of<'a>(launched: &'a Launched, common: &'a Common, stop: &'a Stop) -> ItsEnd<'a> {
-        ItsEnd { launched, stop, common, since: None }
+    /// That of a program. What it leaves behind is looked at for so long.
+    pub fn of<'a>(common: &'a Common, stop: &'a Stop, patience: Duration) -> ItsEnd<'a> {
+        ItsEnd { stop, common, patience, since: None }
     }
 
-    /// Looks whether it has come. One process alone ends by itself.
-    pub fn heed(&mut self) {
-        if !self.common.subprocesses || matches!(self.launched.try_status(), Ok(None)) {
-            return;
-        }
-        if self.since.get_or_insert_with(Instant::now).elapsed() >= LEFT_BEHIND {
+    /// Looks whether it has come, if the program is over. One process alone ends by itself.
+    pub fn heed(&mut self, is_over: impl FnOnce() -> bool) {
+        if self.common.subprocesses
+            && is_over()
+            && self.since.get_or_insert_with(Instant::now).elapsed() >= self.patience
+        {
             self.stop.request();
         }
     }

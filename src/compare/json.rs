@@ -50,6 +50,9 @@ struct DocumentRun {
     name: String,
     start_unix_ns: Option<u64>,
     duration_ns: Option<u64>,
+    processes: usize,
+    gils: usize,
+    processes_left_out: u64,
 }
 
 #[derive(Serialize)]
@@ -153,6 +156,9 @@ fn side(side: &Side) -> DocumentSide {
         name: cut(&run.name, MOST).to_owned(),
         start_unix_ns: run.when.map(|(start, _)| start),
         duration_ns: run.when.map(|(_, length)| length.0),
+        processes: run.extent.processes,
+        gils: run.extent.gils,
+        processes_left_out: run.extent.left_out.total().saturating_add(run.extent.unseen as u64),
     };
     DocumentSide { name: cut(&side.name, MOST).to_owned(), runs: side.runs.iter().map(run).collect() }
 }

@@ -21,7 +21,7 @@ pub use judge::judge;
 pub use origin::{Difference, Sequence};
 pub use run::{Run, Side};
 pub use text::text;
-pub use words::{change, scope, verdict};
+pub use words::{change, extent, is_of_several, scope, verdict};
 
 /// The share of false ones among the differences that are called, on average and at most; and how often anything is called
 /// where nothing differs.

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::compare::run::{Run, Side};
-use crate::event::{Build, Cpu, Mode, Origin};
-use crate::figures;
-use crate::model::snapshot::{ProcessFigures, Snapshot, ThreadFigures};
+use crate::event::{Build, Cpu, Mode, Origin, ProcessInfo, cut};
+use crate::figures::Whole;
+use crate::model::snapshot::Snapshot;
 use crate::time::Ns;
 use crate::units;
 
@@ -13,8 +13,8 @@ use crate::units;
 const MOST_COMMAND: usize = 512;
 /// Coverage by which two sides differ, and less than which is worth a word.
 const COVERAGE: (f64, f64) = (0.1, 0.9);
-/// Different sets of cores of a process's threads that are named.
-const SETS: usize = 4;
+/// Different values within a run that are named.
+const VALUES: usize = 4;
 /// By how much two lengths of observation may differ.
 const LENGTH: f64 = 1.5;
 
@@ -51,33 +51,26 @@ pub enum Sequence {
     NotKnown,
 }
 
-/// What is known of where a run comes from.
-pub(super) fn facts(snapshot: &Snapshot, process: &ProcessFigures) -> Vec<Fact> {
-    let target = &process.target;
-    let build = match target.build {
-        Build::Default => "",
-        Build::FreeThreaded => ", free-threaded",
-        Build::Debug => ", debug",
-    };
-    let mut facts = vec![
-        Fact { about: "Python", value: format!("{}{build}, {}", target.python, target.libc) },
-        Fact { about: "command line", value: crate::event::cut(&target.cmdline.join(" "), MOST_COMMAND).to_owned() },
-        Fact { about: "allowed CPUs", value: allowed(process) },
-        Fact {
-            about: "observed",
-            value: match target.origin {
-                Origin::Attached => "a running process".to_owned(),
-                Origin::Launched => "a program from its start".to_owned(),
-            },
-        },
-    ];
-    if let Some(gil) = figures::main_gil(process) {
-        facts.push(Fact { about: "switch interval", value: gil.switch_interval.to_string() });
+/// What is known of where a run comes from: of several processes, all that there is among them; the command line is of the first.
+pub(super) fn facts(snapshot: &Snapshot, whole: &Whole<'_>) -> Vec<Fact> {
+    let fact = |about: &'static str, value: String| Fact { about, value };
+    let mut facts = vec![fact("Python", several(whole.processes().map(|process| python(&process.target))))];
+    if let Some(first) = whole.processes().next() {
+        let started = match first.target.origin {
+            Origin::Attached => "a running process",
+            Origin::Launched => "a program from its start",
+        };
+        facts.push(fact("command line", cut(&first.target.cmdline.join(" "), MOST_COMMAND).to_owned()));
+        facts.push(fact("allowed CPUs", allowed(whole)));
+        facts.push(fact("observed", started.to_owned()));
     }
-    facts.push(Fact { about: "GILs", value: gils(process).to_string() });
-    if snapshot.processes.len() > 1 {
-        facts.push(Fact { about: "processes", value: snapshot.processes.len().to_string() });
+    let intervals: BTreeSet<Ns> = whole.gils().map(|gil| gil.switch_interval).collect();
+    if !intervals.is_empty() {
+        facts.push(fact("switch interval", several(intervals.iter().map(Ns::to_string))));
     }
+    let extent = whole.extent();
+    facts.push(fact("GILs", extent.gils.to_string()));
+    facts.push(fact("processes", extent.processes.to_string()));
     if let Some(info) = &snapshot.info {
         let mode = match info.mode {
             Mode::Sampled => "sampled",
@@ -85,38 +78,55 @@ pub(super) fn facts(snapshot: &Snapshot, process: &ProcessFigures) -> Vec<Fact> 
             Mode::Exact => "exact",
         };
         facts.extend([
-            Fact { about: "mode", value: mode.to_owned() },
-            Fact { about: "looks", value: format!("every {}", info.interval) },
-            Fact { about: "host", value: info.host.clone() },
-            Fact { about: "kernel", value: info.kernel.clone() },
-            Fact { about: "gilscope", value: info.tool_version.clone() },
+            fact("mode", mode.to_owned()),
+            fact("looks", format!("every {}", info.interval)),
+            fact("host", info.host.clone()),
+            fact("kernel", info.kernel.clone()),
+            fact("gilscope", info.tool_version.clone()),
         ]);
     }
     facts
 }
 
-/// How many GILs a process has, or has had.
-pub(super) fn gils(process: &ProcessFigures) -> usize {
-    let all: BTreeSet<_> = process.interpreters.iter().filter_map(|one| one.gil.as_ref()).map(|gil| gil.key).collect();
-    all.len()
+fn python(target: &ProcessInfo) -> String {
+    let build = match target.build {
+        Build::Default => "",
+        Build::FreeThreaded => ", free-threaded",
+        Build::Debug => ", debug",
+    };
+    format!("{}{build}, {}", target.python, target.libc)
+}
+
+/// Each value once, and of very many the first.
+fn several(values: impl Iterator<Item = String>) -> String {
+    let mut each: Vec<String> = Vec::new();
+    for value in values {
+        if each.contains(&value) {
+            continue;
+        }
+        if each.len() == VALUES {
+            each.push("…".to_owned());
+            break;
+        }
+        each.push(value);
+    }
+    each.join("; ")
 }
 
 /// The cores that its threads may use; where they may not all use the same, those of each.
-fn allowed(process: &ProcessFigures) -> String {
-    let common = &process.target.cpus_allowed;
-    let of = |thread: &ThreadFigures| thread.cpus_allowed.as_deref().unwrap_or(common).to_vec();
-    let mut sets: BTreeSet<Vec<Cpu>> = process.threads.iter().map(of).collect();
-    if sets.is_empty() {
-        sets.insert(common.clone());
+fn allowed(whole: &Whole<'_>) -> String {
+    let mut sets: BTreeSet<Vec<Cpu>> = BTreeSet::new();
+    for process in whole.processes() {
+        let common = &process.target.cpus_allowed;
+        if process.threads.is_empty() {
+            sets.insert(common.clone());
+        }
+        sets.extend(process.threads.iter().map(|thread| thread.cpus_allowed.as_deref().unwrap_or(common).to_vec()));
     }
     let list = |set: &Vec<Cpu>| units::cpu_list(&set.iter().map(|cpu| cpu.0).collect::<Vec<_>>());
-    let mut lists: Vec<String> = sets.iter().take(SETS).map(list).collect();
-    if sets.len() > SETS {
-        lists.push("…".to_owned());
-    }
-    match lists.len() {
-        1 => lists.concat(),
-        _ => format!("by thread: {}", lists.join("; ")),
+    match sets.len() {
+        0 | 1 => sets.iter().map(list).collect(),
+        _ => format!("by thread: {}", several(sets.iter().map(list))),
     }
 }
 

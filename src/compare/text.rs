@@ -105,7 +105,7 @@ impl Page<'_> {
         let verdict = words::verdict(self.comparison);
         self.prose(Style::Heading, 0, &verdict);
         if let Some(scope) = words::scope(self.comparison, ["A", "B"]) {
-            self.prose(Style::Warn, 0, &format!("Where there are several: {scope}; memory is of all processes."));
+            self.prose(Style::Warn, 0, &format!("Where there are several: {scope}. Memory is of all processes."));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a comparison came to, in words.
 
-use crate::compare::{Bound, Comparison, Direction, Row, Run, Tested};
+use crate::compare::{Bound, Comparison, Direction, Row, Run, Side, Tested};
 
 /// Figures named in the verdict.
 const NAMED: usize = 4;
@@ -81,31 +81,71 @@ pub fn verdict(comparison: &Comparison) -> String {
     format!("{} of {} figures differ: {}.", called.len(), comparison.tested, named.join(", "))
 }
 
-/// Whose the figures are, where there was more than one process, or more than one GIL in it; `named`: what the two sides are
-/// called.
+/// Of how many processes and GILs the figures are, where there was more than one; `named`: what the two sides are called.
 pub fn scope(comparison: &Comparison, named: [&str; 2]) -> Option<String> {
     let sides = [&comparison.a, &comparison.b];
-    let most = |of: fn(&Run) -> usize| sides.map(|side| side.runs.iter().map(of).max().unwrap_or(0));
-    let counted = |counts: [usize; 2]| -> String {
-        let each = std::iter::zip(counts, named).map(|(count, name)| match count {
-            0 => format!("none in {name}"),
-            1 => format!("1 in {name}"),
-            more => format!("up to {more} in {name}"),
-        });
-        each.collect::<Vec<_>>().join(", ")
+    let of_each = |said: [Option<String>; 2]| -> Option<String> {
+        let each = std::iter::zip(named, said).filter_map(|(name, said)| Some(format!("{name}: {}", said?)));
+        Some(each.collect::<Vec<_>>().join("; ")).filter(|said| !said.is_empty())
     };
-    let (beside, gils) = (most(|run| run.beside), most(|run| run.gils));
     let mut parts = Vec::new();
-    if beside.iter().any(|count| *count > 0) {
-        parts.push(format!("the GIL's figures are of one process of each run (seen beside it: {})", counted(beside)));
-    }
-    if gils.iter().any(|count| *count > 1) {
+    if sides.iter().any(|side| is_of_several(side)) {
+        let each = of_each(sides.map(|side| Some(extent(side)))).unwrap_or_default();
         parts.push(format!(
-            "where a process has several GILs the figures are of the main interpreter's ({})",
-            counted(gils)
+            "the GIL's figures are of all GILs together ({each}), but shares of time of the one GIL that has most"
         ));
     }
+    if let Some(each) = of_each(sides.map(left_out)) {
+        parts.push(format!("processes that were not looked into are in none of these ({each})"));
+    }
     (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Whether a run of this side had several processes, or several GILs.
+pub fn is_of_several(side: &Side) -> bool {
+    side.runs.iter().any(|run| run.extent.processes > 1 || run.extent.gils > 1)
+}
+
+/// How many processes and GILs the figures of a side's runs are of: `2 processes, each with a GIL of its own`.
+pub fn extent(side: &Side) -> String {
+    let observed = || side.runs.iter().filter(|run| run.coverage.is_some()).map(|run| run.extent);
+    let processes = counted(observed().map(|extent| extent.processes), ["process", "processes"]);
+    let gils = counted(observed().map(|extent| extent.gils), ["GIL", "GILs"]);
+    let is_each = observed().all(|extent| extent.processes == extent.gils);
+    let most = observed().map(|extent| extent.gils).max();
+    match (is_each, most) {
+        (_, None) => "no process".to_owned(),
+        (_, Some(0)) => format!("{processes} without a GIL"),
+        (true, Some(1)) => processes,
+        (true, Some(_)) => format!("{processes}, each with a GIL of its own"),
+        (false, Some(_)) => format!("{processes} with {gils}"),
+    }
+}
+
+/// Processes of a side's runs that were not looked into, by the reason; `None`: none is known of.
+fn left_out(side: &Side) -> Option<String> {
+    let most = |of: fn(&Run) -> u64| side.runs.iter().map(of).max().unwrap_or(0);
+    let reasons = [
+        (most(|run| run.extent.left_out.too_short), "that ended too soon"),
+        (most(|run| run.extent.left_out.not_python), "that ran no Python"),
+        (most(|run| run.extent.left_out.unreadable), "that may not be read"),
+        (most(|run| run.extent.left_out.too_many), "beyond as many as are looked into"),
+        (most(|run| run.extent.unseen as u64), "that nobody was to look into (-s does)"),
+    ];
+    let is_one_run = side.runs.iter().filter(|run| run.coverage.is_some()).count() == 1;
+    let up_to = if is_one_run { "" } else { "up to " };
+    let said = reasons.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{up_to}{count} {why}"));
+    Some(said.collect::<Vec<_>>().join(" and ")).filter(|said| !said.is_empty())
+}
+
+/// `1 process`, `2 processes`, `1 to 3 processes`.
+fn counted(counts: impl Iterator<Item = usize> + Clone, [one, many]: [&str; 2]) -> String {
+    let (least, most) = (counts.clone().min().unwrap_or(0), counts.max().unwrap_or(0));
+    match (least, most) {
+        (1, 1) => format!("1 {one}"),
+        (least, most) if least == most => format!("{most} {many}"),
+        (least, most) => format!("{least} to {most} {many}"),
+    }
 }
 
 #[cfg(test)]

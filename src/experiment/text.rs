@@ -1,6 +1,6 @@
 //! An experiment for people: a line for each run as it comes, and at the end what each variant came to.
 
-use crate::compare::{Run, Side, change};
+use crate::compare::{Run, Side, change, extent, is_of_several};
 use crate::experiment::child::Measured;
 use crate::experiment::outcome::{Cost, Outcome};
 use crate::experiment::plan::{Kind, Trial, Variant};
@@ -44,13 +44,17 @@ pub fn line(trial: Trial, variant: &Variant, measured: Option<&Measured>, run: O
     let mut said = format!("{what} {} with {}", trial.run, paint::foreign(&variant.label(), NAME));
     let mut readings = measured.map(Measured::readings).unwrap_or_default();
     readings.extend(run.into_iter().flat_map(|run| run.readings.iter().copied()));
-    let parts: Vec<String> = SHOWN
+    let mut parts: Vec<String> = SHOWN
         .iter()
         .filter_map(|(figure, title)| {
             let (_, reading) = readings.iter().find(|(one, _)| one == figure)?;
             reading.rank().map(|_| format!("{title} {}", shown(*reading, figure.unit)))
         })
         .collect();
+    let processes = run.map_or(0, |run| run.extent.processes);
+    if processes > 1 {
+        parts.push(format!("{processes} processes"));
+    }
     if !parts.is_empty() {
         said.push_str(": ");
         said.push_str(&parts.join(", "));
@@ -68,6 +72,20 @@ pub fn outcome_text(outcome: &Outcome, width: u16, color: Color) -> String {
             lines.push(Line::new().with(style, format!("{indent}{line}")));
         }
     };
+    // Where there is another variant, its sentence says so.
+    if outcome.comparisons.is_empty()
+        && let Some(side) = outcome.sides.iter().find(|side| is_of_several(side))
+    {
+        prose(Style::Plain, "", "");
+        prose(
+            Style::Plain,
+            "",
+            &format!(
+                "The GIL's figures are of {} together; shares of time of the one GIL that has most.",
+                extent(side)
+            ),
+        );
+    }
     if let Some(first) = outcome.plan.variants.first() {
         for (place, comparison) in &outcome.comparisons {
             let Some(variant) = outcome.plan.variants.get(*place) else { continue };

@@ -1,16 +1,26 @@
 //! The figures of a run by which it is compared and judged: each with a name, a unit, and which way is worse.
 //!
-//! They are of one process of a snapshot ([`subject`]), and do not depend on how long it was watched: counts are a second,
-//! times a second or a share. Those of a GIL are of the main interpreter's. What was not observed is [`Reading::Unknown`], never
-//! zero; what there was none of, such as the longest of no waits, is [`Reading::Nothing`].
+//! They do not depend on how long was watched: counts are a second, times a second or a share. Where there are several processes,
+//! or several GILs in one ([`Whole`]), they are of all together:
+//!
+//! * Times, counts and numbers of threads add up: [`LOST`], [`DEMAND`], [`HANDOFFS`], [`CORES_GIL`] and the like.
+//! * Percentiles are of all waits, holds or delays, as the least precise of them are known.
+//! * A share of time stays one: [`LOAD`], [`HELD_OFF_CPU`] and [`CONTENTION`] are each of the GIL that has most of it, as a part of the
+//!   whole time, which it may not have been there for. How much Python ran side by side is in [`CORES_GIL`].
+//! * The interrupt delay that is foretold is of the process whose GIL was observed for longest.
+//!
+//! What was not observed of one of them, and could be anything, is not known of all: [`Reading::Unknown`], never zero. What there was
+//! none of, such as the longest of no waits, is [`Reading::Nothing`].
 
 mod condition;
 mod read;
 mod shown;
+mod whole;
 
 pub use condition::{Condition, Judged, Limit, Misread, Order};
-pub use read::{main_gil, readings, subject};
+pub use read::readings;
 pub use shown::shown;
+pub use whole::{Extent, Whole};
 
 /// What a figure is.
 #[derive(Debug, PartialEq, Eq)]

@@ -645,7 +645,7 @@ impl ProcessAccount {
         let mut whole = Observed::default();
         for (gil, gil_account) in &self.gils {
             whole += gil_account.observed(now);
-            gils.insert(*gil, Arc::new(gil_account.figures(&self.threads, resolution, exactness.distortion)));
+            gils.insert(*gil, Arc::new(gil_account.figures(now, &self.threads, resolution, exactness.distortion)));
         }
         let waits = gils.values().map(|gil: &Arc<GilFigures>| &gil.waits);
         let edges = waits.filter(|waits| waits.source != Source::Sampled).map(|waits| waits.resolution).max();

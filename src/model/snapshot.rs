@@ -112,6 +112,24 @@ pub struct UnwatchedFigures {
     pub too_many: u64,
 }
 
+impl UnwatchedFigures {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        [self.too_short, self.not_python, self.unreadable, self.too_many].into_iter().fold(0, u64::saturating_add)
+    }
+}
+
+impl std::iter::Sum for UnwatchedFigures {
+    fn sum<I: Iterator<Item = UnwatchedFigures>>(iter: I) -> UnwatchedFigures {
+        iter.fold(UnwatchedFigures::default(), |all, one| UnwatchedFigures {
+            too_short: all.too_short.saturating_add(one.too_short),
+            not_python: all.not_python.saturating_add(one.not_python),
+            unreadable: all.unreadable.saturating_add(one.unreadable),
+            too_many: all.too_many.saturating_add(one.too_many),
+        })
+    }
+}
+
 /// How well a process was observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptureFigures {
@@ -228,6 +246,8 @@ pub struct GilFigures {
     pub key: GilKey,
     /// The switch interval in force.
     pub switch_interval: Ns,
+    /// From when it came into view to its end, or to [`Snapshot::at`].
+    pub lifetime: Ns,
     /// Time during which it was observed: the whole that the shares below are of.
     pub observed: Ns,
     /// Share of time held.
@@ -512,8 +532,8 @@ impl ThreadState {
     };
 }
 
-/// How a distribution was observed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a distribution was observed: the least precise way is the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// From samples: durations to the resolution.
     Sampled,
@@ -562,6 +582,45 @@ impl Distribution {
     /// Intervals seen whole.
     pub fn count(&self) -> u64 {
         self.histogram.as_ref().map_or(0, |h| h.len())
+    }
+
+    /// Whether there is no interval in it, not even a cut one.
+    pub fn is_empty(&self) -> bool {
+        self.count() == 0 && self.censored == 0
+    }
+
+    /// The intervals of both, known as well as those that are known less well. One that has none has no say in that.
+    pub fn with(self, other: &Distribution) -> Distribution {
+        if other.is_empty() {
+            return self;
+        }
+        if self.is_empty() {
+            return other.clone();
+        }
+        let resolution = self.resolution.max(other.resolution);
+        let histogram = match (self.histogram, &other.histogram) {
+            (Some(mut all), Some(more)) => {
+                let sum: &mut Histogram<u32> = Arc::make_mut(&mut all);
+                // They grow as is needed.
+                sum.auto(true);
+                let added = sum.add(&**more);
+                debug_assert!(added.is_ok(), "a histogram that grows has room for every value");
+                Some(all)
+            }
+            (mine, more) => mine.or_else(|| more.clone()),
+        };
+        let below = |histogram: &Arc<Histogram<u32>>| match resolution.0 {
+            0 => 0,
+            resolution => histogram.count_between(0, resolution - 1),
+        };
+        Distribution {
+            source: self.source.min(other.source),
+            resolution,
+            below_resolution: histogram.as_ref().map_or(0, below),
+            histogram,
+            total: self.total + other.total,
+            censored: self.censored.saturating_add(other.censored),
+        }
     }
 
     /// The duration at or below which a `share` (0..=1) of the whole intervals lie; `None` without any.

@@ -7,7 +7,7 @@ use gilscope::compare::{
     write_json,
 };
 use gilscope::event::Mode;
-use gilscope::figures::{self, Condition, Judged, Reading};
+use gilscope::figures::{self, Condition, Judged, Reading, Whole};
 use gilscope::model::snapshot::{Distribution, Snapshot, Source};
 use gilscope::report::Color;
 use gilscope::time::Ns;
@@ -296,10 +296,9 @@ fn every_figure_has_a_name_of_its_own_and_is_read() {
     sorted.dedup();
     assert_eq!(sorted.len(), names.len(), "{names:?}");
     let snapshot = fixtures::typical();
-    let process = figures::subject(&snapshot).unwrap();
-    let read = figures::readings(process);
+    let read = figures::readings(&Whole::of(&snapshot).unwrap());
     assert_eq!(read.iter().map(|(figure, _)| figure.name).collect::<Vec<_>>(), names);
-    let gil = figures::main_gil(process).unwrap();
+    let gil = snapshot.processes[0].interpreters[0].gil.as_ref().unwrap();
     let of = |name: &str| read.iter().find(|(figure, _)| figure.name == name).and_then(|(_, reading)| reading.rank());
     let seconds = gil.observed.as_secs_f64();
     assert_eq!(of("load"), Some(gil.load));

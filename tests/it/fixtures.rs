@@ -396,6 +396,7 @@ impl Scene {
         GilFigures {
             key,
             switch_interval: Ns::from_millis(5),
+            lifetime: self.duration,
             observed,
             load,
             held_off_cpu: Some(asleep),

@@ -32,4 +32,5 @@ mod session;
 mod simulator;
 mod switches;
 mod waiters;
+mod whole;
 mod workloads;

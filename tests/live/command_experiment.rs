@@ -300,6 +300,100 @@ fn memory_is_that_of_all_processes_and_shared_pages_count_once() {
     run_to(0, gilscope().arg("report").arg(&recording).args(["--fail-if", "memory.pss > 128MiB"]));
 }
 
+/// Runs two ways of the fixed work once, observed as precisely as may be, and compares the recordings.
+fn two_ways(root: &Path, ways: [&str; 2]) -> (Value, String) {
+    let python = newest_with_gil();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/experiments/fixed_work.py");
+    let mut command = gilscope();
+    command.args(["experiment", "-f", "json", "-n", "1", "--bare", "0", "--warm-up", "0", "-o"]).arg(root);
+    for way in ways {
+        command.arg("--variant");
+        command.arg(format!("{way}='{}' '{program}' {way} python 4 24000000", python.program.display()));
+    }
+    let ended = run_to(0, &mut command);
+    let document = valid(EXPERIMENT_SCHEMA, &ended.stdout);
+    (document["comparisons"][0]["comparison"].clone(), ended.stderr)
+}
+
+fn value(comparison: &Value, side: &str, figure: &str) -> f64 {
+    let figures = comparison["figures"].as_array().unwrap();
+    let found = figures.iter().find(|one| one["name"] == figure).unwrap();
+    found[side]["median"]["value"].as_f64().unwrap_or_else(|| panic!("{side} has no {figure}: {found}"))
+}
+
+/// What a variant does in other processes is in its figures, and what is said of all is the sum of what is reported of each.
+#[test]
+fn the_figures_are_of_all_processes_that_a_program_makes() {
+    let directory = tempfile::tempdir().unwrap();
+    let (comparison, said) = two_ways(&directory.path().join("x"), ["threads", "pools"]);
+    let scope = comparison["scope"].as_str().unwrap();
+    assert!(scope.contains("A: 1 process; B: 2 processes, each with a GIL of its own"), "{scope}");
+    assert!(said.contains(", 2 processes"), "{said}");
+    for (side, processes) in [("a", 1), ("b", 2)] {
+        let run = &comparison[side]["runs"][0];
+        assert!(run["processes"] == processes && run["gils"] == processes && run["processes_left_out"] == 0, "{run}");
+        // Four threads of one process, and twice two of two, all want to compute all the time.
+        assert!(value(&comparison, side, "demand") > 2.0, "{side}: {comparison}");
+        assert!(value(&comparison, side, "load") <= 1.0 && value(&comparison, side, "contention") <= 1.0);
+    }
+    if two_cores().is_some() {
+        // One GIL is one core's worth of Python. Others use the machine.
+        let of = |side| value(&comparison, side, "cores.gil");
+        assert!(of("a") < 1.01 && of("b") > 1.2 * of("a"), "{} and {} cores", of("a"), of("b"));
+    }
+    let recording = directory.path().join("x/pools/run-001.gscope");
+    let report = run_to(0, gilscope().arg("report").arg(&recording).args(["-f", "json"]));
+    let report: Value = serde_json::from_str(&report.stdout).unwrap();
+    let processes = report["processes"].as_array().unwrap();
+    assert_eq!(processes.len(), 2);
+    let gil = |process: &Value, name: &str| process["interpreters"][0]["gil"][name].as_f64().unwrap();
+    let seconds = comparison["b"]["runs"][0]["duration_ns"].as_f64().unwrap() / 1e9;
+    let coverage = |process: &Value| process["capture"]["coverage"].as_f64().unwrap();
+    for (figure, of) in [("lost", "lost_ns"), ("handoffs", "handoffs")] {
+        let scale = if of.ends_with("_ns") { 1e9 } else { 1.0 };
+        let each: Vec<f64> = processes.iter().map(|process| gil(process, of) / scale).collect();
+        assert!(
+            each.iter().all(|part| *part > 0.2 * each.iter().sum::<f64>()),
+            "{figure}: both have their part, {each:?}"
+        );
+        let sum = each.iter().sum::<f64>() / seconds;
+        let all = value(&comparison, "b", figure);
+        // What was missed of one, its own rate makes up for.
+        let most_missed = 1.0 - processes.iter().map(coverage).fold(1.0, f64::min);
+        assert!(
+            all >= sum * 0.999 && all <= sum * (1.02 + most_missed),
+            "{figure}: {all}, parts {sum}, missed {most_missed}"
+        );
+    }
+    let both = gil(&processes[0], "load").max(gil(&processes[1], "load"));
+    assert!(value(&comparison, "b", "load") <= both + 1e-9 && value(&comparison, "b", "load") > 0.8 * both);
+    // A condition is of all of them, too.
+    let limit = format!("demand > {}", 0.9 * value(&comparison, "b", "demand"));
+    run_to(7, gilscope().arg("report").arg(&recording).args(["-q", "--fail-if", &limit]));
+}
+
+/// Children that are gone at once, a shell, and what that starts.
+#[test]
+fn what_could_not_be_looked_into_is_counted_and_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let python = newest_with_gil();
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/truth/family.py");
+    let mut command = gilscope();
+    command.args(["experiment", "-f", "json", "-n", "1", "--bare", "0", "--warm-up", "0", "-o"]);
+    command.arg(directory.path().join("x"));
+    command.args(["--variant", &format!("brief='{}' '{program}' brief 1 5", python.program.display())]);
+    let others = format!("'{}' '{program}' others 1 '{}'", python.program.display(), python.program.display());
+    command.args(["--variant", &format!("others=sh -c \"{others}; true\"")]);
+    let document = valid(EXPERIMENT_SCHEMA, &run_to(0, &mut command).stdout);
+    let comparison = &document["comparisons"][0]["comparison"];
+    let scope = comparison["scope"].as_str().unwrap();
+    let [brief, others] = ["a", "b"].map(|side| &comparison[side]["runs"][0]);
+    assert!(brief["processes"] == 1 && brief["processes_left_out"].as_u64() > Some(0), "{brief}");
+    // The program, the Python that it starts, and one that it starts by a shell.
+    assert!(others["processes"] == 3 && others["processes_left_out"] == 1, "{others}");
+    assert!(scope.contains("that ended too soon") && scope.contains("B: 1 that ran no Python"), "{scope}");
+}
+
 /// A way that fails at once would look like the fastest of all.
 #[test]
 fn every_way_of_the_fixed_work_does_all_of_it() {

@@ -7,7 +7,7 @@ use crate::event::{DropRequest, ThreadKey};
 use crate::model::snapshot::{Convoy, GilFigures, GilNow};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::model::totals::GilTotals;
-use crate::time::Ns;
+use crate::time::{MonoNs, Ns};
 
 /// Time that the threads queue for cores, of all time, up to which drops are told apart by where the dropper is next.
 const MOST_QUEUED: f64 = 0.03;
@@ -40,8 +40,8 @@ impl GilAccount {
         }
     }
 
-    /// The figures to show. Watchpoints distort what is shorter than `distortion`.
-    pub fn figures(&self, threads: &Threads, resolution: Ns, distortion: Ns) -> GilFigures {
+    /// The figures to show by `now`. Watchpoints distort what is shorter than `distortion`.
+    pub fn figures(&self, now: MonoNs, threads: &Threads, resolution: Ns, distortion: Ns) -> GilFigures {
         let share = |length: Ns| length.share_of(self.observed).unwrap_or(0.0);
         let holder = self.last.and_then(|last| last.holder());
         let account = |thread: &ThreadKey| threads.get(thread);
@@ -64,6 +64,7 @@ impl GilAccount {
         GilFigures {
             key: self.key,
             switch_interval: self.switch_interval,
+            lifetime: self.observed(now).lifetime,
             observed: self.observed,
             load,
             held_off_cpu: of_placed(preempted + self.held_asleep),

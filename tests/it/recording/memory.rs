@@ -1,7 +1,7 @@
 //! What processes have in memory, in recordings and in figures.
 
 use gilscope::event::{Build, Ending, Event, Footprint, Origin, Pid, ProcessInfo, ProcessKey, PythonVersion, What};
-use gilscope::figures::{self, Reading};
+use gilscope::figures::{self, Reading, Whole};
 use gilscope::model::Model;
 use gilscope::recording::format::Finality;
 use gilscope::recording::{Encoder, Reader, Start};
@@ -44,7 +44,7 @@ fn folded(told: impl IntoIterator<Item = What>) -> Model {
 
 fn figure(model: &Model) -> Reading {
     let snapshot = model.snapshot();
-    let read = figures::readings(&snapshot.processes[0]);
+    let read = figures::readings(&Whole::of(&snapshot).unwrap());
     read.iter().find(|(figure, _)| figure.name == "memory.pss").unwrap().1
 }
 
