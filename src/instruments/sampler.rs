@@ -106,6 +106,10 @@ enum Cause {
     Unexplained,
 }
 
+/// A read of a GIL's words takes 3 to 8 us, and they are copied just before its end. What takes longer was kept off its
+/// core, before that or after it.
+const PROMPT: Ns = Ns(30_000);
+
 impl Sampler {
     /// Begins to observe `target`, as `process`, and tells what is there.
     ///
@@ -178,12 +182,14 @@ impl Sampler {
         keys: &mut Keys,
         events: &mut Vec<Event>,
     ) -> Option<Verdict> {
-        let at = clock::now();
+        let began = clock::now();
         let mut trouble = Cause::None;
         let mut readings = Vec::with_capacity(self.watches.len());
         for watch in &mut self.watches {
             readings.push(watch.read(self.target.memory()));
         }
+        let read = clock::now();
+        let at = if read.since(began) <= PROMPT { read } else { began };
         // However late it is: what is pending is, and the next look is later still.
         self.signals.look(&self.target, events);
         self.signals.look_at_main(self.target.memory(), when, moves, events);

@@ -146,7 +146,7 @@ impl Watch {
         self.probe.futexes()
     }
 
-    /// Reads the GIL's words: the first thing a tick does, so that they are of its instant.
+    /// Reads the GIL's words: the first thing a tick does, whose instant is the end of it.
     pub fn read(&mut self, memory: &Memory) -> Result<GilReading, ReadError> {
         self.cpu_before = clock::thread_cpu();
         self.probe.read(memory)

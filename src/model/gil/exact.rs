@@ -299,7 +299,7 @@ impl Exact {
         }
     }
 
-    /// The sampler has looked, whose instant lies before its look.
+    /// The sampler has looked, a microsecond or two before its instant, or, where it was kept from it, after.
     pub fn sampled(&mut self, at: MonoNs, hold: Hold) {
         let Some(window) = &mut self.window else { return };
         window.sample = Some((at, hold));

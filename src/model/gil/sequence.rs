@@ -309,12 +309,13 @@ impl GilAccount {
             let stood = thread.standing(self.key).map(|stand| stand.standing);
             let waits = stood == Some(Standing::Waiting);
             // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
-            // woken just then and had no core yet: of those CPython's own count may tell.
+            // woken just then and had no core yet, or were on their way: of those CPython's own count may tell.
             let newest = sleeps.iter().rev().find(|(sleep, _)| sleep.from <= step.last.at);
             let queued = newest.is_some_and(|(sleep, spell)| {
-                let woken_then = (step.last.at..=step.last.at + WOKEN_AT_THE_TICK).contains(&sleep.until);
-                let counted = uncounted && spell.to.is_none_or(|to| to > step.last.at);
-                !sleep.follows_a_take() && sleep.from > self.before_last && (woken_then || counted)
+                let runs = spell.to.is_none_or(|to| to > step.last.at);
+                let woken = step.last.at - GETTING_TO_IT..=step.last.at + WOKEN_AT_THE_TICK;
+                let may_be_it = uncounted || woken.contains(&sleep.until);
+                !sleep.follows_a_take() && sleep.from > self.before_last && runs && may_be_it
             });
             // Whoever had it last has let go of it, and sleeps on something else.
             let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
