@@ -202,7 +202,10 @@ fn built_in(args: &ExperimentArgs, name: &str) -> Result<Store, Failure> {
                      not found then, name the free-threaded one: --python /path/to/python3.14t",
                 )
             })?;
-            vec![("with the GIL", builds.default.name()), ("free-threaded", builds.free_threaded.name())]
+            if let Some(odd) = builds.patches_differ() {
+                args.common.say(&odd);
+            }
+            vec![("GIL build", builds.default.name()), ("free-threaded", builds.free_threaded.name())]
         }
     };
     let root = std::path::absolute(root(args)).map_err(|error| Failure::new(Status::Internal, error))?;
@@ -383,8 +386,7 @@ fn one(
         Kind::Bare => None,
         Kind::WarmUp | Kind::Observed => {
             let file = (trial.kind == Kind::Observed).then_some(path);
-            let seen = observed(&started, program, file, common, stop, &mut already.costs);
-            match seen {
+            match observed(&started, program, file, common, stop, &mut already.costs) {
                 Ok(snapshot) => Some(snapshot),
                 Err(failure) if failure.status == Status::Unsupported => {
                     if !std::mem::replace(&mut already.unobserved, true) {
@@ -424,13 +426,14 @@ fn observed(
     let is_over = || started.is_over();
     let roots = attach_started(started.pid(), program, &quiet, || is_over() || stop.is_requested())?;
     let snapshot = watched(roots, path, &quiet, Until::Over(&is_over), stop, costs)?;
-    match snapshot.processes.is_empty() {
-        true => Err(Failure::new(
-            Status::Unsupported,
-            format!("neither `{program}` nor what it started was seen to be a Python"),
-        )),
-        false => Ok(snapshot),
+    if !snapshot.processes.is_empty() {
+        return Ok(snapshot);
     }
+    if let Some(path) = path {
+        let _was_not_there = std::fs::remove_file(path);
+    }
+    let why = format!("neither `{program}` nor what it started was seen to be a Python");
+    Err(Failure::new(Status::Unsupported, why))
 }
 
 /// How long a run is observed.

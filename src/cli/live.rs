@@ -157,7 +157,7 @@ fn alternate(
         let recording = store.recording(*trial);
         let path = store.root().join(&recording);
         let snapshot = watched(attach_all(&[pid])?, Some(&path), &quiet, Until::Passed(period), stop, &mut costs)?;
-        let is_over = snapshot.processes.iter().any(|process| process.ending.is_some());
+        let is_over = snapshot.processes.iter().any(|own| own.target.pid == pid && own.ending.is_some());
         if stop.is_requested() || is_over {
             discard(&path);
             return match is_over {

@@ -78,7 +78,7 @@ pub fn sentence(comparison: &Comparison, change: Change) -> String {
         (Some(wall), _) => time(wall, comparison, runs),
         (None, Some(_)) => "what it gets done is not measured here, but".to_owned(),
         (None, None) => {
-            format!("no difference that {runs} runs a side can show; what it gets done is not measured here")
+            format!("no difference that {} can show; what it gets done is not measured here", a_side(runs))
         }
     };
     if let Some(cpu) = beside(comparison, &figures::RUN_CPU, "CPU time", CPU).filter(|_| wall.is_some()) {
@@ -136,13 +136,19 @@ fn time(wall: &Tested, comparison: &Comparison, runs: usize) -> String {
         }
         (_, Some((from, to))) => {
             let within = (to - 1.0).max(1.0 - from) * 100.0;
-            format!("no difference in wall time that {runs} runs a side can show (within {within:.1} %)")
+            format!("no difference in wall time that {} can show (within {within:.1} %)", a_side(runs))
         }
         (_, None) => format!(
-            "{runs} runs a side are too few to tell whether its wall time differs (it is {} in these)",
+            "with {} it cannot be told whether its wall time differs (it is {} in these)",
+            a_side(runs),
             change(wall.ratio)
         ),
     }
+}
+
+fn a_side(runs: usize) -> String {
+    let plural = if runs == 1 { "" } else { "s" };
+    format!("{runs} run{plural} a side")
 }
 
 /// What changed in the GIL's figures, the weightiest first; `None`: nothing is called.

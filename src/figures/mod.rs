@@ -10,7 +10,7 @@
 //! * The interrupt delay that is foretold is of the process whose GIL was observed for longest.
 //!
 //! What was not observed of one of them, and could be anything, is not known of all: [`Reading::Unknown`], never zero. What there was
-//! none of, such as the longest of no waits, is [`Reading::Nothing`].
+//! none of, such as the longest of no waits, or the load of a GIL where there is none, is [`Reading::Nothing`].
 
 mod condition;
 mod read;

@@ -79,7 +79,7 @@ impl Whole<'_> {
         let values: Option<Vec<f64>> = self.parts().map(|part| Some(of(&part)? * part.there)).collect();
         match values.map(|values| values.into_iter().reduce(join)) {
             Some(Some(value)) => Reading::known(value),
-            Some(None) => Reading::Unknown("no GIL was observed"),
+            Some(None) => self.unseen(),
             None => Reading::Unknown(NOT_WELL_OBSERVED),
         }
     }
@@ -103,7 +103,7 @@ impl Whole<'_> {
         });
         let observed: Vec<_> = observed.collect();
         if observed.is_empty() {
-            return Reading::Unknown("no GIL was observed");
+            return self.unseen();
         }
         let is_known = observed.iter().any(|(_, count, ..)| count.is_some());
         let rates = observed.iter().map(|(member, count, longest, handoffs)| match count {
@@ -122,7 +122,12 @@ impl Whole<'_> {
     }
 
     fn seen(&self, read: impl FnOnce() -> Reading) -> Reading {
-        if self.parts().next().is_some() { read() } else { Reading::Unknown("no GIL was observed") }
+        if self.parts().next().is_some() { read() } else { self.unseen() }
+    }
+
+    /// What is to be said of a GIL of which nothing was seen.
+    fn unseen(&self) -> Reading {
+        if self.is_without_gil() { Reading::Nothing } else { Reading::Unknown("no GIL was observed") }
     }
 
     fn alike(&self, read: impl FnOnce() -> Reading) -> Reading {

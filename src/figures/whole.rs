@@ -131,6 +131,12 @@ impl<'a> Whole<'a> {
         }
     }
 
+    /// Whether there is no GIL to be observed: all of it runs without one.
+    pub(super) fn is_without_gil(&self) -> bool {
+        self.processes()
+            .all(|process| !process.interpreters.is_empty() && process.interpreters.iter().all(|one| one.gil.is_none()))
+    }
+
     pub(super) fn members(&self) -> &[Member<'a>] {
         &self.members
     }

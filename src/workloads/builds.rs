@@ -64,6 +64,19 @@ impl Builds {
         let missing = || Unpaired::NoDefault { found: free_threaded.name(), wanted: name(minor, Build::Default) };
         Ok(Builds { default: default.ok_or_else(missing)?, free_threaded: free_threaded.clone() })
     }
+
+    /// A word on that they are of different patch releases; `None`: they are not.
+    pub fn patches_differ(&self) -> Option<String> {
+        let named = |(major, minor, patch): (u8, u8, u8)| format!("{major}.{minor}.{patch}");
+        let (default, free_threaded) = (self.default.version, self.free_threaded.version);
+        (default != free_threaded).then(|| {
+            format!(
+                "the builds differ in more than the GIL: {} beside a free-threaded {}",
+                named(default),
+                named(free_threaded)
+            )
+        })
+    }
 }
 
 fn name(minor: u8, build: Build) -> String {
@@ -118,6 +131,10 @@ mod tests {
         assert!(Builds::find(&with, &elsewhere).is_err());
         let without = ask(&put(other.path(), "python3.14t", "3.14.0", 1));
         let pair = Builds { default: with.clone(), free_threaded: without.clone() };
+        assert_eq!(
+            pair.patches_differ().as_deref(),
+            Some("the builds differ in more than the GIL: 3.14.2 beside a free-threaded 3.14.0")
+        );
         let names = |builds: Builds| (builds.default.executable, builds.free_threaded.executable);
         let expected = (pair.default.executable, pair.free_threaded.executable);
         for (asked, places) in [(&with, &elsewhere), (&old, &elsewhere), (&without, &[one.path().to_owned()])] {

@@ -259,6 +259,21 @@ fn what_is_not_known_of_one_is_not_known_of_all_unless_it_can_be_nothing() {
     assert!(waits.below_resolution > waits.count() * 9 / 10, "{} of {}", waits.below_resolution, waits.count());
 }
 
+#[test]
+fn where_there_is_no_gil_nothing_is_lost_for_it() {
+    let snapshot = fixtures::free_threaded();
+    for figure in [&figures::LOAD, &figures::LOST, &figures::HANDOFFS, &figures::WAITS_P50, &figures::ROUNDS_LOST] {
+        assert_eq!(reading(&snapshot, figure), Reading::Nothing, "{}", figure.name);
+    }
+    near("cores.native", value(&snapshot, &figures::CORES_NATIVE), 2.7, 0.001);
+    // One that was found, and not seen to be without, may have one.
+    let found = fixtures::just_found();
+    assert!(matches!(reading(&found, &figures::LOST), Reading::Unknown(_)));
+    let mut both = snapshot.clone();
+    both.processes.push(fixtures::typical().processes.remove(0));
+    assert_eq!(reading(&both, &figures::LOST), reading(&fixtures::typical(), &figures::LOST));
+}
+
 /// A helper that is gone at once does not decide what is said of the whole.
 #[test]
 fn a_brief_process_counts_for_as_long_as_it_is_there() {
