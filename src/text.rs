@@ -65,6 +65,12 @@ pub fn foreign_name(text: &str, width: usize) -> String {
     cut_middle(&foreign(text, WHOLE), width)
 }
 
+/// A command line from a target in at most `width` columns, as safe: both its ends, where there is room for them.
+pub fn foreign_command(text: &str, width: usize) -> String {
+    const BOTH_ENDS: usize = 24;
+    if width < BOTH_ENDS { foreign(text, width) } else { foreign_name(text, width) }
+}
+
 /// `text` with blanks on its right up to `width` columns.
 pub fn left(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(text.width())))

@@ -1,11 +1,15 @@
-//! Figures of interrupts in words. Text report and dashboard share these, so that both say the same of the same.
+//! Figures in words. Text report and dashboard share these, so that both say the same of the same.
+
+mod program;
 
 use crate::event::{Cpu, Signal};
 use crate::model::snapshot::{
-    ArrivalKind, Fault, Length, MeasuredInterrupts, PredictedInterrupt, Segment, Stage, Woken,
+    ArrivalKind, Fault, Length, MeasuredInterrupts, PredictedInterrupt, Segment, Stage, UnwatchedFigures, Woken,
 };
 use crate::time::Ns;
 use crate::units;
+
+pub use program::program;
 
 /// Shares of the time below this are not worth a word.
 const WORTH_A_WORD: f64 = 0.001;
@@ -37,6 +41,22 @@ pub fn cores(cores: &[Cpu]) -> String {
         false => format!("{first}-{last}"),
     };
     ranges.iter().map(range).collect::<Vec<_>>().join(",")
+}
+
+/// Descendants that are not looked into, by the reason; what to do about it is said where anything can be done.
+pub fn unwatched(left: &UnwatchedFigures) -> Vec<String> {
+    let told = |count: u64, why: &str| (count > 0).then(|| format!("{} {why}", units::count(count)));
+    let unreadable = left.unreadable_pid.map_or("may not be read".to_owned(), |pid| {
+        let such = if left.unreadable > 1 { "such as " } else { "" };
+        format!("may not be read ({such}pid {0}: gilscope doctor {0} says why; try again with sudo gilscope)", pid.0)
+    });
+    let reasons = [
+        told(left.too_short, "ended too soon to be looked into"),
+        told(left.not_python, "no Python that is supported"),
+        told(left.too_many, "beyond the number that is looked into at once"),
+        told(left.unreadable, &unreadable),
+    ];
+    reasons.into_iter().flatten().collect()
 }
 
 /// Where delays begin, after "from".

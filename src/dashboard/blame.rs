@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::dashboard::rows::contains;
 use crate::event::{Frame, ThreadKey};
+use crate::findings::figures::in_all;
 use crate::model::snapshot::{Basis, BlameFigures, BlamePair, BlameShare, Blamed, ProcessFigures};
 use crate::time::Ns;
 
@@ -12,6 +13,9 @@ use crate::time::Ns;
 const WAITERS: usize = 200;
 /// Holders that have a column of their own.
 const HOLDERS: usize = 60;
+
+/// Below this share of all time lost, what is missing is not told of: both are known to half a look.
+const WORTH_A_WORD: f64 = 0.02;
 
 /// A row of the matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -267,6 +271,13 @@ impl<'a> Matrix<'a> {
         let most = cells.values().map(|cell| cell.time).max().unwrap_or_default();
         let total = all.iter().map(|pair| pair.time).sum();
         Matrix { process, waiters, columns, total, most, at, choice, cells }
+    }
+
+    /// Time lost, by the number of waiters, beyond the waits of threads that were seen to; `None`: next to none.
+    pub fn unnamed(&self) -> Option<Ns> {
+        let lost = in_all(self.process?).lost;
+        let more = lost.saturating_sub(self.total);
+        more.share_of(lost).is_some_and(|share| share > WORTH_A_WORD).then_some(more)
     }
 
     /// What is known beside the pairs.

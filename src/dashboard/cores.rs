@@ -4,6 +4,7 @@
 //! or queued for one (`Occupied`), what all programs did on it, and how much of that was the program's (`Steps`).
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use crate::event::{Cpu, ThreadKey};
 use crate::model::lanes::{Company, Lanes};
@@ -287,11 +288,13 @@ pub enum When {
     Outside,
 }
 
-/// All lines, column by column: the newest last.
+/// The lines on the screen, column by column: the newest last.
 #[derive(Debug, Clone)]
 pub struct Picture {
     /// What is known of each column.
     pub columns: Vec<Column>,
+    /// Which lines these are.
+    lines: Range<usize>,
     cells: Vec<Cell>,
 }
 
@@ -307,14 +310,16 @@ pub struct Shares {
 }
 
 impl Picture {
-    /// The last `count` columns of these lines. They begin at multiples of their length, so that they do not flicker while
-    /// time goes on.
-    pub fn of(cores: &Cores<'_>, rows: &[CoreRow], count: usize) -> Picture {
+    /// The last `count` columns of these lines, and the GIL's way over all of them. Columns begin at multiples of their
+    /// length, so that they do not flicker while time goes on.
+    pub fn of(cores: &Cores<'_>, lines: Range<usize>, count: usize) -> Picture {
+        let rows = &cores.rows;
         let length = cores.column.0.max(1);
         let newest = cores.at.0 / length;
         let mut picture = Picture {
             columns: vec![Column::default(); count],
-            cells: vec![Cell::default(); count.saturating_mul(rows.len())],
+            cells: vec![Cell::default(); count.saturating_mul(lines.len())],
+            lines,
         };
         for (behind, column) in picture.columns.iter_mut().rev().enumerate() {
             let number = newest.checked_sub(behind as u64);
@@ -333,18 +338,23 @@ impl Picture {
         };
         picture.holds(cores, place, row_of);
         picture.runs(cores, place, row_of);
-        picture.others(cores, rows, newest, row_of);
+        picture.others(cores, newest, row_of);
         picture
     }
 
-    /// What happened in a column of a line.
+    /// What happened in a column of a line on the screen.
     pub fn cell(&self, row: usize, column: usize) -> Cell {
-        self.cells.get(row.saturating_mul(self.columns.len()).saturating_add(column)).copied().unwrap_or_default()
+        self.place(row, column).and_then(|place| self.cells.get(place)).copied().unwrap_or_default()
     }
 
     fn cell_mut(&mut self, row: usize, column: usize) -> Option<&mut Cell> {
-        let count = self.columns.len();
-        self.cells.get_mut(row * count + column)
+        let place = self.place(row, column)?;
+        self.cells.get_mut(place)
+    }
+
+    fn place(&self, row: usize, column: usize) -> Option<usize> {
+        let line = row.checked_sub(self.lines.start).filter(|_| row < self.lines.end)?;
+        Some(line * self.columns.len() + column)
     }
 
     fn holds(
@@ -354,6 +364,7 @@ impl Picture {
         row_of: impl Fn(Cpu) -> Option<usize>,
     ) {
         let Some(lanes) = cores.lanes else { return };
+        let mut times: BTreeMap<(usize, usize), Ns> = BTreeMap::new();
         for (start, bin) in lanes.ring_within(cores.column).bins() {
             let Some(number) = place(start) else { continue };
             if let Some(column) = self.columns.get_mut(number) {
@@ -363,11 +374,14 @@ impl Picture {
             }
             for held in &bin.cores {
                 let Some(row) = row_of(held.cpu) else { continue };
-                let Some(cell) = self.cell_mut(row, number) else { continue };
-                cell.held += held.running;
-                cell.asleep += held.asleep;
-                cell.met(held.thread, held.running + held.asleep, held.company);
-                let time = cell.held + cell.asleep;
+                if let Some(cell) = self.cell_mut(row, number) {
+                    cell.held += held.running;
+                    cell.asleep += held.asleep;
+                    cell.met(held.thread, held.running + held.asleep, held.company);
+                }
+                let time = times.entry((number, row)).or_default();
+                *time += held.running + held.asleep;
+                let time = *time;
                 if let Some(column) = self.columns.get_mut(number)
                     && column.path.is_none_or(|(known, most)| known == row || time > most)
                 {
@@ -400,7 +414,7 @@ impl Picture {
     }
 
     /// Spreads what others did in each step evenly over the columns that it lies in.
-    fn others(&mut self, cores: &Cores<'_>, rows: &[CoreRow], newest: u64, row_of: impl Fn(Cpu) -> Option<usize>) {
+    fn others(&mut self, cores: &Cores<'_>, newest: u64, row_of: impl Fn(Cpu) -> Option<usize>) {
         let Some(process) = cores.process else { return };
         let length = cores.column.0.max(1);
         let count = self.columns.len() as u64;
@@ -411,13 +425,15 @@ impl Picture {
         for (column, number) in self.columns.iter_mut().zip(first..) {
             column.is_recent = read > 0 && (number + 1).saturating_mul(length) > read;
         }
-        let mut sums = vec![(Ns::ZERO, 0_usize); rows.len()];
+        let lines = self.lines.clone();
+        let line_of = |cpu: Cpu| row_of(cpu)?.checked_sub(lines.start);
+        let mut sums = vec![(Ns::ZERO, 0_usize); lines.len()];
         for step in process.machine.since(from) {
             let own = own.get(&step.from).filter(|own| own.to == step.to).and_then(|own| own.cores.as_deref());
             let Some((all, own)) = step.cores.as_deref().zip(own) else { continue };
             sums.fill((Ns::ZERO, 0));
             for core in all {
-                if let Some((other, known)) = row_of(core.cpu).and_then(|row| sums.get_mut(row)) {
+                if let Some((other, known)) = line_of(core.cpu).and_then(|line| sums.get_mut(line)) {
                     *other += core.busy.saturating_sub(time_on(own, core.cpu));
                     *known += 1;
                 }
@@ -428,7 +444,7 @@ impl Picture {
                 let begin = MonoNs(number.saturating_mul(length));
                 let part = step.to.min(begin + Ns(length)).since(step.from.max(begin));
                 let column = usize::try_from(number - first).unwrap_or(usize::MAX);
-                for (row, (other, known)) in sums.iter().enumerate() {
+                for (row, (other, known)) in lines.clone().zip(&sums) {
                     if let Some(cell) = self.cell_mut(row, column).filter(|_| *known > 0) {
                         cell.other += other.scaled(part, whole);
                         cell.other_known += Ns(part.0.saturating_mul(*known as u64));

@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use crate::dashboard::view::Foreign;
 use crate::event::{Ending, Pid, ProcessKey};
 use crate::findings::figures::{self, InAll};
-use crate::model::snapshot::{Length, ProcessFigures, Snapshot};
+use crate::model::snapshot::{Length, ProcessFigures, Snapshot, UnwatchedFigures};
 use crate::session::Recent;
 use crate::time::Ns;
+use crate::words;
 
 /// What has become of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +31,9 @@ pub struct ProcessRow {
     pub key: ProcessKey,
     /// Its pid.
     pub pid: Pid,
-    /// Its command line.
+    /// What it runs.
+    pub program: Foreign,
+    /// Its command line, whole.
     pub command: Foreign,
     /// What has become of it.
     pub fate: Fate,
@@ -58,7 +61,7 @@ pub struct Processes {
     /// The one that the other views are of.
     pub shown: Option<ProcessKey>,
     /// Descendants that are not looked into.
-    pub unwatched: u64,
+    pub unwatched: UnwatchedFigures,
 }
 
 impl Processes {
@@ -72,22 +75,23 @@ impl Processes {
         let mut rows: Vec<ProcessRow> = newest(snapshot).map(|process| row(process, recent)).collect();
         rows.sort_by_key(|row| (row.fate != Fate::There, Reverse(row.lost), row.key));
         let place = |key: Option<ProcessKey>| rows.iter().position(|row| Some(row.key) == key);
-        let unwatched = snapshot.processes.iter().map(|process| {
-            let left = process.unwatched;
-            left.too_short + left.not_python + left.unreadable + left.too_many
-        });
         Processes {
             cursor: place(chosen).or_else(|| place(shown)).unwrap_or(0),
             chosen,
             shown,
-            unwatched: unwatched.sum(),
+            unwatched: snapshot.processes.iter().map(|process| process.unwatched).sum(),
             rows,
         }
     }
 
-    /// Whether there is more than one.
-    pub fn are_several(&self) -> bool {
-        self.rows.len() > 1
+    /// The one under the cursor.
+    pub fn row(&self) -> Option<&ProcessRow> {
+        self.rows.get(self.cursor)
+    }
+
+    /// How many there are, looked into or not.
+    pub fn known(&self) -> usize {
+        self.rows.len().saturating_add(usize::try_from(self.unwatched.total()).unwrap_or(usize::MAX))
     }
 
     /// Their keys, in the order of the rows.
@@ -120,6 +124,7 @@ fn row(process: &ProcessFigures, recent: Option<&Recent>) -> ProcessRow {
     ProcessRow {
         key: process.key,
         pid: process.target.pid,
+        program: Foreign::new(&words::program(&process.target.cmdline)),
         command: Foreign::new(&process.target.cmdline.join(" ")),
         fate,
         load,

@@ -11,7 +11,7 @@ use crate::dashboard::found::{self, FoundKey};
 use crate::dashboard::histograms;
 use crate::dashboard::instant;
 use crate::dashboard::keys::{Keymap, Press};
-use crate::dashboard::rows::{Column, Sort};
+use crate::dashboard::rows::{Column, Ended, Sort};
 use crate::dashboard::signals::SignalKey;
 use crate::dashboard::timeline::{self, Way};
 use crate::dashboard::view::Transport;
@@ -106,6 +106,8 @@ pub enum Focus {
 pub struct Rows {
     /// The thread table's rows.
     pub threads: Vec<ThreadKey>,
+    /// Whether each stands for several threads.
+    pub together: Vec<bool>,
     /// The one under the cursor.
     pub thread: usize,
     /// The signals that came.
@@ -134,6 +136,8 @@ pub struct Rows {
     pub processes: Vec<ProcessKey>,
     /// The one under the cursor.
     pub process: usize,
+    /// How many processes there are, looked into or not.
+    pub processes_known: usize,
     /// How far the view's text can be scrolled down.
     pub reach: usize,
     /// Which time is shown, and whose.
@@ -149,6 +153,8 @@ pub struct State {
     pub panel: Panel,
     /// The thread table's order.
     pub sort: Sort,
+    /// Whether threads that have ended share rows.
+    pub ended: Ended,
     /// What rows must contain.
     pub filter: String,
     /// What keys go to.
@@ -201,6 +207,7 @@ impl Default for State {
             view: View::Overview,
             panel: Panel::All,
             sort: Sort::by(Column::Wait),
+            ended: Ended::Together,
             filter: String::new(),
             focus: Focus::Screen,
             notice: None,
@@ -363,16 +370,17 @@ impl State {
             Action::CompareMark => return self.compare_with_mark(frame),
             Action::Fold => self.cores.turn(),
             Action::Visit => return seek(rows.convoys.get(self.row(rows)).map(|(_, end)| *end)),
-            Action::Show(View::Processes) if rows.processes.len() < 2 => {
+            Action::Show(View::Processes) if rows.processes_known < 2 => {
                 self.notice = Some("there is one process only".to_owned());
             }
             Action::Show(view) => self.view = view,
-            Action::NextView => self.view = self.view.step(1, rows.processes.len()),
-            Action::PreviousView => self.view = self.view.step(-1, rows.processes.len()),
+            Action::NextView => self.view = self.view.step(1, rows.processes_known),
+            Action::PreviousView => self.view = self.view.step(-1, rows.processes_known),
             Action::SortNext => self.sort = Sort::by(self.sort.column.step(1)),
             Action::SortPrevious => self.sort = Sort::by(self.sort.column.step(-1)),
             Action::Reverse => self.sort = self.sort.reversed(),
             Action::Filter => self.focus = Focus::Filter { before: self.filter.clone() },
+            Action::Select if rows.together.get(self.cursor) == Some(&true) => self.ended = Ended::Apart,
             Action::Select => match self.whose {
                 Whose::All => {
                     self.go(self.cursor, rows);
@@ -476,9 +484,10 @@ impl State {
             }
             (View::Overview, Whose::Selected, _) => self.whose = Whose::All,
             (View::Overview, Whose::All, Some(_)) => self.selected = None,
+            (View::Overview, Whose::All, None) if self.ended == Ended::Apart => self.ended = Ended::Together,
             (View::Overview, Whose::All, None) if !self.filter.is_empty() => self.filter.clear(),
             (View::Overview, Whose::All, None) if self.panel != Panel::All => self.panel = Panel::All,
-            (View::Overview, Whose::All, None) if rows.processes.len() > 1 => self.view = View::Processes,
+            (View::Overview, Whose::All, None) if rows.processes_known > 1 => self.view = View::Processes,
             (View::Overview, Whose::All, None) => {}
             (View::Processes, ..) => self.listed = None,
         }

@@ -1,5 +1,7 @@
 //! The timeline: which threads have a lane, which time is shown, and what the user has chosen of it.
 
+use std::cmp::Reverse;
+
 use crate::dashboard::rows::contains;
 use crate::event::ThreadKey;
 use crate::model::segments::{Columns, Handoff, Passed, Sampled, Segment, Segments, Sums};
@@ -234,6 +236,15 @@ pub struct Shown {
     pub handoffs: Vec<Handoff>,
 }
 
+impl Shown {
+    /// The handoffs in all of it.
+    pub fn passed(&self) -> Passed {
+        let mut all = Passed::default();
+        self.columns.passed.iter().for_each(|passed| all.add(passed));
+        all
+    }
+}
+
 /// What is told of a span.
 #[derive(Debug, Clone)]
 pub struct Span {
@@ -284,8 +295,9 @@ impl<'a> Timeline<'a> {
         let takes = |thread: &ThreadFigures| thread.holds.total > Ns::ZERO || thread.lost > Ns::ZERO;
         let there = process.threads.iter().filter(is_there);
         let mut rows: Vec<&ThreadFigures> = there.filter(|thread| contains(thread, &wanted)).take(LANES_MOST).collect();
-        // Those that have to do with the GIL come first.
-        rows.sort_by_key(|thread| (!takes(thread), thread.key));
+        // Those that have to do with the GIL come first, and of those that have ended those that were there last.
+        let gone = |thread: &ThreadFigures| thread.end.filter(|ended| *ended <= end);
+        rows.sort_by_key(|thread| (!takes(thread), gone(thread).map(Reverse), thread.key));
         let chosen = choice.thread.and_then(|key| rows.iter().position(|thread| thread.key == key));
         Some(Timeline { process, cursor: chosen.unwrap_or(0), rows, choice, end })
     }

@@ -55,6 +55,11 @@ impl Foreign {
         text::foreign_name(&self.0, width)
     }
 
+    /// The same of a command line.
+    pub fn fit_command(&self, width: usize) -> String {
+        text::foreign_command(&self.0, width)
+    }
+
     /// Its end, as safe, in at most `width` columns.
     pub fn end(&self, width: usize) -> String {
         let whole = self.fit(usize::from(u16::MAX));
@@ -304,7 +309,8 @@ impl<'a> ViewModel<'a> {
             Window::Ten => Some(&*frame.ten),
             Window::Whole => None,
         };
-        let rows = process.map_or_else(Vec::new, |process| rows(process, recent, &state.filter, state.sort));
+        let rows =
+            process.map_or_else(Vec::new, |process| rows(process, recent, &state.filter, state.sort, state.ended));
         let thread = state.selected.filter(|_| state.whose == Whose::Selected).and_then(|key| process?.thread(key));
         let durations = match thread {
             Some(thread) => Durations {
@@ -370,6 +376,7 @@ impl<'a> ViewModel<'a> {
     pub fn rows(&self) -> Rows {
         Rows {
             threads: self.threads.rows.iter().map(|row| row.thread.key).collect(),
+            together: self.threads.rows.iter().map(|row| row.together.is_some()).collect(),
             thread: self.threads.cursor,
             signals: self.signals.keys(),
             signal: self.signals.cursor,
@@ -384,6 +391,7 @@ impl<'a> ViewModel<'a> {
             duration: self.histograms.as_ref().map_or(0, |it| it.cursor),
             processes: self.processes.keys(),
             process: self.processes.cursor,
+            processes_known: self.processes.known(),
             reach: 0,
             timeline: self.timeline.as_ref().map_or_else(Grid::default, |of| of.grid(0)),
         }

@@ -170,18 +170,37 @@ impl Blame {
     pub fn forget(&mut self, threads: &BTreeSet<ThreadKey>) {
         self.holders.retain(|holder, _| !threads.contains(holder));
         self.waiters.retain(|waiter, _| !threads.contains(waiter));
+        self.merge(threads, |_| true);
+    }
+
+    /// These threads ended a while ago. Where there are too few samples of a pair to divide it, it becomes one with the others
+    /// that have ended: of many short-lived threads together there may be enough.
+    pub fn join_ended(&mut self, threads: &BTreeSet<ThreadKey>) {
+        self.merge(threads, |pair| pair.shares.samples() < shares::LEAST_SAMPLES);
+    }
+
+    /// The pairs of these threads, those that are `meant`, become those of the others.
+    fn merge(&mut self, threads: &BTreeSet<ThreadKey>, meant: impl Fn(&Pair) -> bool) {
         let concerns = |(waiter, party): &Key| {
             waiter.is_some_and(|waiter| threads.contains(&waiter))
                 || matches!(party, Party::Thread(holder) if threads.contains(holder))
         };
-        for key in self.pairs.keys().filter(|key| concerns(key)).copied().collect::<Vec<_>>() {
-            let Some(pair) = self.pairs.remove(&key) else { continue };
+        let merged = self.pairs.iter().filter(|(key, pair)| concerns(key) && meant(pair));
+        for key in merged.map(|(key, _)| *key).collect::<Vec<_>>() {
             let waiter = key.0.filter(|waiter| !threads.contains(waiter));
             let party = match key.1 {
                 Party::Thread(holder) if threads.contains(&holder) => Party::Others,
                 party => party,
             };
-            self.pairs.entry((waiter, party)).or_default().time += pair.time;
+            self.move_pair(key, (waiter, party));
+        }
+    }
+
+    fn move_pair(&mut self, from: Key, to: Key) {
+        if let Some(pair) = self.pairs.remove(&from) {
+            let into = self.pairs.entry(to).or_default();
+            into.time += pair.time;
+            into.shares.absorb(&pair.shares);
         }
     }
 
@@ -271,9 +290,7 @@ impl Blame {
     fn merge_the_smallest(&mut self) {
         let all = self.pairs.iter().map(|(key, pair)| (pair.time.max(pair.shares.weight()), *key));
         for key in smallest(all) {
-            if let Some(pair) = self.pairs.remove(&key) {
-                self.pairs.entry((key.0, Party::Others)).or_default().time += pair.time;
-            }
+            self.move_pair(key, (key.0, Party::Others));
         }
     }
 }

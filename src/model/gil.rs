@@ -277,6 +277,11 @@ impl GilAccount {
         self.blame.forget(threads);
     }
 
+    /// These threads ended a while ago, and are some of many.
+    pub fn join_ended(&mut self, threads: &BTreeSet<ThreadKey>) {
+        self.blame.join_ended(threads);
+    }
+
     /// The native code that was seen beside stacks of its holders, as `lib.so:symbol`.
     pub fn natives(&self) -> BTreeMap<(ThreadKey, StackKey), Arc<str>> {
         self.long.natives()
@@ -435,7 +440,7 @@ impl GilAccount {
             None => {
                 self.tenures.lose(at);
                 if let Some(last) = self.last {
-                    self.chart_gap(last.at, at);
+                    self.chart_gap(last.at, at, handoffs);
                     self.followed.miss(handoffs, at.since(last.at), self.switch_interval);
                     self.tenure = at;
                     self.cut_all(last.at, touched, threads);

@@ -35,7 +35,7 @@ use crate::model::snapshot::Snapshot;
 use crate::time::{MonoNs, Ns};
 
 /// Ended threads of a process that are kept one by one.
-pub const ENDED_THREADS_KEPT: usize = 4_096;
+pub const ENDED_THREADS_KEPT: usize = 1_024;
 /// Threads, and interpreters of a process, that a capture may define; more is a damaged recording.
 const KEYS_KEPT: usize = 1 << 20;
 /// Processes, and GILs, that a capture may define; more is a damaged recording.

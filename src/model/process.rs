@@ -28,6 +28,11 @@ use crate::time::{MonoNs, Ns};
 
 /// Children of a process that are listed.
 const CHILDREN_KEPT: usize = 1_024;
+/// Ended threads that are told apart by whom they made wait, however little is known of them.
+const ENDED_APART: usize = 64;
+/// So long after its end all is known of a thread's waits, and of who waited for it.
+const JOIN_AFTER: Ns = Ns(1_000_000_000);
+const JOIN_EVERY: Ns = Ns(500_000_000);
 /// Different sets of cores that its threads may use.
 const MASKS_KEPT: usize = 1_024;
 
@@ -112,6 +117,9 @@ pub(super) struct ProcessAccount {
     followed: BTreeSet<ThreadKey>,
     /// Ended threads that are still kept one by one.
     ended_threads: usize,
+    /// Those of them that are told apart however little is known of them, and when they ended.
+    ended_apart: Vec<(MonoNs, ThreadKey)>,
+    join_due: MonoNs,
     folded_threads: u64,
     records: Records,
     /// Per core: the time of ended threads that are no longer kept, and what is missing of it.
@@ -155,6 +163,8 @@ impl ProcessAccount {
             ticked: MonoNs(0),
             followed: BTreeSet::new(),
             ended_threads: 0,
+            ended_apart: Vec::new(),
+            join_due: MonoNs(0),
             folded_threads: 0,
             records: Records::default(),
             folded_cores: BTreeMap::new(),
@@ -483,7 +493,29 @@ impl ProcessAccount {
         if !told {
             self.records.told.begins(at, self.ticked);
         }
+        self.ended_apart.push((at, key));
+        self.join_ended(at);
         self.fold_ended()
+    }
+
+    /// Of very many threads that have ended, those that lost and held least are not told apart where there are too few
+    /// samples of them.
+    fn join_ended(&mut self, at: MonoNs) {
+        if self.ended_apart.len() < 2 * ENDED_APART || at < self.join_due {
+            return;
+        }
+        self.join_due = at + JOIN_EVERY;
+        let (settled, mut apart): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.ended_apart).into_iter().partition(|(ended, _)| *ended + JOIN_AFTER <= at);
+        let weight = |key: ThreadKey| Some((self.threads.get(&key)?.weight(), key));
+        let mut by_weight: Vec<_> =
+            settled.into_iter().filter_map(|(ended, key)| Some((weight(key)?, (ended, key)))).collect();
+        by_weight.sort_unstable();
+        let heaviest = by_weight.split_off(by_weight.len().saturating_sub(ENDED_APART));
+        apart.extend(heaviest.into_iter().map(|(_, ended)| ended));
+        self.ended_apart = apart;
+        let joined: BTreeSet<ThreadKey> = by_weight.into_iter().map(|(_, (_, key))| key).collect();
+        self.gils.values_mut().for_each(|gil| gil.join_ended(&joined));
     }
 
     /// An own GIL ends with the last interpreter that used it.
@@ -740,6 +772,7 @@ impl UnwatchedChildren {
             too_short: self.too_short,
             not_python: of(Unwatched::NotPython),
             unreadable: of(Unwatched::Unreadable),
+            unreadable_pid: self.by_pid.iter().rfind(|(_, why)| **why == Unwatched::Unreadable).map(|(pid, _)| *pid),
             too_many: of(Unwatched::TooMany),
         }
     }

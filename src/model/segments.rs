@@ -33,7 +33,7 @@ use crate::model::blame::Defined;
 pub use crate::model::blame::Stack;
 pub use crate::model::intervals::Sharpness;
 pub use crate::model::segments::columns::{Columns, Kept};
-use crate::model::segments::compose::Material;
+use crate::model::segments::compose::{Material, Shared};
 pub(in crate::model) use crate::model::segments::ladder::Ladder;
 pub use crate::model::segments::ladder::Passed;
 pub(in crate::model) use crate::model::segments::log::{Edges, Entry, Holding, Log, Off, Share, Stood, Turn};
@@ -229,7 +229,7 @@ impl Segments {
         let from = from.max(self.since());
         let mut material: BTreeMap<ThreadKey, Material<'_>> =
             lanes.map(|lane| (lane.thread, Material::of(lane))).collect();
-        let mut shared = Vec::new();
+        let mut shared = Shared::default();
         for entry in self.log.between(from, to).chain(self.open.iter()) {
             match entry.thread() {
                 Some(thread) => {
@@ -237,9 +237,10 @@ impl Segments {
                         own.add(*entry);
                     }
                 }
-                None => shared.push(*entry),
+                None => shared.add(entry),
             }
         }
+        shared.settle();
         material
             .into_iter()
             .map(|(thread, own)| (thread, own.segments(&shared, from, to)))

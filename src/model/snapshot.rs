@@ -108,6 +108,8 @@ pub struct UnwatchedFigures {
     pub not_python: u64,
     /// They may not be, or make no sense.
     pub unreadable: u64,
+    /// The newest of these by its number, to find out why.
+    pub unreadable_pid: Option<Pid>,
     /// So many were looked into already.
     pub too_many: u64,
 }
@@ -125,6 +127,7 @@ impl std::iter::Sum for UnwatchedFigures {
             too_short: all.too_short.saturating_add(one.too_short),
             not_python: all.not_python.saturating_add(one.not_python),
             unreadable: all.unreadable.saturating_add(one.unreadable),
+            unreadable_pid: all.unreadable_pid.max(one.unreadable_pid),
             too_many: all.too_many.saturating_add(one.too_many),
         })
     }

@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthStr;
 
-pub(crate) use crate::text::{cut, foreign, left, right};
+pub(crate) use crate::text::{cut, foreign, foreign_command, left, right};
 
 /// Whether styles become ANSI escapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,8 +109,8 @@ fn line(process: &ProcessFigures, allowed: Allowed, width: usize) -> Line {
         Some(Ending::Execed { .. }) => "(replaced itself) ",
         Some(Ending::LostSight { .. }) => "(lost sight of) ",
     };
-    let command = process.target.cmdline.join(" ");
+    let command = words::program(&process.target.cmdline);
     let room = width.saturating_sub(used + 2 + ending.len());
-    line.push(Style::Faint, format!("  {ending}{}", paint::foreign(&command, room)));
+    line.push(Style::Faint, format!("  {ending}{}", paint::foreign_command(&command, room)));
     line
 }

@@ -199,12 +199,6 @@ impl Page<'_> {
             self.snapshot.processes.iter().any(|other| other.target.pid == **pid && other.capture.start >= start)
         };
         let watched = children.iter().filter(is_shown).count();
-        let left = [
-            (unwatched.too_short, "ended too soon to be looked into"),
-            (unwatched.not_python, "no Python that is supported"),
-            (unwatched.unreadable, "not readable"),
-            (unwatched.too_many, "beyond the number that is looked into at once"),
-        ];
         if watched == 0 && *unwatched == UnwatchedFigures::default() {
             let pids: Vec<String> = children.iter().take(CHILDREN).map(|pid| pid.0.to_string()).collect();
             return match children.len() {
@@ -219,7 +213,7 @@ impl Page<'_> {
             };
         }
         let mut parts = vec![format!("{} watched", units::count(watched as u64))];
-        parts.extend(left.iter().filter(|(n, _)| *n > 0).map(|(n, why)| format!("{} {why}", units::count(*n))));
+        parts.extend(words::unwatched(unwatched));
         Some(format!("made child processes, with theirs: {}", parts.join(", ")))
     }
 

@@ -19,6 +19,10 @@ use crate::time::{MonoNs, Ns};
 const FRAME_EVERY: Duration = Duration::from_millis(100);
 /// Time between two frames at least: thirty a second.
 const FRAME_AT_MOST: Duration = Duration::from_millis(33);
+/// What is not asked for takes one part in so many of the time at most.
+const FRAME_SHARE: u32 = 10;
+/// However long a frame takes, this is the longest time between two.
+const FRAME_AT_LEAST: Duration = Duration::from_secs(1);
 /// Events folded in one turn at most, so that commands are heard.
 const SLICE: usize = 20_000;
 /// Slowest and fastest replay.
@@ -87,6 +91,8 @@ pub struct Engine {
     warnings: Vec<String>,
     number: u64,
     framed: Option<Duration>,
+    /// Time between two frames that nobody asked for.
+    spacing: Duration,
     dirty: Dirty,
     stop: Over,
     /// What is shown is compared with this.
@@ -140,6 +146,7 @@ impl Engine {
             warnings: Vec::new(),
             number: 0,
             framed: None,
+            spacing: FRAME_EVERY,
             dirty: Dirty::Asked,
             stop: Over::NotYet,
             aside: None,
@@ -194,6 +201,11 @@ impl Engine {
         let status = self.status(snapshot.at);
         let baseline = self.aside.as_ref().and_then(Aside::made);
         Arc::new(Frame { number: self.number, snapshot, second, ten, lately, status, baseline })
+    }
+
+    /// The last frame took so long to make: those to come are as far apart that they take a tenth of the time at most.
+    pub fn frame_took(&mut self, length: Duration) {
+        self.spacing = FRAME_EVERY.max(length.saturating_mul(FRAME_SHARE)).min(FRAME_AT_LEAST);
     }
 
     fn status(&self, at: MonoNs) -> Status {
@@ -430,7 +442,7 @@ impl Engine {
         let due = match (self.dirty, since) {
             (Dirty::Clean, _) => false,
             (_, None) => true,
-            (Dirty::News, Some(since)) => since >= FRAME_EVERY,
+            (Dirty::News, Some(since)) => since >= self.spacing,
             (Dirty::Asked, Some(since)) => since >= FRAME_AT_MOST,
         };
         if !due {

@@ -75,7 +75,12 @@ fn run(mut engine: Engine, asked: &Receiver<Command>, published: &Mutex<Arc<Fram
     let mut first = None;
     loop {
         let mut commands = first.take().into_iter().chain(asked.try_iter());
+        let begun = Instant::now();
         let turn = engine.turn(start.elapsed(), &mut commands, TURN);
+        if turn.frame.is_some() {
+            // It may have waited for events.
+            engine.frame_took(begun.elapsed().saturating_sub(TURN));
+        }
         let stopped = turn.busy == Busy::Stopped;
         let frame = if stopped { Some(engine.frame()) } else { turn.frame };
         if let Some(frame) = frame {

@@ -221,6 +221,36 @@ fn handoffs_are_told_one_by_one() {
     }
 }
 
+/// Where it was not seen when they were, they are counted all the same: with two between two looks, where nobody looked, and
+/// where it could not be read who held.
+#[test]
+fn handoffs_that_nobody_saw_are_counted() {
+    for (name, truth) in worlds() {
+        let at = |share: u64| truth.end * share / 100;
+        let looks = Sampling { gaps: vec![at(20)..at(25), at(60)..at(61)], ..Sampling::at(Ns::MILLISECOND, 7) };
+        let blind = Sampling { unreadable: vec![at(30)..at(35)], ..looks.clone() };
+        for (how, events) in [
+            ("by looks", looks.look(&truth)),
+            ("by blind looks", blind.look(&truth)),
+            ("with records", fused(&looks, &truth)),
+            ("with records and blind looks", fused(&blind, &truth)),
+        ] {
+            let process = process(&events);
+            let segments = &process.segments;
+            let (from, to) = (segments.since(), segments.until());
+            let all = segments.handoffs(from, to).len() as u64 + segments.unseen_handoffs(from, to);
+            let samples = events.iter().filter_map(|event| match event.what {
+                What::GilSample(sample) if event.at >= from => Some(sample.switch_number),
+                _ => None,
+            });
+            let (least, most) = samples.fold((u64::MAX, 0), |(a, b), number| (a.min(number), b.max(number)));
+            // Some of what the log has just forgotten reaches into what it tells.
+            let edge = if from > MonoNs(ORIGIN) { 3 } else { 0 };
+            assert!(all.abs_diff(most - least) <= edge, "{name}, {how}: {all} of {}", most - least);
+        }
+    }
+}
+
 /// Where records are lost, what they would have told is unknown or as the looks say: not made up.
 #[test]
 fn lost_records_make_nothing_up() {

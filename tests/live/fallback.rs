@@ -201,6 +201,34 @@ fn a_program_that_the_kernel_protects_is_not_looked_into() {
     }
 }
 
+/// Nor is a child of one that may be looked into, which is said, with what to type.
+#[test]
+fn a_child_that_the_kernel_protects_is_told_of() {
+    let Some(ordinary) = Ordinary::find() else { return };
+    let code = "import ctypes, os, sys, time\n\
+        child = os.fork()\n\
+        if child == 0:\n    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)\n    print('ready', os.getpid(), flush=True)\n    time.sleep(1000)\n\
+        time.sleep(1000)";
+    let mut parent = Child::spawn(ordinary.python().args(["-c", code]));
+    let child = parent.ready(PATIENCE).last().cloned().expect("the child's pid");
+    let pid = parent.pid().to_string();
+    let run = |arguments: &[&str]| {
+        run_to(0, &mut with_arguments(ordinary.gilscope(), &[arguments, &["-s", "--mode", "sampled"]].concat())).stdout
+    };
+    let unreadable = |report: &str| valid(report)["processes"][0]["unwatched_children"]["unreadable"].as_u64();
+    assert_eq!(unreadable(&run(&["report", "-f", "json", "-d", "0.5", "-p", &pid])), Some(1));
+    let says_so = |text: &str| {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in ["1 may not be read", &format!("gilscope doctor {child}"), "sudo gilscope"] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    };
+    says_so(&run(&["report", "-d", "0.5", "-p", &pid]));
+    says_so(&run(&["attach", "--once", "--view", "processes", "-d", "0.5", &pid]));
+    // SAFETY: a signal to a process that this test has made.
+    unsafe { libc::kill(child.parse().expect("a pid"), libc::SIGKILL) };
+}
+
 /// An ordinary user without locked memory has `perf_event_mlock_kb` for each core: two pages a thread.
 #[test]
 fn where_rings_are_scarce_those_who_contend_get_them() {

@@ -145,7 +145,7 @@ impl View {
             View::Interrupts => interrupts::page(view, area),
             View::Blame => blame::page(view, area),
             View::Findings => findings::page(view, area),
-            View::Processes => processes::page(area),
+            View::Processes => processes::page(view, area),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Processes: one line each. Each has a GIL of its own.
+//! Processes: one line each, and below them the whole command line of one. Each has a GIL of its own.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -7,8 +7,9 @@ use crate::dashboard::processes::{Fate, ProcessRow, Processes};
 use crate::dashboard::state::Window;
 use crate::dashboard::theme::{Theme, Tone};
 use crate::dashboard::view::ViewModel;
+use crate::dashboard::widgets::prose::Prose;
 use crate::dashboard::widgets::table::{self, Column, Side};
-use crate::dashboard::widgets::{centred, line_of, rows_shown, titled};
+use crate::dashboard::widgets::{centred, line_of, rows_shown, take_top, titled};
 use crate::units;
 use crate::words;
 
@@ -37,20 +38,51 @@ const CELLS: [(Cell, &str, usize, u16); 8] = [
     (Cell::Command, "command", 0, 0),
 ];
 
+/// From this height on there is something below the list; it takes a third of it at most.
+const WITH_MORE: u16 = 10;
+
+/// The list, and what stands below it.
+fn places(processes: &Processes, mut area: Rect) -> (Rect, Rect, Prose) {
+    let more = more(processes, area.width);
+    let most = if area.height < WITH_MORE { 0 } else { area.height / 3 };
+    let wanted = u16::try_from(more.height().saturating_add(1)).unwrap_or(u16::MAX);
+    let list = take_top(area.height.saturating_sub(wanted.min(most)), &mut area);
+    (list, area, more)
+}
+
+/// Whom nobody looks into, with what to do about it, and the whole command line of the process under the cursor.
+fn more(processes: &Processes, width: u16) -> Prose {
+    let mut more = Prose::new(width);
+    let unwatched = words::unwatched(&processes.unwatched);
+    if !unwatched.is_empty() {
+        let tone = if processes.unwatched.unreadable > 0 { Tone::Warn } else { Tone::Faint };
+        more.paragraph(&format!("not watched: {}", unwatched.join(", ")), tone);
+    }
+    if let Some(row) = processes.row() {
+        more.paragraph(&format!("{}: {}", row.pid.0, row.command.fit(usize::from(u16::MAX))), Tone::Plain);
+    }
+    more
+}
+
 /// Rows that fit.
-pub fn page(area: Rect) -> usize {
-    usize::from(area.height.saturating_sub(2))
+pub fn page(view: &ViewModel<'_>, area: Rect) -> usize {
+    usize::from(places(&view.processes, area).0.height.saturating_sub(2))
 }
 
 /// The rows on the screen, each with its number.
 pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
-    rows_shown(area, 2, view.processes.cursor, view.processes.rows.len()).collect()
+    let list = places(&view.processes, area).0;
+    rows_shown(list, 2, view.processes.cursor, view.processes.rows.len()).collect()
 }
 
 /// Draws it.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let processes = &view.processes;
-    let inner = titled(area, buffer, theme, "Processes", &remarks(processes, view.threads.window));
+    let (list, below, more) = places(processes, area);
+    let inner = titled(list, buffer, theme, "Processes", &remarks(processes, view.threads.window));
+    if !below.is_empty() {
+        more.draw(0, theme, titled(below, buffer, theme, "More", &[]), buffer);
+    }
     if processes.rows.is_empty() {
         centred(inner, buffer, "nothing observed yet", theme.style(Tone::Faint));
         return;
@@ -78,8 +110,8 @@ fn remarks(processes: &Processes, window: Window) -> Vec<(String, Tone)> {
         counted.push_str(&format!(", {} ended", units::count(ended as u64)));
     }
     let mut remarks = vec![(counted, Tone::Strong)];
-    if processes.unwatched > 0 {
-        remarks.push((format!("({} more not watched)", units::count(processes.unwatched)), Tone::Warn));
+    if processes.unwatched.total() > 0 {
+        remarks.push((format!("({} more not watched)", units::count(processes.unwatched.total())), Tone::Warn));
     }
     let over = match window {
         Window::Second => "over 1 s",
@@ -124,6 +156,6 @@ fn says(processes: &Processes, row: &ProcessRow, column: Column<Cell>, theme: Th
         Cell::Worst => (row.worst.map_or("-".to_owned(), words::length), Tone::Plain),
         Cell::Lost => (row.lost.to_string(), Tone::Plain),
         Cell::Threads => (units::count(row.threads as u64), Tone::Plain),
-        Cell::Command => (row.command.fit(columns), Tone::Faint),
+        Cell::Command => (row.program.fit_command(columns), Tone::Faint),
     }
 }

@@ -9,6 +9,8 @@ use crate::dashboard::view::ViewModel;
 use crate::dashboard::widgets::instant::{self, Detail};
 use crate::dashboard::widgets::strands;
 use crate::dashboard::widgets::{centred, take_top, titled};
+use crate::model::segments::Passed;
+use crate::units;
 
 /// From this height on there is a legend.
 const WITH_LEGEND: u16 = 12;
@@ -59,6 +61,20 @@ pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
     strands::lines(of, lanes, spacing).map(|(line, row)| (strands::time_of(line), row)).collect()
 }
 
+/// What of the lanes is not to be taken at its word.
+fn doubts(of: &Timeline<'_>, passed: &Passed) -> Vec<(String, Tone)> {
+    let mut doubts = Vec::new();
+    if of.process.capture.switches.is_none() {
+        let edges = format!("(by looks alone: nothing shorter than {} is sure)", of.process.capture.interval);
+        doubts.push((edges, Tone::Warn));
+    }
+    if passed.missed > 0 {
+        let (seen, all) = (units::count(passed.seen), units::count(passed.counted()));
+        doubts.push((format!("({seen} of {all} handoffs seen one by one)"), Tone::Warn));
+    }
+    doubts
+}
+
 /// Draws it.
 pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let Some(of) = &view.timeline else {
@@ -70,14 +86,14 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     let span = crate::time::Ns(of.column().0.saturating_mul(columns as u64));
     let lanes =
         format!("{} of {} lanes,", strands::rows(of.rows.len(), places.lanes).min(of.rows.len()), of.rows.len());
-    let remarks = [
+    let mut remarks = vec![
         (format!("{} a column,", of.column()), Tone::Plain),
         (format!("{span} in all,"), Tone::Faint),
         (lanes, Tone::Faint),
         (if of.choice.end.is_some() { "stands still" } else { "goes with time" }.to_owned(), Tone::Faint),
     ];
-    titled(places.title, buffer, theme, "Timeline", &remarks);
     if of.rows.is_empty() {
+        titled(places.title, buffer, theme, "Timeline", &remarks);
         let why = match view.threads.filter.is_empty() {
             true => "no thread lived then",
             false => "no thread that lived then matches the filter: Esc clears it",
@@ -88,6 +104,8 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     let rows = strands::lines(of, places.lanes, spacing);
     let threads: Vec<_> = rows.filter_map(|(_, row)| of.rows.get(row).map(|thread| thread.key)).collect();
     let shown = of.shown(&threads, columns);
+    remarks.extend(doubts(of, &shown.passed()));
+    titled(places.title, buffer, theme, "Timeline", &remarks);
     strands::draw(of, &shown, columns, spacing, theme, places.lanes, buffer);
     strands::counts(&shown, theme, places.counts, buffer);
     strands::axis(of, columns, view.transport.start, theme, places.axis, buffer);

@@ -76,9 +76,10 @@ pub fn draw(cores: &Cores<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
     let figures = figures(area.width);
     let gutter = NAME + figures.len() * SHARE + 2;
     let count = usize::from(area.width).saturating_sub(gutter + 1);
-    let picture = Picture::of(cores, &cores.rows, count);
-    head(figures, theme, line_of(area, 0), buffer);
     let places = rows_shown(cores, area);
+    let shown = places.first().map_or(0..0, |(_, first)| *first..first + places.len());
+    let picture = Picture::of(cores, shown, count);
+    head(figures, theme, line_of(area, 0), buffer);
     let lines = height(cores.rows.len(), area);
     let mut next = 1;
     for (place, number) in &places {

@@ -73,7 +73,7 @@ impl Detail<'_, '_> {
         let (from, to) = (at - AROUND, at + AROUND);
         let inner = titled(area, buffer, theme, &format!("At {}", self.clock(at)), &[]);
         let Some(thread) = self.of.rows.get(self.of.cursor) else { return };
-        let all = self.of.segments().all(from, to);
+        let all = self.of.segments().of(&[thread.key], from, to);
         let own = all.get(&thread.key).map_or(&[][..], Vec::as_slice);
         let (tag, name, tone) = who::thread(Some(self.of.process), thread.key, NAME);
         let mut line = Line::new();
@@ -89,7 +89,7 @@ impl Detail<'_, '_> {
             None => line.push("not known yet", theme.style(Tone::Faint)),
         }
         line.draw(line_of(inner, 0), buffer);
-        self.holder(thread.key, &all, at, theme, line_of(inner, 1), buffer);
+        self.holder(thread.key, at, theme, line_of(inner, 1), buffer);
     }
 
     /// What threads did around an instant of which only sums are kept.
@@ -161,23 +161,20 @@ impl Detail<'_, '_> {
     }
 
     /// Who held the GIL that a thread takes, and what it executed.
-    fn holder(
-        &self,
-        thread: ThreadKey,
-        all: &std::collections::BTreeMap<ThreadKey, Vec<Segment>>,
-        at: MonoNs,
-        theme: Theme,
-        area: Rect,
-        buffer: &mut Buffer,
-    ) {
+    fn holder(&self, thread: ThreadKey, at: MonoNs, theme: Theme, area: Rect, buffer: &mut Buffer) {
         let lanes = self.of.segments().lanes();
         let gils = |key: ThreadKey| lanes.iter().find(|lane| lane.thread == key).map(|lane| lane.gils.as_slice());
         let own = gils(thread).unwrap_or_default();
         let mut line = Line::new();
         line.push(" GIL: ", theme.style(Tone::Label));
         let shares = |key: &ThreadKey| gils(*key).unwrap_or_default().iter().any(|gil| own.contains(gil));
-        let held =
-            all.iter().filter(|(key, _)| shares(key)).find_map(|(key, segments)| Some((*key, hold(segments, at)?)));
+        // Everybody at that instant, and then one for as long as it may have held.
+        let now = self.of.segments().all(at, at + Ns(1));
+        let mut holders = now.iter().filter(|(key, segments)| shares(key) && hold(segments, at).is_some());
+        let held = holders.find_map(|(key, _)| {
+            let around = self.of.segments().of(&[*key], at - AROUND, at + AROUND);
+            Some((*key, hold(around.get(key)?, at)?))
+        });
         match held {
             None if own.is_empty() => line.push("it takes none", theme.style(Tone::Faint)),
             None => line.push("nobody was seen to hold it", theme.style(Tone::Faint)),
@@ -208,18 +205,21 @@ impl Detail<'_, '_> {
         let first = first_shown(self.of.cursor, self.of.rows.len(), rows);
         let keys: Vec<ThreadKey> = self.of.rows.iter().skip(first).take(rows).map(|thread| thread.key).collect();
         let span = self.of.span(&keys, from, to);
-        let Passed { seen, forced, unclear, missed } = span.passed();
+        let passed = span.passed();
+        let Passed { forced, unclear, missed, .. } = passed;
+        // Of those that were not seen one by one, nobody knows.
+        let at_least = if unclear + missed > 0 { "at least " } else { "" };
         let mut remarks = vec![
             (format!("{} to {},", self.clock(span.from), self.clock(span.to)), Tone::Faint),
             (format!("{},", span.length()), Tone::Strong),
-            (format!("handoffs {}:", units::count(seen)), Tone::Plain),
-            (format!("{} forced", units::count(forced)), Tone::Plain),
+            (format!("{} handoffs:", units::count(passed.counted())), Tone::Plain),
+            (format!("{at_least}{} forced", units::count(forced)), Tone::Plain),
         ];
         if unclear > 0 {
             remarks.push((format!("{} unclear", units::count(unclear)), Tone::Plain));
         }
         if missed > 0 {
-            remarks.push((format!("and {} not seen", units::count(missed)), Tone::Warn));
+            remarks.push((format!("{} not seen one by one", units::count(missed)), Tone::Warn));
         }
         let since = self.of.segments().since();
         match span.bins {

@@ -118,6 +118,9 @@ fn remarks(matrix: &Matrix<'_>, shown: &Shown) -> Vec<(String, Tone)> {
         };
         remarks.push((samples, Tone::Faint));
     }
+    if let Some(more) = matrix.unnamed() {
+        remarks.push((format!("({more} more lost by waiters that were counted, not seen who)"), Tone::Warn));
+    }
     remarks
 }
 

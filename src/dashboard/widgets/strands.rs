@@ -258,23 +258,38 @@ fn several(
     }
 }
 
-/// Draws how many handoffs there were in each column, and how many of them were forced.
+/// Draws how many handoffs there were in each column by CPython's count, and how many of them were forced.
 pub fn counts(shown: &Shown, theme: Theme, area: Rect, buffer: &mut Buffer) {
-    let any: fn(&Passed) -> u64 = |passed| passed.seen;
-    let forced: fn(&Passed) -> u64 = |passed| passed.forced;
-    let kinds = [("handoffs", Tone::Plain, any), ("forced", Tone::Bad, forced)];
-    for (number, (title, tone, count)) in kinds.into_iter().enumerate() {
+    for (number, (title, of)) in
+        [("handoffs", handoffs as fn(&Passed) -> _), ("forced", forced)].into_iter().enumerate()
+    {
         let line = line_of(area, number);
         caption(title, theme, line, buffer);
         for (column, passed) in shown.columns.passed.iter().enumerate() {
-            let symbol = match count(passed) {
-                0 => continue,
-                few @ 1..=9 => char::from_digit(few as u32, 10).unwrap_or('+'),
-                _ => '+',
-            };
-            put(time_of(line), column, symbol, theme.style(tone), buffer);
+            if let Some((symbol, tone)) = of(passed) {
+                put(time_of(line), column, symbol, theme.style(tone), buffer);
+            }
         }
     }
+}
+
+fn digit(count: u64) -> Option<char> {
+    match count {
+        0 => None,
+        few @ 1..=9 => char::from_digit(few as u32, 10),
+        _ => Some('+'),
+    }
+}
+
+fn handoffs(passed: &Passed) -> Option<(char, Tone)> {
+    let tone = if passed.missed > 0 { Tone::Warn } else { Tone::Plain };
+    Some((digit(passed.counted())?, tone))
+}
+
+/// How many were forced at least; where none was seen to be, and some may have been, that is not known.
+fn forced(passed: &Passed) -> Option<(char, Tone)> {
+    let unknown = (passed.unclear + passed.missed > 0).then_some(('?', Tone::Faint));
+    digit(passed.forced).map(|digit| (digit, Tone::Bad)).or(unknown)
 }
 
 fn caption(title: &str, theme: Theme, line: Rect, buffer: &mut Buffer) {

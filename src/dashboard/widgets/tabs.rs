@@ -69,7 +69,7 @@ fn filter(view: &ViewModel<'_>) -> Option<String> {
 /// The tabs of a view in the first line of `area`, with room for what is filtered by.
 pub fn of(view: &ViewModel<'_>, area: Rect) -> Vec<Tab> {
     let filter = filter(view).map_or(0, |text| u16::try_from(text.width() + 1).unwrap_or(u16::MAX));
-    places(view.shown, view.processes.rows.len(), &view.keys, Rect { width: area.width.saturating_sub(filter), ..area })
+    places(view.shown, view.processes.known(), &view.keys, Rect { width: area.width.saturating_sub(filter), ..area })
 }
 
 /// Draws them into the first line of `area`.

@@ -6,7 +6,7 @@ use ratatui::style::{Modifier, Style};
 
 use crate::dashboard::columns::{Cell, GAP, NAME_AT_LEAST};
 use crate::dashboard::mouse::Spot;
-use crate::dashboard::rows::{Order, Row, tag};
+use crate::dashboard::rows::{Order, Row, kind, tag};
 use crate::dashboard::state::Focus;
 use crate::dashboard::theme::{Theme, Tone, letter, mostly, word};
 use crate::dashboard::view::{Foreign, Threads, ViewModel};
@@ -74,9 +74,10 @@ fn cursor(table: &Threads<'_>) -> usize {
 
 fn remarks(view: &ViewModel<'_>, theme: Theme) -> Vec<(String, Tone)> {
     let table = &view.threads;
-    let count = match table.rows.len() == table.of {
+    let shown: usize = table.rows.iter().map(Row::count).sum();
+    let count = match shown == table.of {
         true => units::count(table.of as u64),
-        false => format!("{} of {}", units::count(table.rows.len() as u64), units::count(table.of as u64)),
+        false => format!("{} of {}", units::count(shown as u64), units::count(table.of as u64)),
     };
     let arrow = match table.sort.order {
         Order::Falling => theme.pick('▼', 'v'),
@@ -132,10 +133,12 @@ fn draw_row(
     let mut line = Line::new();
     for (cell, columns) in cells {
         let (text, tone) = match cell {
+            Cell::Tag if row.together.is_some() => ("*".to_owned(), plain),
             Cell::Tag => (tag(row.place).to_string(), Tone::Thread(row.place)),
             Cell::State => (letter(thread.now).to_string(), state),
             Cell::Word => (word(thread.now).to_owned(), state),
             Cell::Name => (name(row, *columns), plain),
+            Cell::Tid | Cell::Core | Cell::History if row.together.is_some() => (String::new(), plain),
             Cell::Tid => (thread.tid.map_or("?".to_owned(), |tid| tid.0.to_string()), plain),
             Cell::Core => (thread.cpu.map_or("?".to_owned(), |cpu| cpu.0.to_string()), plain),
             Cell::History => {
@@ -151,11 +154,11 @@ fn draw_row(
             Cell::Wait => (percent(|s| s.waiting), alarming(row, plain)),
             Cell::Hold => (percent(StateTimes::holding), plain),
             Cell::Native => (percent(|s| s.native), plain),
-            Cell::Lost => (thread.lost.to_string(), plain),
-            Cell::Waits => (units::count(thread.waits.count()), plain),
-            Cell::P50 => (length(thread.waits.quantile(0.5)), plain),
-            Cell::P99 => (length(thread.waits.quantile(0.99)), plain),
-            Cell::Max => (length(thread.waits.max()), plain),
+            Cell::Lost => (row.lost().to_string(), plain),
+            Cell::Waits => (units::count(row.waits()), plain),
+            Cell::P50 => (length(row.quantile(0.5)), plain),
+            Cell::P99 => (length(row.quantile(0.99)), plain),
+            Cell::Max => (length(row.longest()), plain),
         };
         let text = crate::text::cut(&text, *columns);
         line.push(if is_left(*cell) { left(&text, *columns) } else { right(&text, *columns) }, theme.style(tone));
@@ -174,6 +177,12 @@ fn alarming(row: &Row<'_>, plain: Tone) -> Tone {
 
 fn name(row: &Row<'_>, columns: usize) -> String {
     let thread = row.thread;
+    if let Some(together) = row.together {
+        let count = format!(" x{}", units::count(together.count as u64));
+        let name = if thread.name.is_empty() { "(no name)" } else { &thread.name };
+        let room = columns.saturating_sub(count.len());
+        return format!("{}{count}", Foreign::new(&kind(name)).fit_name(room));
+    }
     let role = match thread.role {
         Role::Main => " (main)",
         Role::Native => " (native)",

@@ -18,7 +18,7 @@ pub fn figures<'a>(
 ) -> BlameFigures {
     let mut figures = BlameFigures { missing, ..BlameFigures::default() };
     // Threads that are not kept one by one are not named.
-    let mut merged: BTreeMap<(Option<_>, Party), Ns> = BTreeMap::new();
+    let mut merged: BTreeMap<(Option<_>, Party), (Ns, Shares)> = BTreeMap::new();
     for gil in gils {
         let (samples, rejected) = gil.blame().samples();
         figures.samples += samples;
@@ -45,10 +45,15 @@ pub fn figures<'a>(
                     let shares = held(holder, shares);
                     figures.pairs.push(BlamePair { waiter, holder: Blamed::Thread(holder), time, shares });
                 }
-                Party::Thread(holder) if !threads.contains_key(&holder) => {
-                    *merged.entry((waiter, Party::Others)).or_default() += time;
+                party => {
+                    let party = match party {
+                        Party::Thread(holder) if !threads.contains_key(&holder) => Party::Others,
+                        party => party,
+                    };
+                    let (sum, all) = merged.entry((waiter, party)).or_default();
+                    *sum += time;
+                    shares.into_iter().for_each(|shares| all.absorb(shares));
                 }
-                party => *merged.entry((waiter, party)).or_default() += time,
             }
         }
         for (thread, time) in waited {
@@ -59,7 +64,7 @@ pub fn figures<'a>(
         }
     }
     figures.waiters.sort_by_key(|waiter| (std::cmp::Reverse(waiter.time), waiter.thread));
-    figures.pairs.extend(merged.into_iter().map(|((waiter, party), time)| BlamePair {
+    figures.pairs.extend(merged.into_iter().map(|((waiter, party), (time, shares))| BlamePair {
         waiter,
         holder: match party {
             Party::Thread(holder) => Blamed::Thread(holder),
@@ -68,7 +73,7 @@ pub fn figures<'a>(
             Party::Others => Blamed::Others,
         },
         time,
-        shares: Shares::default().divide(time).iter().map(|part| share(part, None, defined)).collect(),
+        shares: shares.divide(time).iter().map(|part| share(part, None, defined)).collect(),
     }));
     figures.holders.sort_by_key(|holder| (std::cmp::Reverse(holder.time), holder.thread));
     figures.pairs.sort_by_key(|pair| (std::cmp::Reverse(pair.time), pair.waiter));

@@ -62,6 +62,17 @@ impl Shares {
         }
     }
 
+    /// Takes those of another pair: the sums of both are that of both together.
+    pub fn absorb(&mut self, other: &Shares) {
+        other.random.iter().for_each(|share| self.weigh(*share));
+        self.named = self.named.or(other.named);
+    }
+
+    /// How many there are.
+    pub fn samples(&self) -> u32 {
+        self.random.iter().fold(0, |sum, share| sum.saturating_add(share.samples))
+    }
+
     /// The time that its samples stand for.
     pub fn weight(&self) -> Ns {
         self.random.iter().map(|share| share.weight).sum()
@@ -96,7 +107,7 @@ impl Shares {
 
     /// Divides the pair's `time`: the parts add up to it.
     pub fn divide(&self, time: Ns) -> Vec<Part> {
-        let samples = self.random.iter().fold(0u32, |sum, share| sum.saturating_add(share.samples));
+        let samples = self.samples();
         let weight = self.weight();
         if samples < LEAST_SAMPLES || weight == Ns::ZERO {
             return vec![match self.named {

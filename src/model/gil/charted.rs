@@ -100,7 +100,8 @@ impl GilAccount {
     pub(super) fn chart_holds(&mut self, step: &Step, takes: &Takes, story: Option<&Course>, threads: &mut Threads) {
         let Step { last, tick, handoffs, .. } = step;
         if [last, tick].iter().any(|tick| tick.sample.hold == Hold::ByUnknown) {
-            self.chart.missed(self.key, last.at, tick.at, *handoffs);
+            let unseen = if self.tells_handoffs(step, takes) { 0 } else { *handoffs };
+            self.chart.missed(self.key, last.at, tick.at, unseen);
             return self.chart_halves(step);
         }
         let course = match story {
@@ -109,12 +110,16 @@ impl GilAccount {
             None => None,
         };
         if let Some(course) = course {
+            // It tells who held when, and yet not of all handoffs: those are counted where they end, and hide nothing.
+            if *handoffs > 0 && !self.tells_handoffs(step, takes) {
+                self.chart.missed(self.key, tick.at, tick.at, *handoffs);
+            }
             return self.chart_course(step, &course);
         }
         match handoffs {
             0 => self.chart_owner(step, threads),
             // One handoff, from the one to the other: somewhere between the two looks.
-            1 if self.dropper().zip(tick.holder()).is_some_and(|(from, to)| from != to) => self.chart_halves(step),
+            _ if self.only_handoff(step).is_some() => self.chart_halves(step),
             handoffs => {
                 self.chart.missed(self.key, last.at, tick.at, *handoffs);
                 self.chart_halves(step);
@@ -209,9 +214,12 @@ impl GilAccount {
         }
     }
 
-    /// Nobody looked.
-    pub(super) fn chart_gap(&mut self, from: MonoNs, until: MonoNs) {
+    /// Nobody looked; so many handoffs were counted meanwhile.
+    pub(super) fn chart_gap(&mut self, from: MonoNs, until: MonoNs, handoffs: u64) {
         self.chart.push(Entry::Gap { gil: self.key, from, until });
+        if handoffs > 0 {
+            self.chart.missed(self.key, from, until, handoffs);
+        }
     }
 
     /// A thread no longer stands so to it.
@@ -223,6 +231,16 @@ impl GilAccount {
     pub(super) fn chart_wait(&mut self, thread: ThreadKey, from: MonoNs, until: MonoNs) {
         let edges = Edges { begins: Sharpness::Switch, ends: Sharpness::Switch };
         self.chart.push(Entry::Stood { thread, how: Stood::Waiting, from, until, edges });
+    }
+
+    /// From whom to whom it went, if it did once, and both are known.
+    pub(super) fn only_handoff(&self, step: &Step) -> Option<(ThreadKey, ThreadKey)> {
+        self.dropper().zip(step.tick.holder()).filter(|(from, to)| step.handoffs == 1 && from != to)
+    }
+
+    /// Whether the handoffs of a step are told one by one.
+    fn tells_handoffs(&self, step: &Step, takes: &Takes) -> bool {
+        takes.is_complete() || self.only_handoff(step).is_some()
     }
 
     /// Handoffs between two ticks; how the first was let go of, if that is known.
@@ -249,9 +267,8 @@ impl GilAccount {
                 }
                 (from, passing) = (Some(to), Some(others));
             }
-        } else if let Some(passing) = first
-            && step.handoffs == 1
-            && let Some((from, to)) = from.zip(step.tick.holder()).filter(|(from, to)| from != to)
+        } else if let Some((from, to)) = self.only_handoff(step)
+            && let Some(passing) = first
         {
             let Moment { at, sharpness } = step.edge();
             let handoff = Handoff { gil: self.key, from: Some(from), to: Some(to), at, sharpness, passing };

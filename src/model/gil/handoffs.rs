@@ -317,7 +317,7 @@ impl GilAccount {
         let first = takes.known.first();
         let to = match first.filter(|_| takes.complete) {
             Some((_, thread)) => Some((*thread, Sharpness::Switch)),
-            None => step.tick.holder().filter(|_| step.handoffs == 1).map(|holder| (holder, Sharpness::Tick)),
+            None => self.only_handoff(step).map(|(_, holder)| (holder, Sharpness::Tick)),
         };
         let taken = first.map(|(taken, _)| *taken).or_else(slept);
         let Some(taken) = taken.filter(|_| self.followed.open.len() < OPEN_DROPS) else {

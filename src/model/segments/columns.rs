@@ -58,6 +58,9 @@ impl Segments {
         };
         let number = |at: MonoNs| usize::try_from(at.since(from).0 / column.0).unwrap_or(usize::MAX);
         let bins = ring.into_iter().flat_map(|ring| ring.bins().map(|(start, bin)| (start, ring.width, bin)));
+        // Both are in the order of their keys.
+        let mut rows: Vec<(&Lane, &mut Vec<Sums>)> =
+            columns.threads.iter_mut().filter_map(|(thread, sums)| Some((self.lane(*thread)?, sums))).collect();
         for (start, width, bin) in bins.filter(|(start, ..)| *start >= from && *start < seam) {
             let place = number(start);
             let end = (start + width).min(self.ladder.until());
@@ -68,9 +71,12 @@ impl Segments {
                 *kept = Kept::InBins;
             }
             let untold = end.since(start).saturating_sub(bin.told());
-            for (thread, sums) in &mut columns.threads {
-                let Some((lane, sum)) = self.lane(*thread).zip(sums.get_mut(place)) else { continue };
-                sum.then(&completed(bin.of(*thread).unwrap_or_default(), lane, (start, end), untold));
+            let mut cells = bin.threads();
+            for (lane, sums) in &mut rows {
+                let own = cells.next_for(lane.thread).unwrap_or_default();
+                if let Some(sum) = sums.get_mut(place) {
+                    sum.then(&completed(own, lane, (start, end), untold));
+                }
             }
         }
         for (thread, own) in self.of(threads, seam, to) {

@@ -5,7 +5,7 @@
 //! totals.
 
 use super::{Doing, Edges, Entry, Holding, Lane, Mix, Segment, Share, Sharpness, Stood};
-use crate::event::{Cpu, Departure};
+use crate::event::{Cpu, Departure, GilKey};
 use crate::model::snapshot::ThreadState;
 use crate::time::{MonoNs, Ns};
 
@@ -50,9 +50,50 @@ struct Used {
 
 /// What touches everybody at a GIL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shared {
+enum Common {
     Missed,
     Gap,
+}
+
+/// The same of all GILs, in the order of time.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    missed: Vec<(GilKey, Piece<Common>)>,
+    gaps: Vec<(GilKey, Piece<Common>)>,
+}
+
+impl Shared {
+    /// Takes an entry that is no thread's own.
+    pub(super) fn add(&mut self, entry: &Entry) {
+        let piece = |from: &MonoNs, to: &MonoNs, what| Piece { from: *from, to: *to, what, edges: LOOKED };
+        match entry {
+            Entry::Missed { gil, from, until, .. } => self.missed.push((*gil, piece(from, until, Common::Missed))),
+            Entry::Gap { gil, from, until } => self.gaps.push((*gil, piece(from, until, Common::Gap))),
+            _ => {}
+        }
+    }
+
+    /// That is all.
+    pub(super) fn settle(&mut self) {
+        self.missed.sort_by_key(|(_, piece)| (piece.from, piece.to));
+        self.gaps.sort_by_key(|(_, piece)| (piece.from, piece.to));
+    }
+
+    /// What touches one that takes these GILs and was on a core then. Whether somebody was missed matters to nobody else.
+    fn for_one(&self, gils: &[GilKey], core: &[Piece<Core>]) -> Vec<Piece<Common>> {
+        let is_own = |(gil, _): &&(GilKey, Piece<Common>)| gils.contains(gil);
+        let mut on = core.iter().filter(|piece| matches!(piece.what, Core::On(_))).peekable();
+        let mut own: Vec<Piece<Common>> = Vec::new();
+        for (_, missed) in self.missed.iter().filter(is_own) {
+            while on.next_if(|piece| piece.to <= missed.from).is_some() {}
+            if on.peek().is_some_and(|piece| piece.from < missed.to) {
+                own.push(*missed);
+            }
+        }
+        own.extend(self.gaps.iter().filter(is_own).map(|(_, gap)| *gap));
+        own.sort_by_key(|piece| (piece.from, piece.to));
+        own
+    }
 }
 
 /// What a thread did at an instant, before the totals are divided.
@@ -98,7 +139,7 @@ impl<'a> Material<'a> {
     }
 
     /// Its segments between two instants.
-    pub(super) fn segments(mut self, shared: &[Entry], from: MonoNs, to: MonoNs) -> Vec<Segment> {
+    pub(super) fn segments(mut self, shared: &Shared, from: MonoNs, to: MonoNs) -> Vec<Segment> {
         let (from, to) = (from.max(self.lane.start), to.min(self.lane.until));
         if from >= to {
             return Vec::new();
@@ -106,11 +147,7 @@ impl<'a> Material<'a> {
         ordered(&mut self.core);
         ordered(&mut self.held);
         ordered(&mut self.used);
-        // Whether somebody was missed matters to whoever was on a core.
-        let was_on = self.core.iter().any(|piece| matches!(piece.what, Core::On(_)));
-        let common = shared.iter().filter_map(|entry| self.shared(entry));
-        let mut common: Vec<Piece<Shared>> = common.filter(|piece| was_on || piece.what == Shared::Gap).collect();
-        common.sort_by_key(|piece| (piece.from, piece.to));
+        let common = shared.for_one(&self.lane.gils, &self.core);
         self.hand_over();
         // What the totals say is of all the time between two readings.
         let whole = self.used.iter().filter(|piece| piece.to > from && piece.from < to);
@@ -148,17 +185,8 @@ impl<'a> Material<'a> {
         self.stood.sort_by_key(|piece| (piece.from, piece.to));
     }
 
-    fn shared(&self, entry: &Entry) -> Option<Piece<Shared>> {
-        let (gil, from, to, what) = match entry {
-            Entry::Missed { gil, from, until, .. } => (gil, *from, *until, Shared::Missed),
-            Entry::Gap { gil, from, until } => (gil, *from, *until, Shared::Gap),
-            _ => return None,
-        };
-        self.lane.gils.contains(gil).then_some(Piece { from, to, what, edges: LOOKED })
-    }
-
     /// What it did from edge to edge.
-    fn found(&self, shared: &[Piece<Shared>], from: MonoNs, to: MonoNs) -> Vec<Piece<Found>> {
+    fn found(&self, shared: &[Piece<Common>], from: MonoNs, to: MonoNs) -> Vec<Piece<Found>> {
         let mut edges: Vec<(MonoNs, Sharpness)> = vec![(from, Sharpness::Tick), (to, Sharpness::Tick)];
         edges_of(&self.core, &mut edges);
         edges_of(&self.stood, &mut edges);
@@ -180,9 +208,9 @@ impl<'a> Material<'a> {
                 (Some(Stood::Waiting), _) | (_, Stood::Waiting) => Some(Stood::Waiting),
                 (_, other) => Some(other),
             });
-            let seen = common.all(*at).fold(None, |worst: Option<Shared>, piece| match (worst, piece.what) {
-                (Some(Shared::Gap), _) | (_, Shared::Gap) => Some(Shared::Gap),
-                _ => Some(Shared::Missed),
+            let seen = common.all(*at).fold(None, |worst: Option<Common>, piece| match (worst, piece.what) {
+                (Some(Common::Gap), _) | (_, Common::Gap) => Some(Common::Gap),
+                _ => Some(Common::Missed),
             });
             let here = core.at(*at).map(|(_, piece)| piece.what);
             let what = state(stands, seen, held.at(*at).map(|(_, piece)| piece.what), here, || {
@@ -238,7 +266,7 @@ fn apart_from_the_gil(native: Ns, queued: Ns, apart: Ns, over: Ns) -> Doing {
 /// What a thread did at an instant of which so much was told.
 fn state(
     stood: Option<Stood>,
-    shared: Option<Shared>,
+    shared: Option<Common>,
     held: Option<Holding>,
     core: Option<Core>,
     totals: impl FnOnce() -> Found,
@@ -248,7 +276,7 @@ fn state(
         Some(Core::On(cpu)) => cpu,
         _ => None,
     };
-    if stood == Some(Stood::Unseen) || (shared == Some(Shared::Gap) && stood.is_none()) {
+    if stood == Some(Stood::Unseen) || (shared == Some(Common::Gap) && stood.is_none()) {
         return Found::Is(S::Unknown, on);
     }
     if stood == Some(Stood::Waiting) {
@@ -270,7 +298,7 @@ fn state(
     }
     match core {
         // Somebody whom nobody saw held it: it may have been this one.
-        Some(Core::On(cpu)) if shared == Some(Shared::Missed) => Found::Is(S::Unknown, cpu),
+        Some(Core::On(cpu)) if shared == Some(Common::Missed) => Found::Is(S::Unknown, cpu),
         Some(Core::On(cpu)) => Found::Is(S::Native, cpu),
         Some(Core::Off(Departure::Preempted)) => Found::Is(S::Runnable, None),
         Some(Core::Off(Departure::Asleep)) => Found::Is(S::Idle, None),

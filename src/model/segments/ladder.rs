@@ -35,6 +35,11 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// All of them, by CPython's count.
+    pub fn counted(&self) -> u64 {
+        self.seen + self.missed
+    }
+
     /// Adds one that was seen.
     pub(in crate::model) fn note(&mut self, handoff: &Handoff) {
         self.seen += 1;
@@ -45,7 +50,8 @@ impl Passed {
         }
     }
 
-    pub(in crate::model) fn add(&mut self, other: &Passed) {
+    /// Adds those of another stretch.
+    pub fn add(&mut self, other: &Passed) {
         self.seen += other.seen;
         self.forced += other.forced;
         self.unclear += other.unclear;
@@ -170,10 +176,25 @@ impl Bin {
         &self.passed
     }
 
-    /// What a thread did in it, beside nothing.
-    pub(super) fn of(&self, thread: ThreadKey) -> Option<Sums> {
-        let place = self.cells.binary_search_by_key(&thread, |cell| cell.thread).ok()?;
-        self.cells.get(place).map(Cell::sums)
+    /// What threads did in it, to be asked for one after the other.
+    pub(super) fn threads(&self) -> Cells<'_> {
+        Cells(&self.cells)
+    }
+}
+
+/// What threads did in a bin, by their keys.
+pub(super) struct Cells<'a>(&'a [Cell]);
+
+impl Cells<'_> {
+    /// What a thread did, beside nothing. Those before it are passed over.
+    pub(super) fn next_for(&mut self, thread: ThreadKey) -> Option<Sums> {
+        while let Some((first, rest)) = self.0.split_first().filter(|(first, _)| first.thread <= thread) {
+            self.0 = rest;
+            if first.thread == thread {
+                return Some(first.sums());
+            }
+        }
+        None
     }
 }
 
