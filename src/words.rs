@@ -48,7 +48,10 @@ pub fn unwatched(left: &UnwatchedFigures) -> Vec<String> {
     let told = |count: u64, why: &str| (count > 0).then(|| format!("{} {why}", units::count(count)));
     let unreadable = left.unreadable_pid.map_or("may not be read".to_owned(), |pid| {
         let such = if left.unreadable > 1 { "such as " } else { "" };
-        format!("may not be read ({such}pid {0}: gilscope doctor {0} says why; try again with sudo gilscope)", pid.0)
+        format!(
+            "may not be read ({such}pid {0}: gilscope doctor {0} says why and what to type, mostly sudo gilscope)",
+            pid.0
+        )
     });
     let reasons = [
         told(left.too_short, "ended too soon to be looked into"),

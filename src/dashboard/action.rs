@@ -378,9 +378,14 @@ pub const BINDINGS: [Binding; 63] = [
     )
     .label("unfold")
     .only_in(CORES),
-    bind(A::Select, &[key(KeyCode::Enter)], G::Threads, "all that is known of the selected thread; again closes it")
-        .label("details")
-        .only_in(OVERVIEW),
+    bind(
+        A::Select,
+        &[key(KeyCode::Enter)],
+        G::Threads,
+        "all that is known of the selected thread, again closes it; each of those that share a row",
+    )
+    .label("details")
+    .only_in(OVERVIEW),
     bind(
         A::Back,
         &[key(KeyCode::Esc)],

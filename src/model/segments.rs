@@ -10,7 +10,7 @@
 //! handoff was forced is known once the dropper has shown what it wants, milliseconds later ([`Passing::Undecided`] until
 //! then); and for a thread whose switches are not told, what it does apart from the GIL is known at the next reading of its
 //! totals, up to about 0.1 s later (unknown until then). **How far back**: to [`Segments::since`], some seconds in a
-//! busy program, minutes in a quiet one. Before segments are forgotten they are added up in bins, which go back for minutes
+//! busy program, minutes in a quiet one. What is settled is added up in bins, which go back for minutes
 //! ([`Segments::columns`]).
 //!
 //! **How sure**: a segment says how its beginning is known ([`Segment::begins`]). Recorded edges are right to some tens of

@@ -378,6 +378,38 @@ fn threads_that_are_no_longer_listed_are_others() {
     assert!(time(process, 0, Blamed::Others) > 0.4 * main.lost.as_secs_f64());
 }
 
+/// Behind each of many threads that live for a moment there are too few samples to say what it did; behind all of them not.
+#[test]
+fn samples_of_many_short_lived_threads_count_together() {
+    let mut told = Teller::new(1);
+    told.stacks(&["parse", "compress"]);
+    for born in 1..2_001u32 {
+        told.born(born);
+        // One in four does the one thing, the others another; each is sampled once.
+        for ms in 0..4u32 {
+            told.tick(by(born), 2 * u64::from(born), &[0]);
+            if (born + ms) % 4 == 0 {
+                let (thread, instant, stack) = (ThreadKey(born), told.at, Some(StackKey(u32::from(born % 4 != 0))));
+                let cause = SampleCause::Random { every: Ns::from_millis(4) };
+                told.tell(What::StackSampled { gil: GilKey(0), thread, instant, stack, cause });
+            }
+        }
+        told.tick(by(0), 2 * u64::from(born) + 1, &[]);
+        told.tell(What::ThreadEnded { thread: ThreadKey(born) });
+    }
+    let snapshot = fold(&told.events);
+    adds_up("many short-lived threads", &snapshot);
+    let process = &snapshot.processes[0];
+    let of_main = |pair: &&BlamePair| pair.waiter == Some(ThreadKey(0)) && pair.holder == Blamed::Others;
+    let others = process.blame.pairs.iter().find(of_main).expect("most of them are gone");
+    let share = |function: &str| {
+        let of = others.shares.iter().filter(|share| share.stack.first().is_some_and(|f| f.function == function));
+        of.map(|share| share.time.as_secs_f64()).sum::<f64>() / others.time.as_secs_f64()
+    };
+    assert!((share("parse") - 0.25).abs() < 0.03, "{}", share("parse"));
+    assert!((share("compress") - 0.75).abs() < 0.03, "{}", share("compress"));
+}
+
 fn held() -> impl Strategy<Value = Hold> {
     prop_oneof![6 => (0u32..5).prop_map(by), 2 => Just(Hold::Free), 1 => Just(Hold::ByUnknown)]
 }

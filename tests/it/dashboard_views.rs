@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use gilscope::dashboard::Leaving;
+use gilscope::dashboard::rows::{Column, Ended, Sort, rows};
 use gilscope::dashboard::state::State;
 use gilscope::dashboard::theme::{Depth, Symbols, Theme};
 use gilscope::dashboard::view::ViewModel;
 use gilscope::dashboard::views::View;
 use gilscope::dashboard::widgets::threads;
+use gilscope::model::snapshot::ThreadState;
 use gilscope::session::{Command, Play};
+use gilscope::time::Ns;
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::{KeyCode, MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::Rect;
@@ -230,6 +233,33 @@ fn before_and_after_a_mark() {
     assert!(with("C\u{1b}", scene(None)).has("Waits of all threads"));
     let none = play_on(frame(fixtures::typical(), Play::Live), LIVE, typed(&on(View::Histograms, "C")));
     assert!(none.asked.is_empty() && none.has("there is no mark yet"));
+}
+
+/// Threads that have ended share a row if they are called alike, which has the sums; each can be seen for itself.
+#[test]
+fn ended_threads_share_a_row() {
+    let server = || {
+        let mut snapshot = fixtures::many_threads(40, 5);
+        let threads = &mut snapshot.processes[0].threads;
+        for (number, thread) in threads.iter_mut().enumerate().skip(5) {
+            thread.name = format!("Thread-{number} (handle)");
+            (thread.end, thread.now, thread.lost) = (Some(snapshot.at), ThreadState::Ended, Ns::from_millis(10));
+        }
+        threads[4].name = "Thread-4 (handle)".to_owned();
+        threads[4].now = ThreadState::Idle;
+        snapshot
+    };
+    let all = server();
+    let rows = rows(&all.processes[0], None, "", Sort::by(Column::Lost), Ended::Together);
+    let sums: Vec<(usize, Ns)> = rows.iter().map(|row| (row.count(), row.lost())).skip(5).collect();
+    assert_eq!(sums, [(35, Ns::from_millis(350))]);
+    let server = |keys: &str| play_on(frame(server(), Play::Live), LIVE, typed(keys));
+    let together = server("");
+    assert!(together.has("Thread-# (handle) x35"), "{:#?}", together.screen);
+    assert!(together.has("Thread-4 (handle)") && !together.has("Thread-17 (handle)"), "one that is there is itself");
+    let apart = server("G\n");
+    assert!(apart.has("Thread-17 (handle)") && !apart.has(" x35"), "{:#?}", apart.screen);
+    assert!(server("G\n\u{1b}").has(" x35"));
 }
 
 #[test]

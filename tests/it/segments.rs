@@ -228,7 +228,8 @@ fn handoffs_that_nobody_saw_are_counted() {
     for (name, truth) in worlds() {
         let at = |share: u64| truth.end * share / 100;
         let looks = Sampling { gaps: vec![at(20)..at(25), at(60)..at(61)], ..Sampling::at(Ns::MILLISECOND, 7) };
-        let blind = Sampling { unreadable: vec![at(30)..at(35)], ..looks.clone() };
+        let unreadable = at(30)..at(35);
+        let blind = Sampling { unreadable: vec![unreadable], ..looks.clone() };
         for (how, events) in [
             ("by looks", looks.look(&truth)),
             ("by blind looks", blind.look(&truth)),

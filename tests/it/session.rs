@@ -130,6 +130,31 @@ impl Desk {
     }
 }
 
+/// A frame that takes long to make is made less often, but for whoever asks.
+#[test]
+fn frames_that_are_dear_are_further_apart() {
+    let events = capture(12);
+    let frames_of = |took: Duration| {
+        let (mut desk, hand) = Desk::live(1 << 20);
+        let mut framed = Vec::new();
+        for part in events.chunks(events.len() / 100) {
+            hand.give(part);
+            desk.now += Duration::from_millis(20);
+            if let Some(frame) = desk.engine.turn(desk.now, &mut std::iter::empty(), Duration::ZERO).frame {
+                framed.push((desk.now, frame.number));
+                desk.engine.frame_took(took);
+            }
+        }
+        let asked =
+            desk.engine.turn(desk.now + Duration::from_millis(40), &mut [Command::Mark].into_iter(), Duration::ZERO);
+        assert!(asked.frame.is_some());
+        framed.len()
+    };
+    // In two seconds: the first, and one each 0.1 s, each 0.4 s, each second.
+    assert_eq!([frames_of(Duration::ZERO), frames_of(Duration::from_millis(40))], [21, 6]);
+    assert!((2..=3).contains(&frames_of(Duration::from_secs(9))));
+}
+
 #[test]
 fn any_instant_of_a_replay_is_what_folding_up_to_it_gives() {
     let events = Arc::new(capture(12));

@@ -65,12 +65,12 @@ pub fn spots(view: &ViewModel<'_>, area: Rect) -> Vec<(Rect, usize)> {
 fn doubts(of: &Timeline<'_>, passed: &Passed) -> Vec<(String, Tone)> {
     let mut doubts = Vec::new();
     if of.process.capture.switches.is_none() {
-        let edges = format!("(by looks alone: nothing shorter than {} is sure)", of.process.capture.interval);
+        let edges = format!("(by looks alone, to {})", of.process.capture.interval);
         doubts.push((edges, Tone::Warn));
     }
     if passed.missed > 0 {
         let (seen, all) = (units::count(passed.seen), units::count(passed.counted()));
-        doubts.push((format!("({seen} of {all} handoffs seen one by one)"), Tone::Warn));
+        doubts.push((format!("({seen} of {all} handoffs seen)"), Tone::Warn));
     }
     doubts
 }

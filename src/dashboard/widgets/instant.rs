@@ -206,20 +206,26 @@ impl Detail<'_, '_> {
         let keys: Vec<ThreadKey> = self.of.rows.iter().skip(first).take(rows).map(|thread| thread.key).collect();
         let span = self.of.span(&keys, from, to);
         let passed = span.passed();
-        let Passed { forced, unclear, missed, .. } = passed;
+        let Passed { seen, forced, unclear, missed } = passed;
+        let counted = units::count(passed.counted());
+        let handoffs = match missed {
+            0 => (format!("{counted} handoffs:"), Tone::Plain),
+            _ => (format!("{} of {counted} handoffs seen:", units::count(seen)), Tone::Warn),
+        };
         // Of those that were not seen one by one, nobody knows.
-        let at_least = if unclear + missed > 0 { "at least " } else { "" };
+        let forced = match (forced, unclear + missed) {
+            (forced, 0) => format!("{} forced", units::count(forced)),
+            (0, _) => "forced not known".to_owned(),
+            (forced, _) => format!("at least {} forced", units::count(forced)),
+        };
         let mut remarks = vec![
             (format!("{} to {},", self.clock(span.from), self.clock(span.to)), Tone::Faint),
             (format!("{},", span.length()), Tone::Strong),
-            (format!("{} handoffs:", units::count(passed.counted())), Tone::Plain),
-            (format!("{at_least}{} forced", units::count(forced)), Tone::Plain),
+            handoffs,
+            (forced, Tone::Plain),
         ];
         if unclear > 0 {
             remarks.push((format!("{} unclear", units::count(unclear)), Tone::Plain));
-        }
-        if missed > 0 {
-            remarks.push((format!("{} not seen one by one", units::count(missed)), Tone::Warn));
         }
         let since = self.of.segments().since();
         match span.bins {

@@ -138,7 +138,9 @@ fn draw_row(
             Cell::State => (letter(thread.now).to_string(), state),
             Cell::Word => (word(thread.now).to_owned(), state),
             Cell::Name => (name(row, *columns), plain),
-            Cell::Tid | Cell::Core | Cell::History if row.together.is_some() => (String::new(), plain),
+            Cell::Tid | Cell::Core | Cell::History | Cell::P50 | Cell::P99 if row.together.is_some() => {
+                (String::new(), plain)
+            }
             Cell::Tid => (thread.tid.map_or("?".to_owned(), |tid| tid.0.to_string()), plain),
             Cell::Core => (thread.cpu.map_or("?".to_owned(), |cpu| cpu.0.to_string()), plain),
             Cell::History => {

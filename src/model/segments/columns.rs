@@ -39,8 +39,8 @@ impl Columns {
 }
 
 impl Segments {
-    /// What `threads` did in each of `count` columns, the first of which begins at `from`. What is kept in bins alone is
-    /// told where these fit: where columns are as wide as they are or a multiple of it, and begin where they do.
+    /// What `threads` did in each of `count` columns, the first of which begins at `from`. It is told by bins where these fit,
+    /// which takes least: where columns are as wide as they are or a multiple of it, and begin where they do.
     pub fn columns(&self, threads: &[ThreadKey], from: MonoNs, column: Ns, count: usize) -> Columns {
         let column = Ns(column.0.max(1));
         let to = from + Ns(column.0.saturating_mul(count as u64));
@@ -50,7 +50,7 @@ impl Segments {
             passed: vec![Passed::default(); count],
             kept: vec![Kept::Not; count],
         };
-        let ring = self.ladder.ring(from, column).filter(|_| since > from);
+        let ring = self.ladder.ring(from, column).filter(|_| self.ladder.until() > from);
         // Bins are filled up to there; the log goes on from there.
         let seam = match ring {
             Some(_) => since.max(self.ladder.until()).min(to),

@@ -1,5 +1,5 @@
-//! What threads did before the time that the log reaches back to: their segments, added up in bins of a few widths while
-//! they were still there.
+//! What threads did, as far as it is settled: their segments, added up in bins of a few widths, which reach back further than
+//! the log.
 //!
 //! A thread that did nothing in a bin is not in it. Memory is fixed by the number of bins, and by what they hold together.
 
@@ -16,6 +16,8 @@ use crate::time::{MonoNs, Ns};
 const SETTLED: Ns = Ns(500_000_000);
 /// The same where the log does not reach back that far.
 const HURRIED: Ns = Ns(150_000_000);
+/// How often that is done where the log forgets nothing.
+const EVERY: Ns = Ns(200_000_000);
 /// Bins that are added up at once, of the finest width.
 const AT_ONCE: u64 = 100;
 /// Of a longer time that the log reaches back to, so much is added up: at most twenty minutes.
@@ -260,13 +262,16 @@ impl Ladder {
         self.bins.all().iter().map(Ring::weight).sum::<usize>().saturating_mul(std::mem::size_of::<Cell>())
     }
 
-    /// Up to where segments are to be added up at `at`: only once the log is about to forget some of them, so that it
-    /// costs the less the less happens. The log forgets next what ended by `next`.
+    /// Up to where segments are to be added up at `at`: what is settled, now and then, so that nobody who looks has to; and
+    /// what the log is about to forget, which is what ended by `next`.
     pub(in crate::model) fn is_due(&self, at: MonoNs, next: Option<MonoNs>) -> Option<MonoNs> {
-        let next = next.filter(|next| *next > self.until)?;
         let settled = edge_before(at - SETTLED);
-        let to = if settled > next { settled } else { edge_before(at - HURRIED) };
-        (to > self.until).then_some(to)
+        let (to, is_due) = match next.filter(|next| *next > self.until) {
+            Some(next) if settled <= next => (edge_before(at - HURRIED), true),
+            Some(_) => (settled, true),
+            None => (settled, settled.since(self.until) >= EVERY),
+        };
+        (is_due && to > self.until).then_some(to)
     }
 
     /// Adds up segments up to an edge. `ended`: when a thread ended, if it has.
