@@ -84,8 +84,11 @@ fn what_others_use_is_told_apart_from_what_the_target_does() {
         let (own, other) = (number(core, "target_on_cpu_ns"), number(core, "other_ns"));
         let busy = number(core, "busy_ns");
         eprintln!("cpu {}: own {own}, other {other}, busy {busy} of {duration}", core["cpu"]);
-        // A tick at each end, and what the records begin and end with.
-        assert!((own + other - busy).abs() <= 0.03 * duration + 20e6, "{core}");
+        // A tick at each end, and what the records begin and end with. Of the first reading, a tenth of a second or two, it
+        // is not known whose it was if some thread stayed on its core until then.
+        let off = own + other - busy;
+        let ends = 0.03 * duration + 20e6;
+        assert!(off <= ends && -off <= ends + 200e6, "{core}");
         assert!(busy <= 1.01 * duration, "{core}");
     }
     // What it used before and after the capture is in its own figure; what else is on that core, in ours.
