@@ -232,8 +232,6 @@ pub struct Shown {
     pub from: MonoNs,
     /// What threads did, by column.
     pub columns: Columns,
-    /// Handoffs, as far as they are kept one by one.
-    pub handoffs: Vec<Handoff>,
 }
 
 impl Shown {
@@ -331,9 +329,13 @@ impl<'a> Timeline<'a> {
 
     /// What some threads did in the newest so many columns.
     pub fn shown(&self, threads: &[ThreadKey], columns: usize) -> Shown {
-        let (from, segments) = (self.from(columns), self.segments());
-        let handoffs = segments.handoffs(from.max(segments.since()), self.end);
-        Shown { from, columns: segments.columns(threads, from, self.column(), columns), handoffs }
+        let from = self.from(columns);
+        Shown { from, columns: self.segments().columns(threads, from, self.column(), columns) }
+    }
+
+    /// The handoffs on the screen, as far as they are kept one by one.
+    pub fn handoffs(&self, shown: &Shown) -> Vec<Handoff> {
+        self.segments().handoffs(shown.from.max(self.segments().since()), self.end)
     }
 
     /// What some threads did in a span; where that is kept in bins alone, it is made as long as they need.

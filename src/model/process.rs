@@ -446,14 +446,16 @@ impl ProcessAccount {
         let seen = Seen { read: &self.read, woken: &self.woken, scrutiny, told: self.records.told };
         account.tick(at, sample, self.looking.interval, &mut self.threads, seen, &takes_it);
         account.charted().for_each(|entry| self.log.push(entry));
-        self.ticked = at;
+        let before = std::mem::replace(&mut self.ticked, at);
         // The main thread takes the main interpreter's.
         if interpreters.get(&InterpreterId(0)).copied().flatten() == Some(sample.gil) {
             let ticked = Ticked { at, gil: account, interval: self.looking.interval };
             let context = Context { threads: &self.threads, python: self.info.python };
             self.interrupts.tick(ticked, context);
         }
-        if let Some(to) = self.ladder.is_due(at, self.log.forgets_next()) {
+        let living = || self.threads.values().filter(|account| account.end.is_none());
+        let told = || living().filter_map(ThreadAccount::totals_until).min().unwrap_or(at);
+        if let Some(to) = self.ladder.is_due((before, at), self.log.forgets_next(), told) {
             self.add_up(at, to);
         }
     }

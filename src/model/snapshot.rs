@@ -425,20 +425,13 @@ impl StateTimes {
     /// So much of one state; what has ended is in none.
     pub fn of(state: ThreadState, length: Ns) -> StateTimes {
         let mut times = StateTimes::default();
-        if let Some(time) = times.get_mut(state) {
-            *time = length;
-        }
+        times.add(state, length);
         times
     }
 
-    /// The time in a state; what has ended is in none.
-    pub fn get(&self, state: ThreadState) -> Ns {
-        let mut times = *self;
-        times.get_mut(state).map_or(Ns::ZERO, |time| *time)
-    }
-
-    fn get_mut(&mut self, state: ThreadState) -> Option<&mut Ns> {
-        Some(match state {
+    /// So much more of one state.
+    pub(in crate::model) fn add(&mut self, state: ThreadState, length: Ns) {
+        *match state {
             ThreadState::Running => &mut self.running,
             ThreadState::HoldingOffCpu => &mut self.holding_off_cpu,
             ThreadState::Waiting => &mut self.waiting,
@@ -447,8 +440,23 @@ impl StateTimes {
             ThreadState::Runnable => &mut self.runnable,
             ThreadState::Idle => &mut self.idle,
             ThreadState::Unknown => &mut self.unknown,
-            ThreadState::Ended => return None,
-        })
+            ThreadState::Ended => return,
+        } += length;
+    }
+
+    /// The time in a state; what has ended is in none.
+    pub fn get(&self, state: ThreadState) -> Ns {
+        match state {
+            ThreadState::Running => self.running,
+            ThreadState::HoldingOffCpu => self.holding_off_cpu,
+            ThreadState::Waiting => self.waiting,
+            ThreadState::HandingOver => self.handing_over,
+            ThreadState::Native => self.native,
+            ThreadState::Runnable => self.runnable,
+            ThreadState::Idle => self.idle,
+            ThreadState::Unknown => self.unknown,
+            ThreadState::Ended => Ns::ZERO,
+        }
     }
 
     /// The sum of all states: the lifetime.

@@ -361,6 +361,11 @@ impl ThreadAccount {
         told.into_iter().flatten()
     }
 
+    /// Up to where its totals have told what its switches do not; `None`: nothing has to be told, or nothing was yet.
+    pub(in crate::model) fn totals_until(&self) -> Option<MonoNs> {
+        self.apart_until.filter(|_| !self.runs.is_placed())
+    }
+
     fn quiet(&self, thread: ThreadKey) -> Option<Entry> {
         let (from, until) = self.quiet?;
         Some(Entry::Used { thread, from, until, native: Ns::ZERO, queued: Ns::ZERO })

@@ -16,8 +16,8 @@ use crate::text::{cut, left, right};
 use crate::time::{MonoNs, Ns};
 use crate::units;
 
-/// So far from the cursor a segment is followed to its ends.
-const AROUND: Ns = Ns(2_000_000_000);
+/// So far from the cursor a segment is followed to its ends: no further than it takes to find them.
+const AROUND: [Ns; 3] = [Ns(20_000_000), Ns(200_000_000), Ns(2_000_000_000)];
 /// Lines of the instant: title, thread, holder.
 const INSTANT: u16 = 3;
 /// Threads of a span that are wanted on the screen.
@@ -70,17 +70,14 @@ impl Detail<'_, '_> {
     }
 
     fn instant(&self, at: MonoNs, theme: Theme, area: Rect, buffer: &mut Buffer) {
-        let (from, to) = (at - AROUND, at + AROUND);
         let inner = titled(area, buffer, theme, &format!("At {}", self.clock(at)), &[]);
         let Some(thread) = self.of.rows.get(self.of.cursor) else { return };
-        let all = self.of.segments().of(&[thread.key], from, to);
-        let own = all.get(&thread.key).map_or(&[][..], Vec::as_slice);
         let (tag, name, tone) = who::thread(Some(self.of.process), thread.key, NAME);
         let mut line = Line::new();
         line.push(format!(" {tag} "), theme.style(tone));
         line.push(format!("{name}: "), Style::new());
-        match own.iter().find(|segment| segment.from <= at && segment.to > at) {
-            Some(segment) => self.told(segment, (from, to), at, theme, &mut line),
+        match self.around(thread.key, at, |all| all.iter().find(|segment| is_in(segment, at)).copied()) {
+            Some((segment, within)) => self.told(&segment, within, at, theme, &mut line),
             None if at >= thread.end.unwrap_or(MonoNs(u64::MAX)) => line.push("has ended", theme.style(Tone::Faint)),
             None if at < thread.start => line.push("was not there yet", theme.style(Tone::Faint)),
             None if at < self.of.segments().since() => {
@@ -90,6 +87,27 @@ impl Detail<'_, '_> {
         }
         line.draw(line_of(inner, 0), buffer);
         self.holder(thread.key, at, theme, line_of(inner, 1), buffer);
+    }
+
+    /// What is found among the segments of a thread around an instant, and the time that was looked at: more, if it may go on
+    /// beyond it.
+    fn around(
+        &self,
+        thread: ThreadKey,
+        at: MonoNs,
+        find: impl Fn(&[Segment]) -> Option<Segment>,
+    ) -> Option<(Segment, (MonoNs, MonoNs))> {
+        let mut widest = None;
+        for around in AROUND {
+            let (from, to) = (at - around, at + around);
+            let all = self.of.segments().of(&[thread], from, to);
+            let found = find(all.get(&thread)?)?;
+            widest = Some((found, (from, to)));
+            if found.from > from && found.to < to {
+                break;
+            }
+        }
+        widest
     }
 
     /// What threads did around an instant of which only sums are kept.
@@ -172,8 +190,8 @@ impl Detail<'_, '_> {
         let now = self.of.segments().all(at, at + Ns(1));
         let mut holders = now.iter().filter(|(key, segments)| shares(key) && hold(segments, at).is_some());
         let held = holders.find_map(|(key, _)| {
-            let around = self.of.segments().of(&[*key], at - AROUND, at + AROUND);
-            Some((*key, hold(around.get(key)?, at)?))
+            let (hold, _) = self.around(*key, at, |all| hold(all, at))?;
+            Some((*key, hold))
         });
         match held {
             None if own.is_empty() => line.push("it takes none", theme.style(Tone::Faint)),
@@ -307,11 +325,15 @@ impl Figures {
     }
 }
 
+fn is_in(segment: &Segment, at: MonoNs) -> bool {
+    segment.from <= at && segment.to > at
+}
+
 /// The hold that an instant lies in: pieces of it follow each other, on a core and off it.
 fn hold(segments: &[Segment], at: MonoNs) -> Option<Segment> {
     let holds =
         |segment: &Segment| matches!(segment.doing, Doing::Is(ThreadState::Running | ThreadState::HoldingOffCpu));
-    let place = segments.iter().position(|segment| segment.from <= at && segment.to > at)?;
+    let place = segments.iter().position(|segment| is_in(segment, at))?;
     let mut hold = *segments.get(place).filter(|segment| holds(segment))?;
     for earlier in segments.iter().take(place).rev().take_while(|segment| holds(segment)) {
         (hold.from, hold.begins) = (earlier.from, earlier.begins);

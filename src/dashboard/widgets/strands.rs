@@ -79,12 +79,11 @@ pub fn lines(of: &Timeline<'_>, area: Rect, spacing: Spacing) -> impl Iterator<I
 
 /// What is drawn of a column: the state of most of it, and one that matters more if there was any.
 pub fn cell(sum: &StateTimes) -> Option<(ThreadState, Option<ThreadState>)> {
-    let most = BY_WEIGHT.into_iter().rev().max_by_key(|state| sum.get(*state))?;
-    if sum.get(most) == Ns::ZERO {
-        return None;
-    }
-    let beside = BY_WEIGHT.into_iter().take_while(|state| *state != most).find(|state| sum.get(*state) > Ns::ZERO);
-    Some((most, beside))
+    let times = BY_WEIGHT.map(|state| (state, sum.get(state)));
+    // Of two that are alike the one that matters more.
+    let (most, _) = times.into_iter().rev().max_by_key(|(_, time)| *time).filter(|(_, time)| *time > Ns::ZERO)?;
+    let beside = times.into_iter().find(|(state, time)| *state == most || *time > Ns::ZERO);
+    Some((most, beside.map(|(state, _)| state).filter(|state| *state != most)))
 }
 
 fn drawn(sum: &StateTimes, theme: Theme) -> (char, Style) {
@@ -185,9 +184,9 @@ fn put(line: Rect, column: usize, symbol: char, style: Style, buffer: &mut Buffe
 }
 
 /// The handoffs of one column.
-fn by_column(shown: &Shown, column: Ns, count: usize) -> Vec<Vec<&Handoff>> {
+fn by_column<'a>(handoffs: &'a [Handoff], shown: &Shown, column: Ns, count: usize) -> Vec<Vec<&'a Handoff>> {
     let mut columns = vec![Vec::new(); count];
-    for handoff in &shown.handoffs {
+    for handoff in handoffs {
         let number = handoff.at.since(shown.from).0 / column.0.max(1);
         if let Some(slot) = usize::try_from(number).ok().and_then(|number| columns.get_mut(number)) {
             slot.push(handoff);
@@ -209,7 +208,8 @@ fn joints(
     let place = |thread: Option<ThreadKey>| {
         lanes.iter().position(|(_, row)| of.rows.get(*row).map(|row| row.key) == thread && thread.is_some())
     };
-    for (column, all) in by_column(shown, of.column(), count).iter().enumerate() {
+    let handoffs = of.handoffs(shown);
+    for (column, all) in by_column(&handoffs, shown, of.column(), count).iter().enumerate() {
         let [handoff] = all.as_slice() else {
             several(of, all, lanes, column, theme, area, buffer);
             continue;

@@ -73,19 +73,24 @@ impl Segments {
             let untold = end.since(start).saturating_sub(bin.told());
             let mut cells = bin.threads();
             for (lane, sums) in &mut rows {
-                let own = cells.next_for(lane.thread).unwrap_or_default();
-                if let Some(sum) = sums.get_mut(place) {
-                    sum.then(&completed(own, lane, (start, end), untold));
+                let Some(sum) = sums.get_mut(place) else { continue };
+                let own = cells.next_for(lane.thread);
+                let told = own.map_or(Ns::ZERO, |own| own.total());
+                if let Some(own) = own {
+                    sum.then(&own);
                 }
+                complete(sum, told, lane, (start, end), untold);
             }
         }
+        // The column that the seam lies in is the first of which the log tells.
+        let first = number(seam).min(count);
+        let begins = from + Ns(column.0.saturating_mul(first as u64));
         for (thread, own) in self.of(threads, seam, to) {
             let Some(sums) = columns.threads.get_mut(&thread) else { continue };
             let goes_on = seam == self.ladder.until() && own.first().is_some_and(|first| first.from == seam);
             let mut going = if goes_on { self.ladder.going(thread) } else { Going::default() };
-            for (sum, later) in sums.iter_mut().zip(by_column(&own, from, column, count, &mut going)) {
-                sum.then(&later);
-            }
+            let told = by_column(&own, begins, column, count - first, &mut going);
+            sums.iter_mut().skip(first).zip(&told).for_each(|(sum, later)| sum.then(later));
         }
         for handoff in self.handoffs(seam, to).iter().filter(|handoff| handoff.at >= seam) {
             if let Some(passed) = columns.passed.get_mut(number(handoff.at)) {
@@ -117,13 +122,12 @@ impl Segments {
     }
 }
 
-/// What a thread did in a part of a bin, in which it is told of only where it did anything.
-fn completed(mut sums: Sums, lane: &Lane, (start, end): (MonoNs, MonoNs), untold: Ns) -> Sums {
+/// Adds the rest of a bin, of which a thread was told to have done something for so long: beside that it did nothing.
+fn complete(sum: &mut Sums, told: Ns, lane: &Lane, (start, end): (MonoNs, MonoNs), untold: Ns) {
     let lived = lane.until.min(end).since(lane.start.max(start));
-    let rest = lived.saturating_sub(sums.total());
+    let rest = lived.saturating_sub(told);
     let not_found_yet = lane.added_from.min(end).since(lane.start.max(start));
     let unknown = rest.min(untold + not_found_yet);
-    sums.known.unknown += unknown;
-    sums.known.idle += rest.saturating_sub(unknown);
-    sums
+    sum.known.unknown += unknown;
+    sum.known.idle += rest.saturating_sub(unknown);
 }

@@ -12,12 +12,14 @@ use crate::model::bins::{Gathering, Ring, Rings, WIDTHS};
 use crate::model::snapshot::{StateTimes, ThreadState};
 use crate::time::{MonoNs, Ns};
 
-/// What is older than this does not change any more.
-const SETTLED: Ns = Ns(500_000_000);
+/// What is older than this does not change any more, but for totals that are read late.
+const SETTLED: Ns = Ns(250_000_000);
 /// The same where the log does not reach back that far.
 const HURRIED: Ns = Ns(150_000_000);
+/// That long those are waited for.
+const AWAITED: Ns = Ns(1_000_000_000);
 /// How often that is done where the log forgets nothing.
-const EVERY: Ns = Ns(200_000_000);
+const EVERY: Ns = Ns(100_000_000);
 /// Bins that are added up at once, of the finest width.
 const AT_ONCE: u64 = 100;
 /// Of a longer time that the log reaches back to, so much is added up: at most twenty minutes.
@@ -153,7 +155,7 @@ impl Cell {
         let times = |states: &[ThreadState], lengths: &[u32]| {
             let mut times = StateTimes::default();
             for (state, length) in states.iter().zip(lengths) {
-                times += StateTimes::of(*state, Ns(u64::from(*length) * UNIT));
+                times.add(*state, Ns(u64::from(*length) * UNIT));
             }
             times
         };
@@ -262,16 +264,23 @@ impl Ladder {
         self.bins.all().iter().map(Ring::weight).sum::<usize>().saturating_mul(std::mem::size_of::<Cell>())
     }
 
-    /// Up to where segments are to be added up at `at`: what is settled, now and then, so that nobody who looks has to; and
-    /// what the log is about to forget, which is what ended by `next`.
-    pub(in crate::model) fn is_due(&self, at: MonoNs, next: Option<MonoNs>) -> Option<MonoNs> {
+    /// Up to where segments are to be added up at a tick, with the one before it: what is settled, now and then, so that
+    /// nobody who looks has to; and what the log is about to forget, which is what ended by `next`. `told`: up to where
+    /// everybody's totals are known, for which it takes a look at every thread.
+    pub(in crate::model) fn is_due(
+        &self,
+        (before, at): (MonoNs, MonoNs),
+        next: Option<MonoNs>,
+        told: impl FnOnce() -> MonoNs,
+    ) -> Option<MonoNs> {
         let settled = edge_before(at - SETTLED);
-        let (to, is_due) = match next.filter(|next| *next > self.until) {
-            Some(next) if settled <= next => (edge_before(at - HURRIED), true),
-            Some(_) => (settled, true),
-            None => (settled, settled.since(self.until) >= EVERY),
+        let to = match next.filter(|next| *next > self.until) {
+            Some(next) if settled <= next => edge_before(at - HURRIED),
+            Some(_) => settled,
+            None if settled.since(self.until) < EVERY || edge_before(before) == edge_before(at) => return None,
+            None => settled.min(edge_before(told().max(at - AWAITED))),
         };
-        (is_due && to > self.until).then_some(to)
+        (to > self.until).then_some(to)
     }
 
     /// Adds up segments up to an edge. `ended`: when a thread ended, if it has.

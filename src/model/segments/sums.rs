@@ -80,7 +80,7 @@ impl Sums {
     fn add(&mut self, segment: &Segment, from: MonoNs, to: MonoNs) {
         let length = segment.within(from, to);
         match segment.doing {
-            Doing::Is(state) => self.known += StateTimes::of(state, length),
+            Doing::Is(state) => self.known.add(state, length),
             Doing::Mixed(mix) => {
                 self.average += mix.states(length);
                 self.over = self.over.max(mix.over);
