@@ -191,14 +191,10 @@ pub struct Matrix<'a> {
     pub at: (usize, usize),
     /// What the user has chosen.
     pub choice: Choice,
-    cells: BTreeMap<(usize, usize), Pairs<'a>>,
-}
-
-/// What a cell stands for.
-#[derive(Debug, Clone, Default)]
-struct Pairs<'a> {
-    time: Ns,
-    pairs: Vec<&'a BlamePair>,
+    /// Time in each cell, row by row.
+    cells: Vec<Ns>,
+    /// Whom the filter lets through, each with its cell.
+    pairs: Vec<((usize, usize), &'a BlamePair)>,
 }
 
 /// A part of a cell's time.
@@ -250,14 +246,18 @@ impl<'a> Matrix<'a> {
         };
         let rows: BTreeMap<Waiter, usize> = waiters.iter().enumerate().map(|(i, (one, _))| (*one, i)).collect();
         let places: BTreeMap<Behind, usize> = columns.iter().enumerate().map(|(i, (one, _))| (*one, i)).collect();
-        let mut cells: BTreeMap<(usize, usize), Pairs<'a>> = BTreeMap::new();
-        for pair in pairs {
+        let cell_of = |pair: &BlamePair| {
             let row = rows.get(&waiter(pair)).or_else(|| rows.get(&Waiter::Others));
             let column = places.get(&behind(pair)).or_else(|| places.get(&Behind::Others));
-            let Some(at) = row.copied().zip(column.copied()) else { continue };
-            let cell = cells.entry(at).or_default();
-            cell.time += pair.time;
-            cell.pairs.push(pair);
+            row.copied().zip(column.copied())
+        };
+        let pairs: Vec<((usize, usize), &'a BlamePair)> =
+            pairs.into_iter().filter_map(|pair| Some((cell_of(pair)?, pair))).collect();
+        let mut cells = vec![Ns::ZERO; waiters.len() * columns.len()];
+        for ((row, column), pair) in &pairs {
+            if let Some(time) = cells.get_mut(row * columns.len() + column) {
+                *time += pair.time;
+            }
         }
         let chosen = choice.cell.and_then(|(waiter, behind)| Some((*rows.get(&waiter)?, *places.get(&behind)?)));
         // What is a sum of many tells least.
@@ -265,12 +265,16 @@ impl<'a> Matrix<'a> {
             let waiter = waiters.get(*row).is_some_and(|(waiter, _)| *waiter != Waiter::Others);
             waiter && columns.get(*column).is_some_and(|(behind, _)| *behind != Behind::Others)
         };
-        let largest =
-            || cells.iter().max_by_key(|(at, cell)| (is_one(at), cell.time, Reverse(**at))).map(|(at, _)| *at);
+        let place = |number: usize| (number / columns.len(), number % columns.len());
+        let timed = || cells.iter().enumerate().filter(|(_, time)| **time > Ns::ZERO);
+        let largest = || {
+            let rank = |(number, time): &(usize, &Ns)| (is_one(&place(*number)), **time, Reverse(*number));
+            timed().max_by_key(rank).map(|(number, _)| place(number))
+        };
         let at = chosen.or_else(largest).unwrap_or_default();
-        let most = cells.values().map(|cell| cell.time).max().unwrap_or_default();
+        let most = cells.iter().copied().max().unwrap_or_default();
         let total = all.iter().map(|pair| pair.time).sum();
-        Matrix { process, waiters, columns, total, most, at, choice, cells }
+        Matrix { process, waiters, columns, total, most, at, choice, cells, pairs }
     }
 
     /// Time lost, by the number of waiters, beyond the waits of threads that were seen to; `None`: next to none.
@@ -287,7 +291,8 @@ impl<'a> Matrix<'a> {
 
     /// The time in a cell.
     pub fn time(&self, row: usize, column: usize) -> Ns {
-        self.cells.get(&(row, column)).map_or(Ns::ZERO, |cell| cell.time)
+        let is_there = column < self.columns.len();
+        self.cells.get(row * self.columns.len() + column).copied().filter(|_| is_there).unwrap_or_default()
     }
 
     /// The cell that is looked at: its row, its column and its time; `None`: nobody has waited.
@@ -319,9 +324,10 @@ impl<'a> Matrix<'a> {
     }
 
     fn divided<K: Ord>(&self, key: impl Fn(&'a BlameShare) -> K) -> Vec<Part<'a>> {
-        let Some(cell) = self.cells.get(&self.at) else { return Vec::new() };
+        let whole = self.time(self.at.0, self.at.1);
+        let pairs = self.pairs.iter().filter(|(at, _)| *at == self.at);
         let mut parts: BTreeMap<(K, u8), Part<'a>> = BTreeMap::new();
-        for share in cell.pairs.iter().flat_map(|pair| &pair.shares) {
+        for share in pairs.flat_map(|(_, pair)| &pair.shares) {
             let part = parts.entry((key(share), share.basis as u8)).or_insert_with(|| Part {
                 time: Ns::ZERO,
                 share: 0.0,
@@ -334,7 +340,7 @@ impl<'a> Matrix<'a> {
             part.samples = part.samples.saturating_add(share.samples);
         }
         let mut parts: Vec<Part<'a>> = parts.into_values().collect();
-        parts.iter_mut().for_each(|part| part.share = part.time.share_of(cell.time).unwrap_or(0.0));
+        parts.iter_mut().for_each(|part| part.share = part.time.share_of(whole).unwrap_or(0.0));
         parts.sort_by_key(|part| Reverse(part.time));
         parts
     }

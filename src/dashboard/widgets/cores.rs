@@ -191,7 +191,7 @@ fn lane(cores: &Cores<'_>, picture: &Picture, row: usize, lines: Height, theme: 
             .path
             .filter(|(_, time)| time.share_of(column.observed).is_some_and(|share| share >= MOSTLY))
             .map(|(row, _)| row);
-        line.push(drawn.0.to_string(), drawn.1);
+        line.push_symbol(drawn.0, drawn.1);
     }
 }
 
@@ -279,7 +279,7 @@ fn others(picture: &Picture, row: usize, gutter: usize, theme: Theme) -> Line {
                 tenths => char::from_digit(tenths, 10).unwrap_or('9'),
             },
         };
-        line.push(symbol.to_string(), theme.style(Tone::Faint));
+        line.push_symbol(symbol, theme.style(Tone::Faint));
     }
     line
 }

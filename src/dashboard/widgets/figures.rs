@@ -37,7 +37,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
         line.push(format!(" {}", left(name, NAME)), theme.style(Tone::Label));
         for value in &columns {
             let symbol = value.map_or(' ', |value| theme.spark(value, scale));
-            line.push(symbol.to_string(), theme.style(tone));
+            line.push_symbol(symbol, theme.style(tone));
         }
         let seen = columns.iter().any(Option::is_some);
         let most = if seen { format!("max {text}") } else { "max ?".to_owned() };

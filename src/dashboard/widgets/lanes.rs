@@ -170,7 +170,7 @@ fn core(cpu: Cpu, lanes: &LanesView<'_>, columns: &[ColumnSum], theme: Theme, ar
     let mut line = gutter(&format!("core {}", cpu.0), theme);
     for column in columns {
         let (symbol, tone) = cell(cpu, lanes, column, theme);
-        line.push(symbol.to_string(), tone);
+        line.push_symbol(symbol, tone);
     }
     line.draw(area, buffer);
 }
@@ -233,7 +233,7 @@ pub(super) fn waiters(columns: &[Waiters], gutter: usize, theme: Theme, area: Re
             }
             Some(_) => ('+', Tone::Bad),
         };
-        line.push(symbol.to_string(), theme.style(tone));
+        line.push_symbol(symbol, theme.style(tone));
     }
     line.draw(area, buffer);
 }

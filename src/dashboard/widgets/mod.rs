@@ -48,6 +48,14 @@ impl Line {
         self.left.push((text.into(), style));
     }
 
+    /// Adds one symbol of one column to the left part.
+    pub fn push_symbol(&mut self, symbol: char, style: Style) {
+        match self.left.last_mut().filter(|(_, last)| *last == style) {
+            Some((text, _)) => text.push(symbol),
+            None => self.left.push((symbol.to_string(), style)),
+        }
+    }
+
     /// Adds to the left part if all of it fits into `width` columns.
     pub fn push_whole(&mut self, text: &str, style: Style, width: u16) {
         if self.width() + text.width() <= usize::from(width) {

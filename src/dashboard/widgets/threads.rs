@@ -205,7 +205,7 @@ fn history(seconds: &[Option<StateTimes>], columns: usize, theme: Theme, line: &
     line.push(" ".repeat(columns.saturating_sub(shown.len())), Style::new());
     for times in shown {
         let (symbol, tone) = times.as_ref().map_or((' ', Tone::Plain), |times| second(times, theme));
-        line.push(symbol.to_string(), theme.style(tone));
+        line.push_symbol(symbol, theme.style(tone));
     }
 }
 

@@ -35,7 +35,7 @@ pub fn draw(view: &ViewModel<'_>, theme: Theme, area: Rect, buffer: &mut Buffer)
     };
     let room = usize::from(area.width).saturating_sub(line.width() + end.chars().count() + 1);
     for (symbol, tone) in track(transport, room, theme) {
-        line.push(symbol.to_string(), theme.style(tone));
+        line.push_symbol(symbol, theme.style(tone));
     }
     line.push(end, theme.style(Tone::Label));
     line.push(" ", Style::new());
