@@ -74,8 +74,8 @@ fn bins_tell_what_segments_told_while_they_were_kept() {
             let now = columns(&segments, *from, ms(10), SPAN);
             for place in (0..SPAN).filter(|place| now.kept[*place] == Kept::InBins) {
                 compared += 1;
-                for (thread, sums) in &before.threads {
-                    let (was, is): (&Sums, &Sums) = (&sums[place], &now.of(*thread)[place]);
+                for (thread, sums) in before.threads() {
+                    let (was, is): (&Sums, &Sums) = (&sums[place], &now.of(thread)[place]);
                     for over in [ms(10), ms(200)] {
                         let off = off(&was.states(over), &is.states(over));
                         // Lengths are kept in units of 16 ns.

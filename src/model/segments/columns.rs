@@ -1,6 +1,6 @@
 //! What threads did, column by column: by their segments as far as those are kept, before that by bins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::ladder::Passed;
 use super::sums::{Going, Sums, by_column};
@@ -11,8 +11,10 @@ use crate::time::{MonoNs, Ns};
 /// What threads did in columns of time.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Columns {
-    /// By thread, and by column; zero where it was not there.
-    pub threads: BTreeMap<ThreadKey, Vec<Sums>>,
+    /// Each thread's row.
+    rows: BTreeMap<ThreadKey, usize>,
+    /// Row by row, and by column; zero where a thread was not there. In one piece, which the allocator learns to keep.
+    sums: Vec<Sums>,
     /// Handoffs, by column.
     pub passed: Vec<Passed>,
     /// How each column is kept.
@@ -34,7 +36,13 @@ pub enum Kept {
 impl Columns {
     /// What one thread did.
     pub fn of(&self, thread: ThreadKey) -> &[Sums] {
-        self.threads.get(&thread).map_or(&[], Vec::as_slice)
+        let row = self.rows.get(&thread).and_then(|row| self.sums.chunks_exact(self.kept.len().max(1)).nth(*row));
+        row.unwrap_or_default()
+    }
+
+    /// What each of them did, by key.
+    pub fn threads(&self) -> impl Iterator<Item = (ThreadKey, &[Sums])> {
+        self.rows.keys().map(|thread| (*thread, self.of(*thread)))
     }
 }
 
@@ -45,8 +53,10 @@ impl Segments {
         let column = Ns(column.0.max(1));
         let to = from + Ns(column.0.saturating_mul(count as u64));
         let since = self.since();
+        let by_key: BTreeSet<ThreadKey> = threads.iter().copied().collect();
         let mut columns = Columns {
-            threads: threads.iter().map(|thread| (*thread, vec![Sums::default(); count])).collect(),
+            rows: by_key.into_iter().zip(0..).collect(),
+            sums: vec![Sums::default(); threads.len().saturating_mul(count)],
             passed: vec![Passed::default(); count],
             kept: vec![Kept::Not; count],
         };
@@ -59,8 +69,10 @@ impl Segments {
         let number = |at: MonoNs| usize::try_from(at.since(from).0 / column.0).unwrap_or(usize::MAX);
         let bins = ring.into_iter().flat_map(|ring| ring.bins().map(|(start, bin)| (start, ring.width, bin)));
         // Both are in the order of their keys.
-        let mut rows: Vec<(&Lane, &mut Vec<Sums>)> =
-            columns.threads.iter_mut().filter_map(|(thread, sums)| Some((self.lane(*thread)?, sums))).collect();
+        let mut rows: Vec<(&Lane, &mut [Sums])> = (columns.rows.keys())
+            .zip(columns.sums.chunks_exact_mut(count.max(1)))
+            .filter_map(|(thread, sums)| Some((self.lane(*thread)?, sums)))
+            .collect();
         for (start, width, bin) in bins.filter(|(start, ..)| *start >= from && *start < seam) {
             let place = number(start);
             let end = (start + width).min(self.ladder.until());
@@ -85,8 +97,10 @@ impl Segments {
         // The column that the seam lies in is the first of which the log tells.
         let first = number(seam).min(count);
         let begins = from + Ns(column.0.saturating_mul(first as u64));
-        for (thread, own) in self.of(threads, seam, to) {
-            let Some(sums) = columns.threads.get_mut(&thread) else { continue };
+        let mut log = self.of(threads, seam, to);
+        for (lane, sums) in rows {
+            let thread = lane.thread;
+            let Some(own) = log.remove(&thread) else { continue };
             let goes_on = seam == self.ladder.until() && own.first().is_some_and(|first| first.from == seam);
             let mut going = if goes_on { self.ladder.going(thread) } else { Going::default() };
             let told = by_column(&own, begins, column, count - first, &mut going);
