@@ -10,7 +10,7 @@ use ratatui::style::{Modifier, Style};
 use crate::dashboard::cores::{Access, Cell, Column, CoreRow, Cores, Picture, Shares, When};
 use crate::dashboard::rows::tag;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::widgets::{Line, first_shown, lanes, line_of};
+use crate::dashboard::widgets::{Line, first_shown, lanes, line_of, put};
 use crate::event::ThreadKey;
 use crate::model::snapshot::ThreadState;
 use crate::text::right;
@@ -90,15 +90,15 @@ pub fn draw(cores: &Cores<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
             line.push(right(&share(figure(&shares)), SHARE), theme.style(Tone::Plain));
         }
         line.push(theme.pick(" │", " |"), theme.style(Tone::Faint));
-        lane(cores, &picture, *number, lines, theme, &mut line);
         let first = line_of(*place, 0);
         line.draw(first, buffer);
+        lane(cores, &picture, *number, lines, theme, after(gutter, first), buffer);
         if cores.cursor == *number && cores.selected.is_some() {
             let label = Rect { width: first.width.min(NAME as u16), ..first };
             buffer.set_style(label.intersection(buffer.area), theme.style(Tone::Selected));
         }
         if lines == Height::Two {
-            others(&picture, *number, gutter, theme).draw(line_of(*place, 1), buffer);
+            others(&picture, *number, gutter, theme, line_of(*place, 1), buffer);
         }
         next = usize::from(place.bottom().saturating_sub(area.y));
     }
@@ -150,7 +150,21 @@ fn share(share: Option<f64>) -> String {
     }
 }
 
-fn lane(cores: &Cores<'_>, picture: &Picture, row: usize, lines: Height, theme: Theme, line: &mut Line) {
+/// What of a line is right of the gutter.
+fn after(gutter: usize, line: Rect) -> Rect {
+    let gutter = u16::try_from(gutter).unwrap_or(u16::MAX).min(line.width);
+    Rect { x: line.x.saturating_add(gutter), width: line.width - gutter, ..line }
+}
+
+fn lane(
+    cores: &Cores<'_>,
+    picture: &Picture,
+    row: usize,
+    lines: Height,
+    theme: Theme,
+    place: Rect,
+    buffer: &mut Buffer,
+) {
     let access = cores.rows.get(row).map_or(Access::Unknown, |row| row.access);
     let there = |number: usize, column: &Column| {
         let cell = picture.cell(row, number);
@@ -191,7 +205,7 @@ fn lane(cores: &Cores<'_>, picture: &Picture, row: usize, lines: Height, theme: 
             .path
             .filter(|(_, time)| time.share_of(column.observed).is_some_and(|share| share >= MOSTLY))
             .map(|(row, _)| row);
-        line.push_symbol(drawn.0, drawn.1);
+        put(place, number, drawn.0, drawn.1, buffer);
     }
 }
 
@@ -268,8 +282,8 @@ fn blank(shown: Shown, theme: Theme) -> (char, Style) {
 }
 
 /// Other programs' load below a core's lane, in tenths.
-fn others(picture: &Picture, row: usize, gutter: usize, theme: Theme) -> Line {
-    let mut line = lanes::labelled("others ", gutter, theme);
+fn others(picture: &Picture, row: usize, gutter: usize, theme: Theme, place: Rect, buffer: &mut Buffer) {
+    lanes::labelled("others ", gutter, theme).draw(place, buffer);
     for (number, column) in picture.columns.iter().enumerate() {
         let symbol = match picture.cell(row, number).other() {
             None if column.is_recent || column.when == When::Outside => ' ',
@@ -279,9 +293,8 @@ fn others(picture: &Picture, row: usize, gutter: usize, theme: Theme) -> Line {
                 tenths => char::from_digit(tenths, 10).unwrap_or('9'),
             },
         };
-        line.push_symbol(symbol, theme.style(Tone::Faint));
+        put(after(gutter, place), number, symbol, theme.style(Tone::Faint), buffer);
     }
-    line
 }
 
 fn legend(theme: Theme, area: Rect, buffer: &mut Buffer) {

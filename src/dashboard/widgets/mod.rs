@@ -99,6 +99,18 @@ impl Line {
     }
 }
 
+/// Draws one symbol of one column into a line, if it reaches that far.
+pub fn put(line: Rect, column: usize, symbol: char, style: Style, buffer: &mut Buffer) {
+    let Ok(column) = u16::try_from(column) else { return };
+    let x = line.x.saturating_add(column);
+    if column < line.width
+        && line.height > 0
+        && let Some(cell) = buffer.cell_mut((x, line.y))
+    {
+        cell.set_char(symbol).set_style(style);
+    }
+}
+
 /// The `number`th line of `area`; empty where there is none.
 pub fn line_of(area: Rect, number: usize) -> Rect {
     let number = u16::try_from(number).unwrap_or(u16::MAX);

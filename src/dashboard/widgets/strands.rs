@@ -7,7 +7,7 @@ use ratatui::style::Style;
 
 use crate::dashboard::theme::{Theme, Tone, letter, word};
 use crate::dashboard::timeline::{Shown, Timeline};
-use crate::dashboard::widgets::{Line, first_shown, line_of, who};
+use crate::dashboard::widgets::{Line, first_shown, line_of, put, who};
 use crate::event::ThreadKey;
 use crate::model::segments::{Handoff, Kept, Passed, Passing};
 use crate::model::snapshot::{StateTimes, ThreadState};
@@ -169,17 +169,6 @@ fn lane(of: &Timeline<'_>, shown: &Shown, thread: ThreadKey, theme: Theme, line:
             style = style.patch(theme.style(Tone::Selected));
         }
         put(place, number, symbol, style, buffer);
-    }
-}
-
-fn put(line: Rect, column: usize, symbol: char, style: Style, buffer: &mut Buffer) {
-    let Ok(column) = u16::try_from(column) else { return };
-    let x = line.x.saturating_add(column);
-    if column < line.width
-        && line.height > 0
-        && let Some(cell) = buffer.cell_mut((x, line.y))
-    {
-        cell.set_char(symbol).set_style(style);
     }
 }
 

@@ -13,9 +13,7 @@ use crate::model::snapshot::{StateTimes, ThreadState};
 use crate::time::{MonoNs, Ns};
 
 /// What is older than this does not change any more, but for totals that are read late.
-const SETTLED: Ns = Ns(250_000_000);
-/// The same where the log does not reach back that far.
-const HURRIED: Ns = Ns(150_000_000);
+const SETTLED: Ns = Ns(150_000_000);
 /// That long those are waited for.
 const AWAITED: Ns = Ns(1_000_000_000);
 /// How often that is done where the log forgets nothing.
@@ -274,11 +272,10 @@ impl Ladder {
         told: impl FnOnce() -> MonoNs,
     ) -> Option<MonoNs> {
         let settled = edge_before(at - SETTLED);
-        let to = match next.filter(|next| *next > self.until) {
-            Some(next) if settled <= next => edge_before(at - HURRIED),
-            Some(_) => settled,
-            None if settled.since(self.until) < EVERY || edge_before(before) == edge_before(at) => return None,
-            None => settled.min(edge_before(told().max(at - AWAITED))),
+        let to = match next {
+            Some(next) if next > self.until => settled,
+            _ if settled.since(self.until) < EVERY || edge_before(before) == edge_before(at) => return None,
+            _ => settled.min(edge_before(told().max(at - AWAITED))),
         };
         (to > self.until).then_some(to)
     }
