@@ -462,7 +462,7 @@ impl ProcessAccount {
 
     /// What threads did up to an instant goes into the bins.
     fn add_up(&mut self, now: MonoNs, to: MonoNs) {
-        let segments = self.segments(now);
+        let segments = self.segments(self.ladder.until(), now);
         let ended = |thread: ThreadKey| self.threads.get(&thread).and_then(|account| account.end);
         Arc::make_mut(&mut self.ladder).advance(&segments, to, ended);
     }
@@ -640,7 +640,8 @@ impl ProcessAccount {
         })
     }
 
-    fn segments(&self, now: MonoNs) -> Segments {
+    /// What threads that were there after `since` did.
+    fn segments(&self, since: MonoNs, now: MonoNs) -> Segments {
         let tick = |gil: GilKey| self.gils.get(&gil).map_or(now, GilAccount::last_tick);
         let lane = |(thread, own): (&ThreadKey, &ThreadAccount)| {
             let takes = own.interpreters.iter().filter_map(|id| self.interpreters.get(id).copied().flatten());
@@ -652,7 +653,8 @@ impl ProcessAccount {
             Lane { thread: *thread, start: own.start, added_from: own.added_from, until, gils: takes, open }
         };
         let open = self.gils.values().flat_map(GilAccount::chart_open).collect();
-        Segments::new(self.log.clone(), self.threads.iter().map(lane).collect(), open)
+        let there = self.threads.iter().filter(|(_, own)| own.end.is_none_or(|end| end > since));
+        Segments::new(self.log.clone(), there.map(lane).collect(), open)
     }
 
     /// Adds the running totals by `now`.
@@ -738,7 +740,7 @@ impl ProcessAccount {
             interrupts: self.interrupt_figures(now).map(Arc::new),
             blame: Arc::new(self.blame(shared.defined)),
             convoys: self.convoys(),
-            segments: self.segments(now).with(Arc::clone(&self.ladder), Arc::clone(shared.defined)),
+            segments: self.segments(MonoNs(0), now).with(Arc::clone(&self.ladder), Arc::clone(shared.defined)),
             threads,
             folded_threads: self.folded_threads,
             memory: self.memory,
