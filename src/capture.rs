@@ -22,7 +22,7 @@ use crate::event::{
 };
 use crate::instruments::clock;
 use crate::instruments::perf::FutexTracepoint;
-use crate::instruments::schedule::{self, Edges, Rate, Schedule};
+use crate::instruments::schedule::{self, Bustle, Edges, Rate, Schedule};
 use crate::instruments::{
     Arrivals, Beside, Births, Definitions, Keys, Memory, Merge, Moves, NativeLooks, Natives, Pot, Process, Punctuality,
     Purse, Release, Sampler, Sighting, Stacks, Switches, Trips, Verdict, Watchpoints, Writes,
@@ -83,7 +83,7 @@ impl Options {
     /// The mean time between the first looks.
     fn first_interval(&self) -> Ns {
         let edges = match self.precision {
-            Precision::Fused { .. } => Edges::BySwitches { switch_interval: DEFAULT_SWITCH_INTERVAL },
+            Precision::Fused { .. } => Edges::BySwitches { switch_interval: DEFAULT_SWITCH_INTERVAL, handoffs: 0.0 },
             Precision::Sampled | Precision::Exact { .. } => Edges::ByLooks,
         };
         self.rate.interval(edges).clamp(schedule::SHORTEST, schedule::LONGEST)
@@ -237,6 +237,8 @@ struct Run {
     /// Whether the sampler has to tell anew what it told of signals.
     hole: Hole,
     share_from: (MonoNs, Ns),
+    /// How often the GIL is handed over.
+    bustle: Bustle,
     cpu_before: Ns,
     reads_before: (u64, u64),
 }
@@ -287,6 +289,7 @@ impl Run {
             dropped: 0,
             hole: Hole::None,
             share_from: (now, clock::thread_cpu()),
+            bustle: Bustle::default(),
             cpu_before: clock::process_cpu(),
             reads_before: (0, 0),
         }
@@ -582,7 +585,7 @@ impl Run {
         let told = matches!(self.options.precision, Precision::Fused { .. })
             && self.switches.as_ref().is_some_and(Switches::tells_all);
         match told {
-            true => Edges::BySwitches { switch_interval: sampler.switch_interval() },
+            true => Edges::BySwitches { switch_interval: sampler.switch_interval(), handoffs: self.bustle.rate() },
             false => Edges::ByLooks,
         }
     }
@@ -597,6 +600,9 @@ impl Run {
         if length < SHARE_WINDOW && !woke {
             return;
         }
+        if length >= SHARE_WINDOW {
+            self.bustle.count(now, sampler.handoffs());
+        }
         let edges = self.edges(sampler);
         let asked = self.options.rate.interval(edges);
         if length >= SHARE_WINDOW {
@@ -606,7 +612,11 @@ impl Run {
             self.purse.have(self.place.part());
             sampler.births_are(if edges == Edges::ByLooks { Births::Unseen } else { Births::Told });
             // Who asks for more than 1 kHz has asked for the cost that comes with it.
-            let allowed = self.place.share() * (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
+            let times = match self.options.rate {
+                Rate::Asked(interval) => (Ns::MILLISECOND.0 as f64 / interval.0.max(1) as f64).max(1.0),
+                Rate::Suited => 1.0,
+            };
+            let allowed = self.place.share() * times;
             if share > allowed {
                 self.stretched = (self.stretched + 1).min(MOST_STRETCHED);
             } else if share < allowed * 0.4 {

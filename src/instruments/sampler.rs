@@ -164,6 +164,11 @@ impl Sampler {
         Reads { failed: self.reads.failed + self.roster.failed_reads, torn: self.reads.torn }
     }
 
+    /// Handoffs of all GILs, by CPython's own count.
+    pub fn handoffs(&self) -> u64 {
+        self.watches.iter().map(Watch::counted).fold(0, u64::saturating_add)
+    }
+
     /// The shortest switch interval in force; the longest there can be where there is no GIL.
     pub fn switch_interval(&self) -> Ns {
         self.watches.iter().map(Watch::switch_interval).min().unwrap_or(Ns(u64::MAX))

@@ -12,12 +12,14 @@ pub enum Rate {
 }
 
 /// What tells of the edges of waits between two looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Edges {
     /// The switches of all threads.
     BySwitches {
         /// The shortest switch interval in force.
         switch_interval: Ns,
+        /// Handoffs a second.
+        handoffs: f64,
     },
     /// Nothing but the looks.
     ByLooks,
@@ -25,15 +27,43 @@ pub enum Edges {
 
 impl Rate {
     /// The mean time between two looks. Where all switches are told, half as many find no less (a table in ARCHITECTURE.md
-    /// has both), as long as two and a half fall into a switch interval: a convoy wants two to be told.
+    /// has both), as long as two and a half fall into a switch interval, since a convoy wants two to be told, and two come
+    /// to a handoff: of several between two looks not everyone's part can be told.
     pub fn interval(self, edges: Edges) -> Ns {
         match (self, edges) {
             (Rate::Asked(interval), _) => interval,
             (Rate::Suited, Edges::ByLooks) => BY_LOOKS,
-            (Rate::Suited, Edges::BySwitches { switch_interval }) => {
-                Ns(switch_interval.0 / 5 * 2).clamp(BY_LOOKS, BY_SWITCHES)
+            (Rate::Suited, Edges::BySwitches { switch_interval, handoffs }) => {
+                let calm = Ns(switch_interval.0 / 5 * 2).clamp(BY_LOOKS, BY_SWITCHES);
+                let wanted = Ns((Ns::SECOND.0 as f64 / (LOOKS_A_HANDOFF * handoffs.max(1.0))) as u64);
+                // In steps, or it would change all the time.
+                let steps = std::iter::successors(Some(calm), |interval| Some(Ns(interval.0 / 2)));
+                let mut steps = steps.take_while(|interval| *interval >= BUSIEST);
+                steps.find(|interval| *interval <= wanted).unwrap_or(BUSIEST)
             }
         }
+    }
+}
+
+/// How many handoffs there are of late.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Bustle {
+    counted: Option<(MonoNs, u64)>,
+    rate: f64,
+}
+
+impl Bustle {
+    /// CPython has counted so many by now. More are believed at once, fewer by and by.
+    pub fn count(&mut self, now: MonoNs, handoffs: u64) {
+        let Some((before, counted)) = self.counted.replace((now, handoffs)) else { return };
+        let length = now.since(before).as_secs_f64().max(f64::MIN_POSITIVE);
+        let rate = handoffs.saturating_sub(counted) as f64 / length;
+        self.rate = rate.max((self.rate * 3.0 + rate) / 4.0);
+    }
+
+    /// Handoffs a second.
+    pub fn rate(&self) -> f64 {
+        self.rate
     }
 }
 
@@ -62,6 +92,9 @@ pub struct Due {
 const BY_LOOKS: Ns = Ns::MILLISECOND;
 /// Between two looks where all switches are told.
 const BY_SWITCHES: Ns = Ns::from_millis(2);
+/// The same while the GIL goes from hand to hand.
+const BUSIEST: Ns = Ns(250_000);
+const LOOKS_A_HANDOFF: f64 = 2.0;
 /// Shortest interval: 50 kHz.
 pub const SHORTEST: Ns = Ns(20_000);
 /// Longest interval: one look a second.
@@ -158,10 +191,26 @@ mod tests {
 
     #[test]
     fn who_did_not_ask_for_a_rate_gets_the_one_that_pays() {
-        let told = |ms| Edges::BySwitches { switch_interval: Ns::from_millis(ms) };
+        let told = |ms| Edges::BySwitches { switch_interval: Ns::from_millis(ms), handoffs: 100.0 };
         let suited = [Edges::ByLooks, told(5), told(4), told(1), told(100)].map(|edges| Rate::Suited.interval(edges));
         assert_eq!(suited, [1_000_000, 2_000_000, 1_600_000, 1_000_000, 2_000_000].map(Ns));
         assert_eq!(Rate::Asked(Ns(300_000)).interval(told(5)), Ns(300_000));
+        let busy = |handoffs| Edges::BySwitches { switch_interval: Ns::from_millis(5), handoffs };
+        let suited = [0.0, 240.0, 260.0, 800.0, 1e9, f64::NAN].map(|handoffs| Rate::Suited.interval(busy(handoffs)));
+        assert_eq!(suited, [2_000_000, 2_000_000, 1_000_000, 500_000, 250_000, 2_000_000].map(Ns));
+    }
+
+    #[test]
+    fn more_handoffs_are_believed_at_once_and_fewer_by_and_by() {
+        let mut bustle = Bustle::default();
+        let mut told = |ms: u64, counted| {
+            bustle.count(MonoNs(ms * 1_000_000), counted);
+            bustle.rate().round()
+        };
+        assert_eq!(told(1_000, 7_000), 0.0, "those of before are not of late");
+        assert_eq!(told(1_250, 7_250), 1_000.0);
+        assert_eq!([told(1_500, 7_250), told(1_750, 7_250)], [750.0, 563.0]);
+        assert_eq!(told(2_000, 0), 422.0, "another GIL counts anew");
     }
 
     #[test]

@@ -136,6 +136,11 @@ impl Watch {
         self.lively
     }
 
+    /// Handoffs by CPython's own count, at the newest look.
+    pub fn counted(&self) -> u64 {
+        self.last.map_or(0, |last| last.reading.switch_number)
+    }
+
     /// Where its words lie.
     pub fn words(&self) -> Words {
         Words { gil: self.gil, locked: self.probe.locked(), cond: self.probe.cond_sequence() }

@@ -66,7 +66,8 @@ impl User {
 struct Options {
     seconds: f64,
     runs: usize,
-    rate: String,
+    /// `None`: as suits.
+    rate: Option<String>,
     mode: String,
     max_overhead: String,
     user: User,
@@ -156,7 +157,8 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
     set_permissions(directory, Permissions::from_mode(0o777)).expect("it is ours");
     let mut scenario = start(python, name, options)?;
     let output = gilscope(options)
-        .args(["record", "-q", "--mode", &options.mode, "-r", &options.rate, "--max-overhead", &options.max_overhead])
+        .args(["record", "-q", "--mode", &options.mode, "--max-overhead", &options.max_overhead])
+        .args(options.rate.iter().flat_map(|rate| ["-r", rate]))
         .args(["-d", &options.seconds.to_string(), "-p", &scenario.pid().to_string(), "-o"])
         .arg(&file)
         .output()
@@ -442,7 +444,7 @@ fn options() -> Options {
     let mut options = Options {
         seconds: 30.0,
         runs: 5,
-        rate: "1k".to_owned(),
+        rate: None,
         mode: "auto".to_owned(),
         max_overhead: "2".to_owned(),
         user: User::Own,
@@ -456,7 +458,7 @@ fn options() -> Options {
         match argument.as_str() {
             "--seconds" => options.seconds = value().parse().expect("seconds"),
             "--runs" => options.runs = value().parse().expect("a number of runs"),
-            "--rate" => options.rate = value(),
+            "--rate" => options.rate = Some(value()),
             "--mode" => options.mode = value(),
             "--max-overhead" => options.max_overhead = value(),
             "--kept" => options.kept = Some(value().into()),
