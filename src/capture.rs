@@ -55,6 +55,8 @@ const MOST_STRETCHED: u32 = 16;
 const DEFAULT_SWITCH_INTERVAL: Ns = Ns::from_millis(5);
 /// Time over which the share of a core that ticks use is measured.
 const SHARE_WINDOW: Ns = Ns(250_000_000);
+/// So many times its share the sampler may have while the GIL is handed over more often than it is looked at otherwise.
+const BUSY_TIMES: f64 = 2.0;
 
 /// How to capture.
 #[derive(Debug, Clone)]
@@ -611,12 +613,10 @@ impl Run {
             self.share_from = (now, cpu);
             self.purse.have(self.place.part());
             sampler.births_are(if edges == Edges::ByLooks { Births::Unseen } else { Births::Told });
-            // Who asks for more than 1 kHz has asked for the cost that comes with it.
-            let times = match self.options.rate {
-                Rate::Asked(interval) => (Ns::MILLISECOND.0 as f64 / interval.0.max(1) as f64).max(1.0),
-                Rate::Suited => 1.0,
-            };
-            let allowed = self.place.share() * times;
+            // Who asks for more than 1 kHz has asked for the cost that comes with it; without that, it is at most doubled.
+            let times = (Ns::MILLISECOND.0 as f64 / asked.0.max(1) as f64).max(1.0);
+            let most = if matches!(self.options.rate, Rate::Suited) { BUSY_TIMES } else { times };
+            let allowed = self.place.share() * times.min(most);
             if share > allowed {
                 self.stretched = (self.stretched + 1).min(MOST_STRETCHED);
             } else if share < allowed * 0.4 {
