@@ -84,6 +84,8 @@ pub struct GilAccount {
     last: Option<Tick>,
     /// The tick before that.
     before_last: MonoNs,
+    /// Who took it between these two; `None`: that is not known of all.
+    takers: Option<Vec<ThreadKey>>,
     /// Relations other than `Apart` in force at the last tick, the holder's included.
     relations: BTreeMap<ThreadKey, Relation>,
     /// What changes at the tick that is being gathered.
@@ -182,6 +184,7 @@ impl GilAccount {
             ended: None,
             last: None,
             before_last: found,
+            takers: None,
             relations: BTreeMap::new(),
             changes: BTreeMap::new(),
             waiting: 0,
@@ -422,7 +425,10 @@ impl GilAccount {
                 touched.sort_unstable();
                 touched.dedup();
                 let step = Step { last, tick, handoffs, interval };
+                // Whoever had it may have taken it again, which CPython does not count.
+                let before = self.dropper();
                 let takes = self.follow(&step, &touched, seen, threads, mine);
+                self.takers = takes.takers().map(|takers| takers.chain(before).collect());
                 tick.waiters = self.count_waiters(&tick.sample);
                 let step = Step { tick, ..step };
                 self.tenures.step(&step, &takes, self.switch_interval, threads);
@@ -438,6 +444,7 @@ impl GilAccount {
                 self.integrate(&step, threads);
             }
             None => {
+                self.takers = None;
                 self.tenures.lose(at);
                 if let Some(last) = self.last {
                     self.chart_gap(last.at, at, handoffs);

@@ -18,7 +18,7 @@ use crate::time::{MonoNs, Ns};
 const REMEMBERED: usize = 48;
 /// The longest run that a time-out, or a lost race, explains: 2 to 12 us were seen, with the switches around it. A take
 /// with even an empty hold takes 20 us and more, since whoever takes the GIL also wakes whoever dropped it.
-const TIME_OUT_RUN: Ns = Ns(15_000);
+pub const TIME_OUT_RUN: Ns = Ns(15_000);
 /// The longest run that waking up and asking for the GIL explains: 7 to 20 us were seen.
 const ASKING_RUN: Ns = Ns(25_000);
 /// A run this long is work of the thread's own.
@@ -399,14 +399,15 @@ impl Runs {
     }
 
     /// When the wait began in whose last sleep the thread is at `tick`, with time-outs every `interval`. At `last` it
-    /// did not wait. `None`: where it was since then is not known.
-    pub fn wait_began(&self, last: MonoNs, tick: MonoNs, interval: Ns) -> Option<MonoNs> {
+    /// did not wait, and in a spell of up to `shortest` it did not take the GIL. `None`: where it was since then is not known.
+    pub fn wait_began(&self, last: MonoNs, tick: MonoNs, interval: Ns, shortest: Ns) -> Option<MonoNs> {
         match self.current {
             Current::Unknown => return None,
             // It went to sleep between the tick and the look at where it sleeps.
             Current::On(..) => return Some(tick),
             Current::Off => {}
         }
+        let is_a_take = |spell: &Spell| spell.on_core > shortest;
         let mut spells = self.spells(tick).peekable();
         let mut newer = spells.next()?;
         let mut began = newer.to.filter(|to| *to <= tick)?;
@@ -419,14 +420,14 @@ impl Runs {
             let length = newer.from.since(slept);
             let timed_out = length + EARLY >= interval && length <= interval + Ns(interval.0 / 2);
             // Whoever sleeps twice with no time to take it before either was woken too late in between.
-            let too_late = spells.peek().is_some() && !spell.is_a_take();
-            if newer.is_a_take() || !(timed_out || too_late) || slept < last {
+            let too_late = spells.peek().is_some() && !is_a_take(&spell);
+            if is_a_take(&newer) || !(timed_out || too_late) || slept < last {
                 return Some(began);
             }
             (began, newer) = (slept, spell);
         }
         // What came before was not told, and may have been part of the wait.
-        (self.covers(last) || newer.is_a_take()).then_some(began)
+        (self.covers(last) || is_a_take(&newer)).then_some(began)
     }
 
     /// When the wait ended that began at `began` and went on at `last`, for a thread that no longer waits at `tick`:
@@ -551,21 +552,29 @@ mod tests {
     fn a_wait_begins_with_the_sleep_that_a_tick_falls_into() {
         // Asleep for something else until 9,000, then asks and sleeps at 9,012.
         let runs = runs(&[(100, 200), (9_000, 9_012)]);
-        assert_eq!(runs.wait_began(us(8_500), us(9_500), INTERVAL), Some(us(9_012)));
+        assert_eq!(runs.wait_began(us(8_500), us(9_500), INTERVAL, TIME_OUT_RUN), Some(us(9_012)));
     }
 
     #[test]
     fn time_outs_are_part_of_the_wait_and_sleeps_that_ended_early_are_not() {
         let timed_out = runs(&[(0, 1_000), (6_060, 6_066), (11_120, 11_125)]);
-        assert_eq!(timed_out.wait_began(us(0), us(12_000), INTERVAL), Some(us(1_000)));
-        let other = timed_out.wait_began(us(6_000), us(12_000), INTERVAL);
+        assert_eq!(timed_out.wait_began(us(0), us(12_000), INTERVAL, TIME_OUT_RUN), Some(us(1_000)));
+        let other = timed_out.wait_began(us(6_000), us(12_000), INTERVAL, TIME_OUT_RUN);
         assert_eq!(other, Some(us(6_066)), "it did not wait at 6,000");
         let forced = runs(&[(0, 9_000), (9_041, 9_046)]);
-        assert_eq!(forced.wait_began(us(0), us(9_500), INTERVAL), Some(us(9_046)), "41 us in switch_cond are no wait");
+        assert_eq!(
+            forced.wait_began(us(0), us(9_500), INTERVAL, TIME_OUT_RUN),
+            Some(us(9_046)),
+            "41 us in switch_cond are no wait"
+        );
         let took = runs(&[(0, 1_000), (6_060, 6_160)]);
-        assert_eq!(took.wait_began(us(0), us(7_000), INTERVAL), Some(us(6_160)), "100 us are more than a time-out");
+        assert_eq!(
+            took.wait_began(us(0), us(7_000), INTERVAL, TIME_OUT_RUN),
+            Some(us(6_160)),
+            "100 us are more than a time-out"
+        );
         let awake = runs(&[(0, 1_000), (1_100, 0)]);
-        assert_eq!(awake.wait_began(us(0), us(1_200), INTERVAL), Some(us(1_200)), "about to sleep");
+        assert_eq!(awake.wait_began(us(0), us(1_200), INTERVAL, TIME_OUT_RUN), Some(us(1_200)), "about to sleep");
     }
 
     #[test]
@@ -615,9 +624,9 @@ mod tests {
     fn a_missing_record_is_noticed() {
         let mut runs = runs(&[(0, 100), (200, 300)]);
         runs.switched_out(us(400), Departure::Asleep);
-        assert_eq!(runs.wait_began(us(0), us(500), INTERVAL), Some(us(400)));
+        assert_eq!(runs.wait_began(us(0), us(500), INTERVAL, TIME_OUT_RUN), Some(us(400)));
         assert_eq!(runs.recent.len(), 1, "what came before is not trusted");
         runs.end();
-        assert_eq!((runs.wait_began(us(0), us(500), INTERVAL), runs.told_since()), (None, None));
+        assert_eq!((runs.wait_began(us(0), us(500), INTERVAL, TIME_OUT_RUN), runs.told_since()), (None, None));
     }
 }

@@ -7,7 +7,7 @@ use super::tick::{Seen, Step, Tick};
 use super::{GilAccount, Threads, Wait};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
-use crate::model::runs::Spell;
+use crate::model::runs::{Spell, TIME_OUT_RUN};
 use crate::model::thread::{After, Stand, Standing, ThreadAccount};
 use crate::time::MonoNs;
 
@@ -199,7 +199,7 @@ impl GilAccount {
             (Standing::Waiting, Some(spell), _) => spell.to?,
             (Standing::Waiting, None, Some(Brief::Waits(since))) => since,
             (Standing::Waiting, None, _) => {
-                account.runs.wait_began(step.last.at, step.tick.at, self.switch_interval)?
+                account.runs.wait_began(step.last.at, step.tick.at, self.switch_interval, TIME_OUT_RUN)?
             }
             (Standing::Holding, _, Some(Brief::Waited(sleep))) => sleep.until,
             // Whoever waited holds from the instant at which it woke up.

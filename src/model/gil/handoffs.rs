@@ -109,6 +109,11 @@ impl Takes {
         self.complete
     }
 
+    /// Who took it; `None`: not of all that is known.
+    pub(super) fn takers(&self) -> Option<impl Iterator<Item = ThreadKey>> {
+        self.complete.then(|| self.known.iter().map(|(_, thread)| *thread))
+    }
+
     /// The takes, in the order of time.
     pub(super) fn known(&self) -> impl Iterator<Item = (MonoNs, ThreadKey)> + '_ {
         self.known.iter().copied()

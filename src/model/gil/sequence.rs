@@ -20,6 +20,9 @@ use crate::time::{MonoNs, Ns};
 /// From waking up to taking a GIL that is free: 10 to 30 us were seen.
 const GETTING_TO_IT: Ns = Ns(60_000);
 
+/// From the look at a thread to the instant of its tick.
+const LOOK_AT_MOST: Ns = Ns(100_000);
+
 /// Who is woken may sleep again on the mutex around the GIL, until whoever has it lets go: for 5 to 20 us, as was seen.
 const ON_A_MUTEX: Ns = Ns(100_000);
 
@@ -51,6 +54,7 @@ struct Actor {
     /// Its sleeps that ended there, the oldest first, each with the spell that it ended in.
     sleeps: Vec<(Sleep, Spell)>,
     first: First,
+    lately: Lately,
     /// It waited at the tick before, and has not taken the GIL since.
     waits: bool,
     /// It has not asked before: it let go of the GIL then, or the GIL was not held.
@@ -67,6 +71,15 @@ enum Ilk {
     Taker,
     /// It was never seen to.
     Stranger,
+}
+
+/// Whether it took the GIL between the tick before the last and the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lately {
+    /// It did, or may have.
+    MayHaveTaken,
+    /// Others did, by CPython's own count, or nobody.
+    DidNotTake,
 }
 
 /// What the first of its sleeps is.
@@ -110,6 +123,12 @@ impl Telling<'_> {
     }
 }
 
+impl Lately {
+    fn only_asked(self, sleep: &Sleep) -> bool {
+        self == Lately::DidNotTake && SHORTEST_TAKES.last().is_some_and(|longest| sleep.before <= *longest)
+    }
+}
+
 impl Actor {
     /// Out of which sleep it was woken when the GIL was let go of at `released`, as (since when it had waited, when it
     /// woke up, who took it). On the way it may have slept again for some microseconds, on the mutex around the GIL.
@@ -141,7 +160,7 @@ impl Actor {
         // It was woken for the GIL, and queued for a core. Its life begins with some microseconds before it can ask.
         let asked = match (index, self.first) {
             (1, First::Birth) => sleep.follows_asking(),
-            _ => !sleep.follows_a_take(),
+            _ => !sleep.follows_a_take() || self.only_asked_before(sleep, story.step),
         };
         let since = self.asked(index, story);
         let waited = self.waits || (since < released && asked && self.may_wait_in(index, story));
@@ -153,11 +172,17 @@ impl Actor {
     fn asked(&self, index: usize, story: &Telling<'_>) -> MonoNs {
         let slept_on_it = |pair: &[(Sleep, Spell)]| {
             let [(earlier, _), (later, _)] = pair else { return false };
-            earlier.from > self.not_before && earlier.follows_asking() && later.before <= story.shortest
+            let too_late = later.before <= story.shortest || self.only_asked_before(later, story.step);
+            earlier.from > self.not_before && earlier.follows_asking() && too_late
         };
         let sleeps = self.sleeps.get(..=index).unwrap_or_default();
         let again = sleeps.windows(2).rev().take_while(|pair| slept_on_it(pair)).count();
         self.sleeps[index - again].0.from
+    }
+
+    /// Whether the spell before a sleep is known to be none in which it took the GIL, though it was long for that.
+    fn only_asked_before(&self, sleep: &Sleep, step: &Step) -> bool {
+        sleep.from <= step.last.at && self.lately.only_asked(sleep)
     }
 
     /// Whether it may have slept on the GIL in the sleep at `index`. Whoever went to sleep under the same holder as it had
@@ -263,6 +288,7 @@ impl GilAccount {
         let is_told = |actor: &Actor| last.is_none_or(|last| actor.key != last || holder == Some(last));
         actors.retain(is_told);
         let waits_on = |actor: &Actor| self.standing_at(&step.tick, actor.key) == Some(Standing::Waiting);
+        let shortest = story.shortest;
         let settled = actors.iter().all(|actor| !actor.waits || waits_on(actor));
         (agrees && settled).then(|| Story {
             takes,
@@ -273,7 +299,7 @@ impl GilAccount {
                     let took = actor.settled.whole.last().map(|wait| wait.until).or(actor.settled.ended);
                     let began = || {
                         let runs = &threads.get(&actor.key)?.runs;
-                        runs.wait_began(took.unwrap_or(step.last.at), step.tick.at, self.switch_interval)
+                        runs.wait_began(took.unwrap_or(step.last.at), step.tick.at, self.switch_interval, shortest)
                     };
                     let began = match !actor.waits && waits_on(&actor) {
                         true => actor.pending.or_else(began),
@@ -308,6 +334,17 @@ impl GilAccount {
             sleeps.reverse();
             let stood = thread.standing(self.key).map(|stand| stand.standing);
             let waits = stood == Some(Standing::Waiting);
+            if waits {
+                // At the tick it was in a sleep on it, which may go on: those before were others.
+                let within = sleeps.iter().rposition(|(sleep, _)| sleep.from <= step.last.at);
+                let is_over = |(sleep, _): &(Sleep, Spell)| sleep.until + LOOK_AT_MOST < step.last.at;
+                let others = within.map_or(0, |within| within + usize::from(is_over(&sleeps[within])));
+                sleeps.drain(..others);
+            }
+            let lately = match &self.takers {
+                Some(takers) if !takers.contains(&key) && self.dropper() != Some(key) => Lately::DidNotTake,
+                _ => Lately::MayHaveTaken,
+            };
             // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
             // woken just then and had no core yet, or were on their way: of those CPython's own count may tell.
             let newest = sleeps.iter().rev().find(|(sleep, _)| sleep.from <= step.last.at);
@@ -315,7 +352,8 @@ impl GilAccount {
                 let runs = spell.to.is_none_or(|to| to > step.last.at);
                 let woken = step.last.at - GETTING_TO_IT..=step.last.at + WOKEN_AT_THE_TICK;
                 let may_be_it = uncounted || woken.contains(&sleep.until);
-                !sleep.follows_a_take() && sleep.from > self.before_last && runs && may_be_it
+                let asked = !sleep.follows_a_take() || lately.only_asked(sleep);
+                asked && sleep.from > self.before_last && runs && may_be_it
             });
             // Whoever had it last has let go of it, and sleeps on something else.
             let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
@@ -340,7 +378,17 @@ impl GilAccount {
                 true => Ilk::Taker,
                 false => Ilk::Stranger,
             };
-            Some(Actor { key, ilk, sleeps, first, waits, not_before, pending: None, settled: Settled::default() })
+            Some(Actor {
+                key,
+                ilk,
+                sleeps,
+                first,
+                lately,
+                waits,
+                not_before,
+                pending: None,
+                settled: Settled::default(),
+            })
         };
         keys.into_iter().filter_map(actor).collect()
     }
