@@ -560,7 +560,7 @@ pub struct DemoArgs {
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Looks a second, such as 1000 or 10k; fewer, and said so, where they would cost too much [default: what the
-    /// configuration says, else 500 while the switches of all threads are told, 1000 otherwise]
+    /// configuration says, else 500 to 4000 while the switches of all threads are told, 1000 otherwise]
     #[arg(short, long, value_name = "HZ", value_parser = rate::parse_rate)]
     pub rate: Option<Ns>,
     /// What observing may cost the program, in per cent of its time [default: 2, or what the configuration says]
