@@ -27,8 +27,8 @@ pub enum Edges {
 
 impl Rate {
     /// The mean time between two looks. Where all switches are told, half as many find no less (a table in ARCHITECTURE.md
-    /// has both), as long as two and a half fall into a switch interval, since a convoy wants two to be told, and two come
-    /// to a handoff: of several between two looks not everyone's part can be told.
+    /// has both), as long as two and a half fall into a switch interval, since a convoy wants two to be told, and three come
+    /// to two handoffs: of several between two looks not everyone's part can be told.
     pub fn interval(self, edges: Edges) -> Ns {
         match (self, edges) {
             (Rate::Asked(interval), _) => interval,
@@ -94,7 +94,7 @@ const BY_LOOKS: Ns = Ns::MILLISECOND;
 const BY_SWITCHES: Ns = Ns::from_millis(2);
 /// The same while the GIL goes from hand to hand.
 const BUSIEST: Ns = Ns(250_000);
-const LOOKS_A_HANDOFF: f64 = 2.0;
+const LOOKS_A_HANDOFF: f64 = 1.5;
 /// Shortest interval: 50 kHz.
 pub const SHORTEST: Ns = Ns(20_000);
 /// Longest interval: one look a second.
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(suited, [1_000_000, 2_000_000, 1_600_000, 1_000_000, 2_000_000].map(Ns));
         assert_eq!(Rate::Asked(Ns(300_000)).interval(told(5)), Ns(300_000));
         let busy = |handoffs| Edges::BySwitches { switch_interval: Ns::from_millis(5), handoffs };
-        let suited = [0.0, 240.0, 260.0, 800.0, 1e9, f64::NAN].map(|handoffs| Rate::Suited.interval(busy(handoffs)));
+        let suited = [0.0, 300.0, 350.0, 800.0, 1e9, f64::NAN].map(|handoffs| Rate::Suited.interval(busy(handoffs)));
         assert_eq!(suited, [2_000_000, 2_000_000, 1_000_000, 500_000, 250_000, 2_000_000].map(Ns));
     }
 
