@@ -453,8 +453,10 @@ impl ProcessAccount {
             let context = Context { threads: &self.threads, python: self.info.python };
             self.interrupts.tick(ticked, context);
         }
-        let living = || self.threads.values().filter(|account| account.end.is_none());
-        let told = || living().filter_map(ThreadAccount::totals_until).min().unwrap_or(at);
+        let told = || {
+            let living = self.threads.values().filter(|account| account.end.is_none());
+            living.filter_map(ThreadAccount::totals_until).min().unwrap_or(at)
+        };
         if let Some(to) = self.ladder.is_due((before, at), self.log.forgets_next(), told) {
             self.add_up(at, to);
         }

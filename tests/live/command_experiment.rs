@@ -223,7 +223,7 @@ fn all_combinations_are_run_and_can_be_compared_and_the_interval_is_set() {
         "--switch-interval",
         "0.5ms",
         "--switch-interval",
-        "20ms",
+        "100ms",
         "-n",
         "2",
         "--bare",
@@ -251,14 +251,14 @@ fn all_combinations_are_run_and_can_be_compared_and_the_interval_is_set() {
         compared["differences"].as_array().unwrap().iter().filter_map(|one| one["about"].as_str()).collect();
     assert!(abouts.contains(&"switch interval") && !abouts.contains(&"allowed CPUs"), "{abouts:?}");
     assert_eq!(compared["method"]["can_tell"], false);
-    // On one core a time-out of 0.5 ms waits for the scheduler's slice of 3 to 4 ms: 150 to 290 handoffs a second were seen, and
-    // 70 to 85 with 20 ms.
+    // By turns, but on one core a time-out of 0.5 ms waits for the scheduler's slice of 3 to 4 ms: 150 to 290 handoffs a second
+    // were seen. With 100 ms there are hardly any.
     let handoffs = compared["figures"].as_array().unwrap().iter().find(|one| one["name"] == "handoffs").unwrap();
-    assert!(handoffs["ratio"].as_f64().unwrap() < 0.5, "{handoffs}");
+    assert!(handoffs["ratio"].as_f64().unwrap() < 0.3, "{handoffs}");
     let gate = |condition: &str, status| {
         run_to(status, gilscope().arg("compare").args(&directories).args(["--fail-if", condition]))
     };
-    assert!(gate("handoffs -40%", 7).stderr.contains("--fail-if handoffs -40%"));
+    assert!(gate("handoffs -50%", 7).stderr.contains("--fail-if handoffs -50%"));
     gate("handoffs +50%", 0);
     assert!(gate("handoffs.forced > 1000000/s", 7).stderr.contains("cannot be decided"), "sampled: it is not known");
     let one = directories[0].join("run-001.gscope");

@@ -10,7 +10,7 @@ use ratatui::style::{Modifier, Style};
 use crate::dashboard::cores::{Access, Cell, Column, CoreRow, Cores, Picture, Shares, When};
 use crate::dashboard::rows::tag;
 use crate::dashboard::theme::{Theme, Tone};
-use crate::dashboard::widgets::{Line, first_shown, lanes, line_of, put};
+use crate::dashboard::widgets::{Line, first_shown, lanes, line_of, put, right_of};
 use crate::event::ThreadKey;
 use crate::model::snapshot::ThreadState;
 use crate::text::right;
@@ -92,7 +92,7 @@ pub fn draw(cores: &Cores<'_>, theme: Theme, area: Rect, buffer: &mut Buffer) {
         line.push(theme.pick(" │", " |"), theme.style(Tone::Faint));
         let first = line_of(*place, 0);
         line.draw(first, buffer);
-        lane(cores, &picture, *number, lines, theme, after(gutter, first), buffer);
+        lane(cores, &picture, *number, lines, theme, right_of(gutter, first), buffer);
         if cores.cursor == *number && cores.selected.is_some() {
             let label = Rect { width: first.width.min(NAME as u16), ..first };
             buffer.set_style(label.intersection(buffer.area), theme.style(Tone::Selected));
@@ -148,12 +148,6 @@ fn share(share: Option<f64>) -> String {
         Some(share) if share > 0.0 && share < 0.005 => "<1%".to_owned(),
         Some(share) => format!("{:.0}%", 100.0 * share.clamp(0.0, 9.99)),
     }
-}
-
-/// What of a line is right of the gutter.
-fn after(gutter: usize, line: Rect) -> Rect {
-    let gutter = u16::try_from(gutter).unwrap_or(u16::MAX).min(line.width);
-    Rect { x: line.x.saturating_add(gutter), width: line.width - gutter, ..line }
 }
 
 fn lane(
@@ -284,6 +278,7 @@ fn blank(shown: Shown, theme: Theme) -> (char, Style) {
 /// Other programs' load below a core's lane, in tenths.
 fn others(picture: &Picture, row: usize, gutter: usize, theme: Theme, place: Rect, buffer: &mut Buffer) {
     lanes::labelled("others ", gutter, theme).draw(place, buffer);
+    let place = right_of(gutter, place);
     for (number, column) in picture.columns.iter().enumerate() {
         let symbol = match picture.cell(row, number).other() {
             None if column.is_recent || column.when == When::Outside => ' ',
@@ -293,7 +288,7 @@ fn others(picture: &Picture, row: usize, gutter: usize, theme: Theme, place: Rec
                 tenths => char::from_digit(tenths, 10).unwrap_or('9'),
             },
         };
-        put(after(gutter, place), number, symbol, theme.style(Tone::Faint), buffer);
+        put(place, number, symbol, theme.style(Tone::Faint), buffer);
     }
 }
 

@@ -99,6 +99,12 @@ impl Line {
     }
 }
 
+/// What of a line is right of a gutter of so many columns.
+pub fn right_of(gutter: usize, line: Rect) -> Rect {
+    let gutter = u16::try_from(gutter).unwrap_or(u16::MAX).min(line.width);
+    Rect { x: line.x.saturating_add(gutter), width: line.width - gutter, ..line }
+}
+
 /// Draws one symbol of one column into a line, if it reaches that far.
 pub fn put(line: Rect, column: usize, symbol: char, style: Style, buffer: &mut Buffer) {
     let Ok(column) = u16::try_from(column) else { return };

@@ -7,7 +7,7 @@ use ratatui::style::Style;
 
 use crate::dashboard::theme::{Theme, Tone, letter, word};
 use crate::dashboard::timeline::{Shown, Timeline};
-use crate::dashboard::widgets::{Line, first_shown, line_of, put, who};
+use crate::dashboard::widgets::{Line, first_shown, line_of, put, right_of, who};
 use crate::event::ThreadKey;
 use crate::model::segments::{Handoff, Kept, Passed, Passing};
 use crate::model::snapshot::{StateTimes, ThreadState};
@@ -51,8 +51,7 @@ pub fn columns(area: Rect) -> usize {
 
 /// The part of a line in which time is shown.
 pub fn time_of(line: Rect) -> Rect {
-    let gutter = gutter(line);
-    Rect { x: line.x.saturating_add(gutter), width: line.width.saturating_sub(gutter), ..line }
+    right_of(usize::from(gutter(line)), line)
 }
 
 /// How so many lanes are spaced.

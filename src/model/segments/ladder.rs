@@ -14,9 +14,9 @@ use crate::time::{MonoNs, Ns};
 
 /// What is older than this does not change any more, but for totals that are read late.
 const SETTLED: Ns = Ns(150_000_000);
-/// That long those are waited for.
+/// Late totals are waited for no longer than this.
 const AWAITED: Ns = Ns(1_000_000_000);
-/// How often that is done where the log forgets nothing.
+/// How often what is settled is added up where the log forgets nothing.
 const EVERY: Ns = Ns(100_000_000);
 /// Bins that are added up at once, of the finest width.
 const AT_ONCE: u64 = 100;
