@@ -3,11 +3,13 @@
 //! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--mode sampled] [--max-overhead 2]
 //! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody] [--kept DIRECTORY]`
 //!
-//! Truth is what the threads of `tests/truth` stamped themselves. For each figure the table has the truth's median
-//! over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
+//! Truth is what the threads of `tests/truth` do with the GIL's condition variables, as a library in the program logs it
+//! (`tests/truth/gilconds.c`): takes, drops and sleeps of all threads, bytecode too. For each figure the table has the
+//! truth's median over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
 //!
-//! With `--mode exact` the table is of the windows alone: holds and waits of the stamped threads that lie in one from end
-//! to end. An interval whose end is as close to a window's edge as a stamp to its hit is doubtful: in the windows or not.
+//! With `--mode exact` the table is of the windows alone: holds and waits that lie in one from end
+//! to end. An interval whose end is as close to a window's edge as an entry of the log to its hit is doubtful: in the
+//! windows or not.
 //!
 //! With `--kept` the recordings and the stamps are kept there, and a run that is there already is only evaluated again.
 //!
@@ -39,7 +41,7 @@ use hdrhistogram::Histogram;
 use support::budget::read;
 use support::pythons::{Python, pythons_with_gil};
 use support::scenario::Scenario;
-use support::truth::{CONTENDED_NS, Kind, Thread, Truth, percentile};
+use support::truth::{Kind, Thread, Truth, percentile};
 use support::windows::{windows, within};
 
 /// With their arguments.
@@ -83,15 +85,15 @@ fn main() {
     }
     println!(
         "| Python | scenario | coverage | load | contention | asleep | worst thread's wait share | wait total | handoffs \
-         | waits over 100 us | all waits | p50 | p90 | p99 |"
+         | forced | waits over 100 us | all waits | p50 | p90 | p99 |"
     );
-    println!("|{}", "---|".repeat(14));
+    println!("|{}", "---|".repeat(15));
     for python in interpreters(&options) {
         for scenario in &options.scenarios {
             let runs: Vec<Run> =
                 (0..options.runs).filter_map(|number| run(python, scenario, number, &options)).collect();
             if runs.is_empty() {
-                println!("| {} | {scenario} | no headers to build with | | | | | |", version(python));
+                println!("| {} | {scenario} | no headers to build with |{}", " |".repeat(12), version(python));
                 continue;
             }
             print_row(python, scenario, &runs);
@@ -125,11 +127,13 @@ struct Run {
     wait_share: Pair,
     /// The thread whose total wait is furthest off, of those with waits longer than 10 intervals.
     wait_total: Pair,
-    /// (`switch_number`'s own count from first to last stamp, gilscope's).
+    /// Takes by another thread than the last.
     handoffs: Pair,
-    /// Waits of the stamped threads over 100 us: how many.
+    /// Those of which a thread of bytecode was forced to drop.
+    forced: Pair,
+    /// Waits over 100 us: how many.
     waits: Pair,
-    /// The sum of all of their waits.
+    /// The sum of all waits, those cut by the recording's edges included.
     waited: Pair,
     /// Percentiles of those over 100 us.
     percentiles: [Pair; 3],
@@ -151,7 +155,7 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
     let stem = format!("{}-{}-{run}-{}", version(python), options.mode, name.replace(' ', "-"));
     let (file, stamps) = (directory.join(format!("{stem}.gscope")), directory.join(format!("{stem}.stamps")));
     if file.exists() && stamps.exists() {
-        return Some((Truth::load(&stamps), read(&file)));
+        return Some((Truth::load(&stamps).by_conds(), read(&file)));
     }
     create_dir_all(directory).expect("a directory");
     set_permissions(directory, Permissions::from_mode(0o777)).expect("it is ours");
@@ -165,7 +169,7 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
         .expect("gilscope runs");
     copy(scenario.end(), &stamps).expect("the stamps can be kept");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some((Truth::load(&stamps), read(&file)))
+    Some((Truth::load(&stamps).by_conds(), read(&file)))
 }
 
 /// The only process of a recording.
@@ -178,7 +182,7 @@ fn fold(events: &[Event]) -> ProcessFigures {
 fn start(python: &Python, name: &str, options: &Options) -> Option<Scenario> {
     let words: Vec<&str> = name.split_whitespace().collect();
     let (name, arguments) = words.split_first().expect("a scenario has a name");
-    Scenario::start_with(python, name, arguments, |command| options.user.put_on(command))
+    Scenario::start_logged(python, name, arguments, |command| options.user.put_on(command))
 }
 
 fn gilscope(options: &Options) -> Command {
@@ -313,7 +317,7 @@ fn look_through_windows(
     let (truth, events) = record(python, name, number, options)?;
     let windows = windows(&events);
     let process = fold(&events);
-    for thread in truth.threads.iter().filter(|thread| matches!(thread.kind, Kind::HoldsBusy | Kind::HoldsAsleep)) {
+    for thread in truth.threads.iter().filter(|thread| thread.kind != Kind::Apart) {
         let Some(seen) = process.threads.iter().find(|seen| seen.tid.is_some_and(|tid| tid.0 == thread.tid)) else {
             continue;
         };
@@ -330,28 +334,22 @@ fn whole_waits<'a>(thread: &'a Thread, windows: &'a [Range<u64>]) -> impl Iterat
         let window = windows.iter().find(|window| window.contains(&pair[1].ask));
         window.is_some_and(|window| window.contains(&pair[0].drop))
     });
-    cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| wait.end - wait.start > CONTENDED_NS)
+    cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| !wait.is_empty())
 }
 
 fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
     let capture = &process.capture;
-    let figures = truth.within(capture.start.0..(capture.start + capture.duration).0);
+    let window = capture.start.0..(capture.start + capture.duration).0;
+    let figures = truth.within(window.clone());
     let gil = process.interpreters[0].gil.as_ref().expect("a GIL");
-    let bytecode = figures.threads.iter().any(|thread| thread.kind == Kind::Bytecode);
-    let mut truly: Vec<u64> = Vec::new();
-    let mut seen_waits = Pool::default();
     let mut wait_share: Pair = None;
     let mut wait_total: Pair = None;
-    let mut waited = 0.0;
-    for thread in figures.threads.iter().filter(|thread| thread.kind != Kind::Bytecode) {
+    for thread in &figures.threads {
+        // Threads that are gone are in the GIL's figures only.
         let Some(seen) = process.threads.iter().find(|seen| seen.tid.is_some_and(|tid| tid.0 == thread.tid)) else {
             continue;
         };
-        truly.extend(thread.waits.iter().filter(|wait| **wait >= CONTENDED_NS));
-        seen_waits.add(&seen.waits);
-        let truth_total = thread.wait_total as f64;
-        let lost = seen.lost.0 as f64;
-        waited += truth_total;
+        let (truth_total, lost) = (thread.wait_total as f64, seen.lost.0 as f64);
         let seen_share = lost / capture.duration.0 as f64;
         if wait_share.is_none_or(|(a, b)| (a - b).abs() < (thread.waiting_share - seen_share).abs()) {
             wait_share = Some((thread.waiting_share, seen_share));
@@ -361,28 +359,24 @@ fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
             wait_total = Some((truth_total, lost));
         }
     }
-    // Threads that are gone are in the GIL's figures only.
-    if !bytecode {
-        seen_waits = Pool::default();
-        seen_waits.add(&gil.waits);
-        truly = figures.threads.iter().flat_map(|thread| thread.waits.iter().copied()).collect();
-        truly.retain(|wait| *wait >= CONTENDED_NS);
-        waited = figures.threads.iter().map(|thread| thread.wait_total as f64).sum();
-    }
+    let mut truly: Vec<u64> = figures.threads.iter().flat_map(|thread| thread.waits.iter().copied()).collect();
     truly.sort_unstable();
-    let waited_seen = seen_waits.total();
     truly.retain(|wait| *wait >= LONG);
+    let mut seen_waits = Pool::default();
+    seen_waits.add(&gil.waits);
     let seen_waits = seen_waits.cut(LONG);
+    let forced = truth.forced(&window) as f64;
     Run {
         coverage: capture.coverage,
         load: figures.load.map(|load| (load, gil.load)),
-        contention: (!bytecode).then_some((figures.contention, gil.contention)),
+        contention: Some((figures.contention, gil.contention)),
         asleep: gil.held_asleep.map(|seen| (figures.held_asleep, seen)),
         wait_share,
         wait_total,
         handoffs: figures.handoffs.map(|count| (count as f64, gil.handoffs as f64)),
+        forced: gil.forced_handoffs.filter(|_| forced > 0.0).map(|seen| (forced, seen as f64)),
         waits: Some((truly.len() as f64, seen_waits.count() as f64)),
-        waited: Some((waited, waited_seen)),
+        waited: Some((figures.lost_ns as f64, gil.waits.total.0 as f64)),
         percentiles: [0.5, 0.9, 0.99]
             .map(|share| Some((percentile(&truly, share) as f64, seen_waits.at(share)?)).filter(|_| !truly.is_empty())),
     }
@@ -403,7 +397,7 @@ fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
     };
     let length = |ns: f64| format!("{:.0} us", ns / 1e3);
     println!(
-        "| {} | {scenario} | {:.1} % | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {scenario} | {:.1} % | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
         version(python),
         runs.iter().map(|run| run.coverage).fold(1.0, f64::min) * 100.0,
         points(|run| run.load),
@@ -412,6 +406,7 @@ fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
         points(|run| run.wait_share),
         relative(|run| run.wait_total, |ns| format!("{:.2} s", ns / 1e9)),
         relative(|run| run.handoffs, |count| format!("{count:.0}")),
+        relative(|run| run.forced, |count| format!("{count:.0}")),
         relative(|run| run.waits, |count| format!("{count:.0}")),
         relative(|run| run.waited, |ns| format!("{:.2} s", ns / 1e9)),
         relative(|run| run.percentiles[0], length),

@@ -9,6 +9,7 @@ use crate::support::alone;
 use crate::support::child::{Child, eventually};
 use crate::support::pythons::{Python, python2, pythons, pythons_with_gil};
 use crate::support::scenario::Scenario;
+use crate::support::conds::Conds;
 use crate::support::truth::{CONTENDED_NS, Cycle, Kind, Thread, Truth, TruthFigures, percentile};
 
 const MS: u64 = 1_000_000;
@@ -349,6 +350,7 @@ fn figures_follow_from_a_known_story() {
         interpreter: 0,
         life: 0..100 * MS,
         cycles,
+        contended_ns: CONTENDED_NS,
     };
     let truth = Truth {
         pid: 1,
@@ -358,6 +360,7 @@ fn figures_follow_from_a_known_story() {
             thread(2, "second", Kind::HoldsAsleep, vec![cycle(5, 10, 30, 30), cycle(45, 50, 60, 60)]),
             thread(3, "third", Kind::Apart, Vec::new()),
         ],
+        conds: Conds::default(),
     };
     assert_eq!(truth.overlapping_holds(), None);
     let all = truth.within(0..100 * MS);

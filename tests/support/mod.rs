@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub mod budget;
 pub mod child;
+pub mod conds;
 pub mod extension;
 pub mod pythons;
 pub mod ranks;

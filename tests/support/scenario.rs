@@ -9,7 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::child::Child;
-use super::extension::{extension, sources};
+use super::extension::{Symbols, built, extension, sources};
 use super::pythons::Python;
 use super::truth::Truth;
 
@@ -76,6 +76,23 @@ impl Scenario {
     /// When all of its threads ran, `CLOCK_MONOTONIC`.
     pub fn running_since_ns(&self) -> u64 {
         self.from_ns
+    }
+
+    /// As [`Scenario::start_with`], with all calls on condition variables logged ([`Truth::by_conds`]).
+    ///
+    /// # Panics
+    /// As [`Scenario::start`].
+    pub fn start_logged(
+        python: &Python,
+        name: &str,
+        arguments: &[&str],
+        change: impl FnOnce(&mut Command),
+    ) -> Option<Scenario> {
+        let log = built(python, "gilconds", Symbols::Kept)?;
+        Scenario::start_with(python, name, arguments, |command| {
+            command.env("LD_PRELOAD", log);
+            change(command);
+        })
     }
 
     /// Stops it and reads what happened.

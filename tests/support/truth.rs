@@ -2,11 +2,14 @@
 //!
 //! The figures have gilscope's words but share no code with it. All times are `CLOCK_MONOTONIC` nanoseconds.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-/// A take that lasted longer is one for which the thread had to wait.
+use super::conds::{Call, Conds, Operation, story};
+
+/// A stamped take that lasted longer is one for which the thread had to wait.
 pub const CONTENDED_NS: u64 = 50_000;
 
 /// What a thread did in the experiment.
@@ -50,6 +53,9 @@ pub struct Thread {
     pub life: Range<u64>,
     /// Its cycles, in order.
     pub cycles: Vec<Cycle>,
+    /// A take that lasted longer is one for which it had to wait: [`CONTENDED_NS`] as stamped, 0 where the waiting itself was
+    /// logged.
+    pub contended_ns: u64,
 }
 
 /// Everything that was stamped in one process.
@@ -61,6 +67,8 @@ pub struct Truth {
     pub complete: Range<u64>,
     /// The threads, in order of birth.
     pub threads: Vec<Thread>,
+    /// What they did with the GIL's condition variables, where that was logged ([`Truth::by_conds`]).
+    pub conds: Conds,
 }
 
 /// What happened in a window.
@@ -131,14 +139,45 @@ impl Truth {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut dump = Dump { bytes: &bytes, path };
         assert_eq!(dump.take(8), b"GILTRUTH", "{} is no dump", path.display());
-        assert_eq!(dump.u32(), 1, "{}: version", path.display());
+        assert_eq!(dump.u32(), 2, "{}: version", path.display());
         let pid = dump.u32();
         let complete = dump.u64()..dump.u64();
         let count = dump.u32();
         let mut threads: Vec<Thread> = (0..count).map(|_| dump.thread()).collect();
+        let conds = dump.conds();
         assert!(dump.bytes.is_empty(), "{}: {} bytes too many", path.display(), dump.bytes.len());
         threads.reverse();
-        Truth { pid, complete, threads }
+        Truth { pid, complete, threads, conds }
+    }
+
+    /// The same threads, bytecode too, with the cycles that the GIL's condition variables tell: a wait is one in `gil->cond`,
+    /// from its first call to the setting of the flag; what `take_gil` and `drop_gil` do before and after is not in it.
+    ///
+    /// # Panics
+    /// If they were not logged: [`Scenario::start_logged`](super::scenario::Scenario::start_logged).
+    pub fn by_conds(mut self) -> Truth {
+        assert!(!self.conds.operations.is_empty(), "what they do with condition variables was not logged");
+        let gils = self.conds.gils();
+        for thread in &mut self.threads {
+            let own = self.conds.operations.iter().filter(|operation| operation.tid == thread.tid);
+            thread.cycles = story(own, &gils, self.complete.end);
+            thread.contended_ns = 0;
+        }
+        self
+    }
+
+    /// How often in the window a thread of bytecode that was asked to drop the GIL did, and waited for who asked to take it.
+    pub fn forced(&self, window: &Range<u64>) -> u64 {
+        let gils = self.conds.gils();
+        let hogs = self.threads.iter().filter(|thread| thread.kind == Kind::Bytecode);
+        let hogs: BTreeSet<u32> = hogs.map(|thread| thread.tid).collect();
+        let asked = |operation: &&Operation| {
+            operation.call == Call::Wait
+                && gils.switch.contains(&operation.cond)
+                && hogs.contains(&operation.tid)
+                && window.contains(&operation.at)
+        };
+        self.conds.operations.iter().filter(asked).count() as u64
     }
 
     /// The thread of this name.
@@ -177,7 +216,7 @@ impl Truth {
             .collect();
         let duration_ns = window.end - window.start;
         let share = |ns: u64| ns as f64 / duration_ns as f64;
-        let unstamped = members.iter().any(|thread| thread.kind == Kind::Bytecode);
+        let unstamped = members.iter().any(|thread| thread.kind == Kind::Bytecode && thread.cycles.is_empty());
         let threads: Vec<ThreadFigures> = members.iter().map(|thread| thread.within(&window)).collect();
         let waits = members.iter().flat_map(|thread| thread.waits());
         let asleep = threads.iter().filter(|thread| thread.kind == Kind::HoldsAsleep);
@@ -234,7 +273,8 @@ impl TruthFigures {
 impl Thread {
     /// Its contended waits.
     pub fn waits(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.cycles.iter().map(|cycle| cycle.ask..cycle.taken).filter(|wait| wait.end - wait.start > CONTENDED_NS)
+        let takes = self.cycles.iter().map(|cycle| cycle.ask..cycle.taken);
+        takes.filter(|take| take.end - take.start > self.contended_ns)
     }
 
     /// Its holds.
@@ -321,6 +361,24 @@ impl<'a> Dump<'a> {
         u64::from_le_bytes(bytes)
     }
 
+    fn conds(&mut self) -> Conds {
+        let apart = self.u64();
+        let count = self.u64();
+        let operations = (0..count)
+            .map(|_| {
+                let (at, cond, tid) = (self.u64(), self.u64(), self.u32());
+                let call = match self.u32() {
+                    0 => Call::Signal,
+                    1 => Call::Wait,
+                    2 => Call::TimedWait,
+                    other => panic!("{}: operation {other}", self.path.display()),
+                };
+                Operation { at, cond, tid, call }
+            })
+            .collect();
+        Conds { apart, operations }
+    }
+
     fn thread(&mut self) -> Thread {
         let tid = self.u32();
         let kind = match self.u32() {
@@ -339,6 +397,6 @@ impl<'a> Dump<'a> {
         let cycles = (0..count)
             .map(|_| Cycle { ask: self.u64(), taken: self.u64(), drop: self.u64(), dropped: self.u64() })
             .collect();
-        Thread { tid, name: name.into_owned(), kind, interpreter, life, cycles }
+        Thread { tid, name: name.into_owned(), kind, interpreter, life, cycles, contended_ns: CONTENDED_NS }
     }
 }

@@ -19,7 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use object::{Object, ObjectSegment, ObjectSymbol};
 
-use super::truth::{Cycle, Kind, Thread, Truth};
+use super::conds::Conds;
+use super::truth::{CONTENDED_NS, Cycle, Kind, Thread, Truth};
 
 /// `struct perf_event_attr` up to `PERF_ATTR_SIZE_VER5`, `include/uapi/linux/perf_event.h`.
 #[repr(C)]
@@ -124,7 +125,7 @@ impl Uprobes {
             .fold(self.since, u64::max);
         let complete = start..end;
         let threads = told.iter().map(|(thread, points)| thread.story(points, &complete)).collect();
-        Truth { pid: self.pid, complete, threads }
+        Truth { pid: self.pid, complete, threads, conds: Conds::default() }
     }
 }
 
@@ -160,7 +161,15 @@ impl ProbedThread {
             cycles.push(Cycle { ask, taken, drop: complete.end, dropped: complete.end });
         }
         let kind = if points.is_empty() { Kind::Apart } else { Kind::HoldsBusy };
-        Thread { tid: self.tid, name: self.name.clone(), kind, interpreter: 0, life: complete.clone(), cycles }
+        Thread {
+            tid: self.tid,
+            name: self.name.clone(),
+            kind,
+            interpreter: 0,
+            life: complete.clone(),
+            cycles,
+            contended_ns: CONTENDED_NS,
+        }
     }
 }
 

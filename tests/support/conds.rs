@@ -1,0 +1,80 @@
+//! What threads did with condition variables, as `tests/truth/gilconds.c` logs it, and the takes and drops of the GIL
+//! that follow from it (Python/ceval_gil.c, CPython 3.8 to 3.15).
+
+use std::collections::BTreeSet;
+
+use super::truth::Cycle;
+
+/// A function of the C library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    /// `pthread_cond_signal`.
+    Signal,
+    /// `pthread_cond_wait`.
+    Wait,
+    /// `pthread_cond_timedwait` or `pthread_cond_clockwait`.
+    TimedWait,
+}
+
+/// One call, when it begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation {
+    /// `CLOCK_MONOTONIC`, nanoseconds.
+    pub at: u64,
+    /// The condition variable's address.
+    pub cond: u64,
+    /// The caller.
+    pub tid: u32,
+    /// What was called.
+    pub call: Call,
+}
+
+/// All calls of a process; each thread's in order.
+#[derive(Debug, Clone, Default)]
+pub struct Conds {
+    /// From `gil->cond` to `gil->switch_cond`, bytes.
+    pub apart: u64,
+    /// The calls.
+    pub operations: Vec<Operation>,
+}
+
+/// The condition variables of all GILs of a process.
+#[derive(Debug, Clone, Default)]
+pub struct Gils {
+    /// Of those who wait for the GIL.
+    pub wanted: BTreeSet<u64>,
+    /// Of those who were made to drop it and wait for another to take it.
+    pub switch: BTreeSet<u64>,
+}
+
+impl Conds {
+    /// Two that are signalled and lie as far from each other as the two of a GIL.
+    pub fn gils(&self) -> Gils {
+        let signals = self.operations.iter().filter(|operation| operation.call == Call::Signal);
+        let signalled: BTreeSet<u64> = signals.map(|operation| operation.cond).collect();
+        let wanted: BTreeSet<u64> =
+            signalled.iter().copied().filter(|cond| signalled.contains(&(cond + self.apart))).collect();
+        let switch = wanted.iter().map(|cond| cond + self.apart).collect();
+        Gils { wanted, switch }
+    }
+}
+
+/// One thread's calls as takes and drops. What lasts still is cut at the end.
+pub fn story<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils, end: u64) -> Vec<Cycle> {
+    let mut cycles = Vec::new();
+    let (mut asked, mut held): (Option<u64>, Option<(u64, u64)>) = (None, None);
+    for Operation { at, cond, call, .. } in calls {
+        match call {
+            Call::TimedWait if gils.wanted.contains(cond) => asked = asked.or(Some(*at)),
+            Call::Signal if gils.switch.contains(cond) => held = Some((asked.take().unwrap_or(*at), *at)),
+            Call::Signal if gils.wanted.contains(cond) => {
+                let taken = held.take();
+                cycles.extend(taken.map(|(ask, taken)| Cycle { ask, taken, drop: *at, dropped: *at }));
+            }
+            _ => {}
+        }
+    }
+    let last = held.or(asked.map(|ask| (ask, end.max(ask))));
+    cycles.extend(last.map(|(ask, taken)| Cycle { ask, taken, drop: end.max(taken), dropped: end.max(taken) }));
+    cycles
+}
