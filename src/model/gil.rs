@@ -8,6 +8,7 @@
 
 mod brief;
 mod charted;
+mod collisions;
 mod convoys;
 mod course;
 pub mod exact;

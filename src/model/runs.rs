@@ -27,6 +27,13 @@ const LONG_RUN: Ns = Ns(200_000);
 pub const NOT_ASKED_YET: Ns = Ns(100_000);
 /// A sleep this much shorter than the switch interval did not end by its time-out.
 const EARLY: Ns = Ns(200_000);
+/// The longest run after a time-out in which the GIL is asked for, and was not taken: 10 to 35 us were seen where the
+/// holder ran into the mutex meanwhile.
+const ASKING_TO_DROP: Ns = Ns(60_000);
+/// A thread that waits for the mutex around the GIL gets it so soon after whoever had it has gone to sleep.
+const MUTEX_HANDED_OVER: Ns = Ns(100_000);
+/// So long before it falls asleep, whoever sleeps on the GIL lets go of the mutex.
+const MUTEX_LET_GO: Ns = Ns(20_000);
 
 /// The runs of one thread.
 #[derive(Debug, Clone, Default)]
@@ -76,6 +83,15 @@ struct Run {
     cpu: Option<Cpu>,
     /// The sleep after it.
     slept: Slept,
+    purpose: Purpose,
+}
+
+/// What a run was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Untold,
+    /// A time-out: the GIL was asked for, and not taken.
+    TimeOut,
 }
 
 /// What a thread slept on.
@@ -87,6 +103,8 @@ enum Slept {
     On(GilKey, FutexSite),
     /// Not a GIL's futex.
     Elsewhere,
+    /// The mutex around a GIL that it had, on the way to letting go of it.
+    BeforeTheDrop,
 }
 
 /// A run, or several between which the thread was kept off its core although it wanted it.
@@ -100,6 +118,7 @@ pub struct Spell {
     pub on_core: Ns,
     /// What it went to sleep on.
     slept: Slept,
+    purpose: Purpose,
 }
 
 /// A time asleep, from falling asleep to waking up.
@@ -109,8 +128,15 @@ pub struct Sleep {
     pub from: MonoNs,
     /// When it woke up.
     pub until: MonoNs,
-    /// Time on a core in the spell before it.
+    /// Time on a core in the spell before it; none if that is known to be a time-out.
     pub before: Ns,
+}
+
+impl Run {
+    /// Whether what it did went on in the run after it.
+    fn goes_on(&self) -> bool {
+        self.how == Departure::Preempted || self.slept == Slept::BeforeTheDrop
+    }
 }
 
 impl Totals {
@@ -143,7 +169,7 @@ impl Sleep {
 impl Spell {
     /// A time from waking up to falling asleep, whatever came between.
     pub fn between(from: MonoNs, to: MonoNs) -> Spell {
-        Spell { from, to: Some(to), on_core: to.since(from), slept: Slept::Untold }
+        Spell { from, to: Some(to), on_core: to.since(from), slept: Slept::Untold, purpose: Purpose::Untold }
     }
 
     /// Both, with a sleep between them that does not count.
@@ -153,7 +179,19 @@ impl Spell {
 
     /// Whether more was done in it than a time-out does.
     pub fn is_a_take(&self) -> bool {
-        self.on_core > TIME_OUT_RUN
+        self.is_longer_than(TIME_OUT_RUN)
+    }
+
+    /// Whether more was done in it than in `shortest`, unless it is known to be a time-out.
+    pub fn is_longer_than(&self, shortest: Ns) -> bool {
+        self.purpose == Purpose::Untold && self.on_core > shortest
+    }
+
+    fn asking(&self) -> Ns {
+        match self.purpose {
+            Purpose::Untold => self.on_core,
+            Purpose::TimeOut => Ns::ZERO,
+        }
     }
 }
 
@@ -238,7 +276,7 @@ impl Runs {
         {
             self.remembered = forgotten.to;
         }
-        self.recent.push_back(Run { from, to: at, how, cpu, slept });
+        self.recent.push_back(Run { from, to: at, how, cpu, slept, purpose: Purpose::Untold });
         self.current = Current::Off;
         (from < at).then_some(turn)
     }
@@ -355,7 +393,13 @@ impl Runs {
     /// The spells that are remembered, the newest first, as of `now`.
     fn spells(&self, now: MonoNs) -> impl Iterator<Item = Spell> + '_ {
         let mut open = match self.current {
-            Current::On(from, _) => Some(Spell { from, to: None, on_core: now.since(from), slept: Slept::Untold }),
+            Current::On(from, _) => Some(Spell {
+                from,
+                to: None,
+                on_core: now.since(from),
+                slept: Slept::Untold,
+                purpose: Purpose::Untold,
+            }),
             Current::Off | Current::Unknown => None,
         };
         let mut runs = self.recent.iter().rev();
@@ -363,16 +407,15 @@ impl Runs {
             loop {
                 let Some(run) = runs.next() else { return open.take() };
                 let length = run.to.since(run.from);
-                match (&mut open, run.how) {
-                    // It wanted its core back: the same spell.
-                    (Some(spell), Departure::Preempted) => {
+                match &mut open {
+                    // It wanted its core back, or had yet to let go: the same spell.
+                    Some(spell) if run.goes_on() => {
                         (spell.from, spell.on_core) = (run.from, spell.on_core + length);
                     }
-                    (_, how) => {
-                        let to = (how == Departure::Asleep).then_some(run.to);
-                        if let Some(done) =
-                            open.replace(Spell { from: run.from, to, on_core: length, slept: run.slept })
-                        {
+                    _ => {
+                        let to = (!run.goes_on()).then_some(run.to);
+                        let (slept, purpose) = (run.slept, run.purpose);
+                        if let Some(done) = open.replace(Spell { from: run.from, to, on_core: length, slept, purpose }) {
                             return Some(done);
                         }
                     }
@@ -407,7 +450,7 @@ impl Runs {
             Current::On(..) => return Some(tick),
             Current::Off => {}
         }
-        let is_a_take = |spell: &Spell| spell.on_core > shortest;
+        let is_a_take = |spell: &Spell| spell.is_longer_than(shortest);
         let mut spells = self.spells(tick).peekable();
         let mut newer = spells.next()?;
         let mut began = newer.to.filter(|to| *to <= tick)?;
@@ -417,8 +460,7 @@ impl Runs {
         }
         while let Some(spell) = spells.next() {
             let Some(slept) = spell.to else { break };
-            let length = newer.from.since(slept);
-            let timed_out = length + EARLY >= interval && length <= interval + Ns(interval.0 / 2);
+            let timed_out = is_a_time_out(newer.from.since(slept), interval);
             // Whoever sleeps twice with no time to take it before either was woken too late in between.
             let too_late = spells.peek().is_some() && !is_a_take(&spell);
             if is_a_take(&newer) || !(timed_out || too_late) || slept < last {
@@ -459,7 +501,7 @@ impl Runs {
         let mut newer: Option<Spell> = None;
         let sleeps = self.spells(until).filter_map(move |spell| {
             let newer = newer.replace(spell)?;
-            spell.to.map(|from| (Sleep { from, until: newer.from, before: spell.on_core }, newer))
+            spell.to.map(|from| (Sleep { from, until: newer.from, before: spell.asking() }, newer))
         });
         sleeps.take_while(move |(sleep, _)| sleep.until > after)
     }
@@ -467,7 +509,42 @@ impl Runs {
     /// When it left its core between two instants, and how: the oldest first.
     pub fn departures(&self, after: MonoNs, until: MonoNs) -> impl Iterator<Item = (MonoNs, Departure)> + '_ {
         let within = self.recent.iter().filter(move |run| run.to > after && run.to <= until);
-        within.map(|run| (run.to, run.how))
+        within.filter(|run| run.slept != Slept::BeforeTheDrop).map(|run| (run.to, run.how))
+    }
+
+    /// Its spells between two instants in which it can have asked for the GIL to be dropped: after a sleep through `interval`,
+    /// and before another.
+    pub fn time_outs(&self, after: MonoNs, until: MonoNs, interval: Ns) -> impl Iterator<Item = Spell> + '_ {
+        let timed_out = self.sleeps(after - interval - interval, until).filter(move |(sleep, spell)| {
+            sleep.until > after
+                && is_a_time_out(sleep.until.since(sleep.from), interval)
+                && spell.to.is_some()
+                && spell.on_core <= ASKING_TO_DROP
+        });
+        timed_out.map(|(_, spell)| spell)
+    }
+
+    /// Whether it had to sleep on the mutex around the GIL that it wanted to let go of, as whoever asked for that had the mutex
+    /// still in its time-out: it slept meanwhile, and until that was over. It lets go only after that.
+    pub fn runs_into(&mut self, time_out: &Spell) -> bool {
+        let Some(asleep) = time_out.to else { return false };
+        let got_it = asleep - MUTEX_LET_GO..asleep + MUTEX_HANDED_OVER;
+        let sleeps = self.sleeps(time_out.from - LONG_RUN, asleep + MUTEX_HANDED_OVER);
+        let mut on_it = sleeps.map(|(sleep, _)| sleep).filter(|sleep| {
+            let held = sleep.before >= LONG_RUN;
+            held && sleep.from >= time_out.from && sleep.from <= asleep && got_it.contains(&sleep.until)
+        });
+        let found = on_it.next().map(|sleep| sleep.from);
+        drop(on_it);
+        let Some(from) = found else { return false };
+        let run = self.recent.iter_mut().rev().find(|run| run.to == from && run.how == Departure::Asleep);
+        run.map(|run| run.slept = Slept::BeforeTheDrop).is_some()
+    }
+
+    /// In this spell of its own it timed out, and did not take the GIL.
+    pub fn timed_out_in(&mut self, spell: &Spell) {
+        let within = |run: &&mut Run| run.from >= spell.from && spell.to.is_some_and(|to| run.to <= to);
+        self.recent.iter_mut().filter(within).for_each(|run| run.purpose = Purpose::TimeOut);
     }
 
     /// The begin of its first run that began after an instant and has lasted longer than `least` by `now`.
@@ -519,6 +596,11 @@ impl Runs {
         let within = self.spells(tick).take_while(|spell| spell.from > last);
         within.filter(|spell| spell.to.is_some() && spell.is_a_take()).max_by_key(|spell| spell.on_core)
     }
+}
+
+/// Whether a sleep of this length on the GIL ended by its time-out.
+fn is_a_time_out(length: Ns, interval: Ns) -> bool {
+    length + EARLY >= interval && length <= interval + Ns(interval.0 / 2)
 }
 
 #[cfg(test)]

@@ -365,7 +365,7 @@ fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
     let mut seen_waits = Pool::default();
     seen_waits.add(&gil.waits);
     let seen_waits = seen_waits.cut(LONG);
-    let forced = truth.forced(&window) as f64;
+    let forced = truth.forced_handoffs(0, &window) as f64;
     Run {
         coverage: capture.coverage,
         load: figures.load.map(|load| (load, gil.load)),

@@ -2,7 +2,6 @@
 //!
 //! The figures have gilscope's words but share no code with it. All times are `CLOCK_MONOTONIC` nanoseconds.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
@@ -166,20 +165,6 @@ impl Truth {
         self
     }
 
-    /// How often in the window a thread of bytecode that was asked to drop the GIL did, and waited for who asked to take it.
-    pub fn forced(&self, window: &Range<u64>) -> u64 {
-        let gils = self.conds.gils();
-        let hogs = self.threads.iter().filter(|thread| thread.kind == Kind::Bytecode);
-        let hogs: BTreeSet<u32> = hogs.map(|thread| thread.tid).collect();
-        let asked = |operation: &&Operation| {
-            operation.call == Call::Wait
-                && gils.switch.contains(&operation.cond)
-                && hogs.contains(&operation.tid)
-                && window.contains(&operation.at)
-        };
-        self.conds.operations.iter().filter(asked).count() as u64
-    }
-
     /// The thread of this name.
     ///
     /// # Panics
@@ -247,6 +232,16 @@ impl Truth {
 
     /// Takes in the window by another thread than the one that held last.
     fn handoffs(&self, interpreter: i64, window: &Range<u64>) -> u64 {
+        self.passed(interpreter, window, |_| true)
+    }
+
+    /// Handoffs in the window from threads of bytecode, which never drop it unless they are made to.
+    pub fn forced_handoffs(&self, interpreter: i64, window: &Range<u64>) -> u64 {
+        self.passed(interpreter, window, |from| from.kind == Kind::Bytecode)
+    }
+
+    /// Takes in the window by another than held last, who was such a thread.
+    fn passed(&self, interpreter: i64, window: &Range<u64>, from: impl Fn(&Thread) -> bool) -> u64 {
         let mut takes: Vec<(u64, usize)> = self
             .threads
             .iter()
@@ -256,7 +251,8 @@ impl Truth {
             .filter(|(taken, _)| *taken < window.end)
             .collect();
         takes.sort_unstable();
-        takes.windows(2).filter(|pair| pair[1].0 >= window.start && pair[0].1 != pair[1].1).count() as u64
+        let handoffs = takes.windows(2).filter(|pair| pair[1].0 >= window.start && pair[0].1 != pair[1].1);
+        handoffs.filter(|pair| from(&self.threads[pair[0].1])).count() as u64
     }
 }
 

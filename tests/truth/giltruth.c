@@ -19,7 +19,7 @@
  *     u64 from `gil->cond` to `gil->switch_cond`, bytes   u64 entries, which are those of gilconds.c where it is loaded
  *     per entry: u64 at  u64 cond  u32 tid  u32 operation
  */
-#define _GNU_SOURCE
+#define _GNU_SOURCE 1
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 

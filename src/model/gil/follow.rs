@@ -47,6 +47,7 @@ impl GilAccount {
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) -> Takes {
         let read = seen.read;
+        self.find_collisions(step, touched, seen, threads);
         let mut settled = self.named(step, touched, seen, threads, mine);
         let story = match settled.is_empty() {
             true => self.sequence(step, touched, seen, threads, mine),

@@ -119,7 +119,7 @@ struct Taker {
 
 impl Telling<'_> {
     fn is_a_take(&self, spell: &Spell) -> bool {
-        spell.to.is_none() || spell.on_core > self.shortest
+        spell.to.is_none() || spell.is_longer_than(self.shortest)
     }
 }
 
