@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::support::alone;
 use crate::support::child::{Child, eventually};
+use crate::support::conds::Conds;
 use crate::support::pythons::{Python, python2, pythons, pythons_with_gil};
 use crate::support::scenario::Scenario;
-use crate::support::conds::Conds;
 use crate::support::truth::{CONTENDED_NS, Cycle, Kind, Thread, Truth, TruthFigures, percentile};
 
 const MS: u64 = 1_000_000;

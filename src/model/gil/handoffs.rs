@@ -10,7 +10,7 @@ use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
 use crate::event::{Cpu, GilKey, Relation, ThreadKey};
 use crate::model::intervals::{Moment, Sharpness};
-use crate::model::runs::{Spell, TIME_OUT_RUN};
+use crate::model::runs::Spell;
 use crate::model::segments::{Entry, Handoff, Passing};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
@@ -25,9 +25,9 @@ const LATE_LOOK: Ns = Ns(3_000_000);
 const WOKEN_BY_TAKER: Ns = Ns(500_000);
 /// Whoever has slept for this long at a tick has been looked at there.
 const LOOKED_AT: Ns = Ns(300_000);
-/// Whoever is woken in `switch_cond` may sleep again, on a mutex that the taker still has: for 5 to 9 us, as was seen. No
+/// Whoever is woken in `switch_cond` may sleep again, on a mutex that the taker still has: for 5 to 33 us, as was seen. No
 /// call that lets go of the GIL sleeps for as little.
-const ON_A_MUTEX: Ns = Ns(20_000);
+const ON_A_MUTEX: Ns = Ns(40_000);
 /// Nobody queues for a core that long.
 const LONGEST_QUEUE: Ns = Ns(50_000_000);
 /// By how much a recorded edge may be off what it stands for.
@@ -425,21 +425,16 @@ impl Drop {
         if back.on_core > ASKING_AGAIN {
             return Some(if took(&back) { Verdict::Forced } else { Verdict::Unclear });
         }
-        let mut asleep_since = slept;
-        while let Some(again) = spells.next() {
-            let again = through_mutex(again, &mut spells);
-            // A wait ends when somebody lets go, and whoever does goes to sleep soon; any other sleep ends when it likes.
-            match (took(&again), let_go(again.from), again.to) {
-                (true, ..) => return Some(Verdict::Forced),
-                // It was too late, or waited for the mutex that whoever woke it had still: it waits on.
-                (false, true, Some(slept)) if again.on_core <= TIME_OUT_RUN => asleep_since = slept,
-                (false, true, None) if now == Now::Holds => return Some(Verdict::Forced),
-                (false, false, Some(_)) => return Some(Verdict::Voluntary),
-                (false, _, None) if again.on_core <= OWN_WORK && now != Now::Holds => return None,
-                _ => return Some(Verdict::Unclear),
-            }
+        let Some(again) = spells.next() else { return asleep(slept, now, tick) };
+        let again = through_mutex(again, &mut spells);
+        // A wait ends when somebody lets go, and whoever does goes to sleep soon; any other sleep ends when it likes.
+        match (took(&again), let_go(again.from), again.to) {
+            (true, ..) => Some(Verdict::Forced),
+            (false, true, None) if now == Now::Holds => Some(Verdict::Forced),
+            (false, false, Some(_)) => Some(Verdict::Voluntary),
+            (false, _, None) if again.on_core <= OWN_WORK && now != Now::Holds => None,
+            _ => Some(Verdict::Unclear),
         }
-        asleep(asleep_since, now, tick)
     }
 }
 

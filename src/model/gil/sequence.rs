@@ -32,6 +32,10 @@ const SHORTEST_TAKES: [Ns; 7] = [Ns(15_000), Ns(18_000), Ns(21_000), Ns(25_000),
 /// Who was woken just before a tick may have no core for so long.
 const WOKEN_AT_THE_TICK: Ns = Ns(300_000);
 
+/// Who is on a core for so long when it is let go of has it before whoever let go sleeps: there is nobody to wait for in
+/// `switch_cond`, and that sleep is one on the GIL.
+const ALREADY_TAKEN: Ns = Ns(8_000);
+
 /// More handoffs between two ticks are not followed one by one.
 const MOST_HANDOFFS: u64 = 128;
 
@@ -97,6 +101,8 @@ struct Telling<'a> {
     step: &'a Step,
     /// The longest that anybody runs without taking the GIL.
     shortest: Ns,
+    /// After so long a waiter asks for it.
+    interval: Ns,
     /// When it was taken so far, by whomever.
     past: Vec<MonoNs>,
 }
@@ -118,6 +124,11 @@ struct Taker {
 }
 
 impl Telling<'_> {
+    /// Whether it has waited long enough to ask for the GIL.
+    fn is_forced_by(&self, taker: Taker) -> bool {
+        taker.waited.is_some_and(|since| taker.at.since(since) >= self.interval)
+    }
+
     fn is_a_take(&self, spell: &Spell) -> bool {
         spell.to.is_none() || spell.is_longer_than(self.shortest)
     }
@@ -221,7 +232,7 @@ impl GilAccount {
         let actors = self.actors(step, touched, seen, threads, mine);
         let told_of = |whom: fn(&Actor) -> bool| {
             SHORTEST_TAKES.iter().find_map(|&shortest| {
-                let story = Telling { step, shortest, past: Vec::new() };
+                let story = Telling { step, shortest, interval: self.switch_interval, past: Vec::new() };
                 self.story(story, actors.iter().filter(|actor| whom(actor)).cloned().collect(), threads)
             })
         };
@@ -410,9 +421,11 @@ fn let_go(
             continue;
         }
         let asleep = runs.first_to_end(at - Ns(1), tick).and_then(|spell| spell.to).unwrap_or(at);
+        let asks_at_once = next.is_some_and(|taker| story.is_forced_by(taker) && taker.at + ALREADY_TAKEN <= asleep);
+        let not_before = if asks_at_once { asleep - Ns(1) } else { asleep };
         for actor in actors.iter_mut() {
             if actor.key == holder {
-                actor.not_before = actor.not_before.max(asleep);
+                actor.not_before = actor.not_before.max(not_before);
             } else if let Some((since, _, Took::Other)) = actor.woken_by(story, at) {
                 actor.pending = actor.pending.or(Some(since));
             }
