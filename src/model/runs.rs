@@ -123,6 +123,17 @@ pub struct Spell {
     purpose: Purpose,
 }
 
+/// A spell in which a thread that waits can have asked for the GIL to be dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeOut {
+    /// When it woke up.
+    pub from: MonoNs,
+    /// When it slept again.
+    pub asleep: MonoNs,
+    /// When it woke up from that; `None`: it has not yet.
+    pub woken: Option<MonoNs>,
+}
+
 /// A time asleep, from falling asleep to waking up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sleep {
@@ -387,7 +398,7 @@ impl Runs {
     }
 
     /// Whether it slept through to a time-out of `interval` between two instants.
-    pub fn timed_out(&self, from: MonoNs, until: MonoNs, interval: Ns) -> bool {
+    pub fn slept_through(&self, from: MonoNs, until: MonoNs, interval: Ns) -> bool {
         let mut sleeps = self.sleeps(from, until);
         sleeps.any(|(sleep, _)| sleep.from >= from && sleep.until <= until && sleep.until.since(sleep.from) >= interval)
     }
@@ -512,38 +523,40 @@ impl Runs {
     }
 
     /// Its spells between two instants in which it can have asked for the GIL to be dropped: after a sleep through `interval`,
-    /// and before another.
-    pub fn time_outs(&self, after: MonoNs, until: MonoNs, interval: Ns) -> impl Iterator<Item = Spell> + '_ {
-        let timed_out = self.sleeps(after - interval - interval, until).filter(move |(sleep, spell)| {
-            sleep.until > after
-                && is_a_time_out(sleep.until.since(sleep.from), interval)
-                && spell.to.is_some()
-                && spell.on_core <= ASKING_TO_DROP
+    /// and before another. The oldest first.
+    pub fn time_outs(&self, after: MonoNs, until: MonoNs, interval: Ns) -> Vec<TimeOut> {
+        let Some(spells) = self.between(after - interval, until) else { return Vec::new() };
+        let triples = spells.windows(2).enumerate().filter_map(|(index, pair)| {
+            let slept = pair[1].from.since(pair[0].to?);
+            let asleep = pair[1].to.filter(|_| pair[1].from > after && pair[1].on_core <= ASKING_TO_DROP)?;
+            let woken = spells.get(index + 2).map(|next| next.from);
+            is_a_time_out(slept, interval).then_some(TimeOut { from: pair[1].from, asleep, woken })
         });
-        timed_out.map(|(_, spell)| spell)
+        triples.collect()
     }
 
     /// Whether it had to sleep on the mutex around the GIL that it wanted to let go of, as whoever asked for that had the mutex
-    /// still in its time-out: it slept meanwhile, and until that was over. It lets go only after that.
-    pub fn runs_into(&mut self, time_out: &Spell) -> bool {
-        let Some(asleep) = time_out.to else { return false };
-        let got_it = asleep - MUTEX_LET_GO..asleep + MUTEX_HANDED_OVER;
-        let sleeps = self.sleeps(time_out.from - LONG_RUN, asleep + MUTEX_HANDED_OVER);
-        let lets_go = |spell: &Spell| spell.to.is_some() && spell.on_core <= LETTING_GO;
-        let mut on_it = sleeps.filter(|(_, spell)| lets_go(spell)).map(|(sleep, _)| sleep).filter(|sleep| {
+    /// still in its time-out: it fell asleep meanwhile, and woke up when that was over, before the other did again. It
+    /// lets go only after that.
+    pub fn runs_into(&mut self, time_out: &TimeOut) -> bool {
+        let got_it = time_out.asleep - MUTEX_LET_GO..time_out.asleep + MUTEX_HANDED_OVER;
+        let mut sleeps = self.sleeps(time_out.from - LONG_RUN, got_it.end).filter(|(sleep, spell)| {
+            let lets_go = spell.to.is_some() && spell.on_core <= LETTING_GO;
             let held = sleep.before >= LONG_RUN;
-            held && sleep.from >= time_out.from && sleep.from <= asleep && got_it.contains(&sleep.until)
+            let meanwhile = time_out.from <= sleep.from && sleep.from <= time_out.asleep;
+            let first = time_out.woken.is_none_or(|woken| sleep.until < woken);
+            lets_go && held && meanwhile && first && got_it.contains(&sleep.until)
         });
-        let found = on_it.next().map(|sleep| sleep.from);
-        drop(on_it);
+        let found = sleeps.next().map(|(sleep, _)| sleep.from);
+        drop(sleeps);
         let Some(from) = found else { return false };
         let run = self.recent.iter_mut().rev().find(|run| run.to == from && run.how == Departure::Asleep);
         run.map(|run| run.slept = Slept::BeforeTheDrop).is_some()
     }
 
-    /// In this spell of its own it timed out, and did not take the GIL.
-    pub fn timed_out_in(&mut self, spell: &Spell) {
-        let within = |run: &&mut Run| run.from >= spell.from && spell.to.is_some_and(|to| run.to <= to);
+    /// It did not take the GIL then.
+    pub fn timed_out(&mut self, time_out: &TimeOut) {
+        let within = |run: &&mut Run| run.from >= time_out.from && run.to <= time_out.asleep;
         self.recent.iter_mut().filter(within).for_each(|run| run.purpose = Purpose::TimeOut);
     }
 
@@ -706,25 +719,27 @@ mod tests {
     #[test]
     fn a_holder_that_runs_into_the_mutex_has_not_let_go_yet() {
         let mut waiter = runs(&[(0, 10), (5_050, 5_080), (5_150, 5_200)]);
-        let time_out = waiter.time_outs(us(5_000), us(6_000), INTERVAL).next().unwrap();
-        assert_eq!((time_out.from, time_out.to), (us(5_050), Some(us(5_080))));
-        assert!(time_out.is_a_take(), "30 us would be a take");
+        let time_out = waiter.time_outs(us(5_000), us(6_000), INTERVAL)[0];
+        assert_eq!(time_out, TimeOut { from: us(5_050), asleep: us(5_080), woken: Some(us(5_150)) });
         let mut holder = runs(&[(0, 5_060), (5_095, 5_106), (5_180, 0)]);
         assert!(holder.runs_into(&time_out));
         let spell = holder.first_to_end(us(5_000), us(6_000)).unwrap();
         assert_eq!((spell.from, spell.to), (us(0), Some(us(5_106))), "it slept on the mutex, and held it until then");
         assert_eq!(holder.departures(us(5_000), us(6_000)).next(), Some((us(5_106), Departure::Asleep)));
         assert_eq!(holder.on_core(us(5_000), us(5_100)), Some(Ns(65_000)), "where it was is as before");
-        waiter.timed_out_in(&time_out);
-        let spells = waiter.between(us(5_020), us(6_000)).unwrap();
-        assert_eq!(spells.iter().map(Spell::is_a_take).collect::<Vec<_>>(), [false, true]);
+        let takes = |waiter: &Runs| -> Vec<bool> {
+            waiter.between(us(5_020), us(6_000)).unwrap().iter().map(Spell::is_a_take).collect()
+        };
+        assert_eq!(takes(&waiter), [true, true]);
+        waiter.timed_out(&time_out);
+        assert_eq!(takes(&waiter), [false, true]);
         assert_eq!(waiter.wait_ended(us(10), us(4_000), us(0), us(6_000)), Some(us(5_150)));
     }
 
     #[test]
     fn a_holder_that_was_made_to_let_go_did_not_run_into_the_mutex() {
         let waiter = runs(&[(0, 10), (5_050, 5_080)]);
-        let time_out = waiter.time_outs(us(5_000), us(6_000), INTERVAL).next().unwrap();
+        let time_out = waiter.time_outs(us(5_000), us(6_000), INTERVAL)[0];
         // The waiter took it at once, and held it for 25 us; then the other has it again, and goes on.
         let mut holder = runs(&[(0, 5_060), (5_095, 0)]);
         assert!(!holder.runs_into(&time_out));
@@ -732,7 +747,10 @@ mod tests {
         assert!(!asleep.runs_into(&time_out), "300 us are more than letting go takes");
         let mut other = runs(&[(0, 5_040), (5_095, 5_100)]);
         assert!(!other.runs_into(&time_out), "it slept before the waiter woke up");
-        assert_eq!(runs(&[(0, 10), (3_000, 3_030)]).time_outs(us(0), us(6_000), INTERVAL).count(), 0, "it was woken");
+        let woken = TimeOut { woken: Some(us(5_090)), ..time_out };
+        let mut in_switch_cond = runs(&[(0, 5_060), (5_095, 5_106)]);
+        assert!(!in_switch_cond.runs_into(&woken), "the waiter took it, and woke up whoever had dropped it");
+        assert_eq!(runs(&[(0, 10), (3_000, 3_030)]).time_outs(us(0), us(6_000), INTERVAL), [], "it was woken");
     }
 
     #[test]

@@ -27,7 +27,7 @@ impl GilAccount {
             .filter_map(|key| Some((*key, threads.get(key)?)))
             .flat_map(|(key, thread)| {
                 let time_outs = thread.runs.time_outs(since, step.tick.at, self.switch_interval);
-                time_outs.map(move |spell| (key, spell))
+                time_outs.into_iter().map(move |time_out| (key, time_out))
             })
             .collect();
         for (waiter, time_out) in time_outs {
@@ -37,7 +37,7 @@ impl GilAccount {
                 collided |= threads.get_mut(key).is_some_and(|thread| thread.runs.runs_into(&time_out));
             }
             if let Some(thread) = threads.get_mut(&waiter).filter(|_| collided) {
-                thread.runs.timed_out_in(&time_out);
+                thread.runs.timed_out(&time_out);
             }
         }
     }

@@ -347,7 +347,7 @@ impl GilAccount {
             }
             match thread.runs.told_since() {
                 Some(told) if told <= since => {
-                    if thread.runs.timed_out(since, step.tick.at, least) {
+                    if thread.runs.slept_through(since, step.tick.at, least) {
                         return Some(Request::Pending);
                     }
                 }

@@ -271,8 +271,8 @@ impl GilAccount {
             let actor = &mut actors[taker.actor];
             match (actor.waits, taker.waited) {
                 (true, _) => actor.settled.ended = Some(taker.at),
-                (false, Some(from)) => actor.settled.whole.push(Wait { from, until: taker.at }),
-                (false, None) => {}
+                (false, Some(from)) if from < taker.at => actor.settled.whole.push(Wait { from, until: taker.at }),
+                (false, _) => {}
             }
             (actor.waits, actor.pending) = (false, None);
             let key = actor.key;
