@@ -9,6 +9,7 @@
 mod brief;
 mod charted;
 mod collisions;
+mod contended;
 mod convoys;
 mod course;
 pub mod exact;
@@ -415,7 +416,7 @@ impl GilAccount {
                 hold => hold,
             },
         );
-        let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0 };
+        let mut tick = Tick { at, sample: self.credible(at, sample, threads), waiters: 0, waiters_known: 0 };
         let gap = self.bridged(interval);
         let handoffs = self.last.map_or(0, |last| tick.handoffs_since(&last));
         let mut touched = self.take_changes(&tick, handoffs, threads);
@@ -430,7 +431,7 @@ impl GilAccount {
                 let before = self.dropper();
                 let takes = self.follow(&step, &touched, seen, threads, mine);
                 self.takers = takes.takers().map(|takers| takers.chain(before).collect());
-                tick.waiters = self.count_waiters(&tick.sample);
+                self.count_waiters(&mut tick);
                 let step = Step { tick, ..step };
                 self.tenures.step(&step, &takes, self.switch_interval, threads);
                 let (tenures, switch_interval) = (&self.tenures, self.switch_interval);
@@ -442,7 +443,7 @@ impl GilAccount {
                 self.convoys.step(at, at.since(last.at), &self.over, setting);
                 let scrutiny = if self.exact.is_open() { Scrutiny::Close } else { seen.scrutiny };
                 self.perturbed.add(&step, scrutiny);
-                self.integrate(&step, threads);
+                self.integrate(&step, seen, threads);
             }
             None => {
                 self.takers = None;
@@ -457,7 +458,7 @@ impl GilAccount {
                     }
                 }
                 self.begin_all(&tick, threads);
-                tick.waiters = self.count_waiters(&tick.sample);
+                self.count_waiters(&mut tick);
             }
         }
         self.owner = match tick.holder() {
@@ -497,12 +498,13 @@ impl GilAccount {
         sample
     }
 
-    fn count_waiters(&self, sample: &GilSample) -> u32 {
-        self.waiting.max(sample.waiters.unwrap_or(0))
+    fn count_waiters(&self, tick: &mut Tick) {
+        tick.waiters_known = self.waiting;
+        tick.waiters = self.waiting.max(tick.sample.waiters.unwrap_or(0));
     }
 
-    /// The time between two ticks: each half goes to what was seen at its end.
-    fn integrate(&mut self, step: &Step, threads: &mut Threads) {
+    /// The time between two ticks: each half goes to what was seen at its end, but for what the waits tell.
+    fn integrate(&mut self, step: &Step, seen: Seen<'_>, threads: &mut Threads) {
         let Step { last, tick, handoffs, .. } = step;
         let length = tick.at.since(last.at);
         let first_half = Ns(length.0 / 2);
@@ -525,6 +527,7 @@ impl GilAccount {
                 bin.lost += Ns(half.0.saturating_mul(u64::from(end.waiters)));
             }
         }
+        bin.contended = self.contended_between(step, seen, threads).unwrap_or(bin.contended);
         self.observed += bin.observed;
         self.held += bin.held;
         self.held_asleep += bin.held_asleep;

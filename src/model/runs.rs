@@ -30,7 +30,8 @@ const EARLY: Ns = Ns(200_000);
 /// The longest run after a time-out in which the GIL is asked for, and was not taken: 10 to 90 us were seen where the
 /// holder ran into the mutex meanwhile, and had to be woken.
 const ASKING_TO_DROP: Ns = Ns(150_000);
-/// The longest run from getting the mutex to sleeping in `switch_cond`: 10 to 30 us were seen.
+/// The longest run from getting the mutex to sleeping in `switch_cond`, or to being put off the core by whoever was woken:
+/// 10 to 30 us were seen.
 const LETTING_GO: Ns = Ns(60_000);
 /// A thread that waits for the mutex around the GIL gets it so soon after whoever had it has gone to sleep.
 const MUTEX_HANDED_OVER: Ns = Ns(100_000);
@@ -540,12 +541,15 @@ impl Runs {
     /// lets go only after that.
     pub fn runs_into(&mut self, time_out: &TimeOut) -> bool {
         let got_it = time_out.asleep - MUTEX_LET_GO..time_out.asleep + MUTEX_HANDED_OVER;
-        let mut sleeps = self.sleeps(time_out.from - LONG_RUN, got_it.end).filter(|(sleep, spell)| {
-            let lets_go = spell.to.is_some() && spell.on_core <= LETTING_GO;
+        let lets_go = |at: MonoNs| {
+            let run = self.recent.iter().rev().find(|run| run.from == at);
+            run.is_some_and(|run| run.to.since(run.from) <= LETTING_GO)
+        };
+        let mut sleeps = self.sleeps(time_out.from - LONG_RUN, got_it.end).filter(|(sleep, _)| {
             let held = sleep.before >= LONG_RUN;
             let meanwhile = time_out.from <= sleep.from && sleep.from <= time_out.asleep;
             let first = time_out.woken.is_none_or(|woken| sleep.until < woken);
-            lets_go && held && meanwhile && first && got_it.contains(&sleep.until)
+            held && meanwhile && first && got_it.contains(&sleep.until) && lets_go(sleep.until)
         });
         let found = sleeps.next().map(|(sleep, _)| sleep.from);
         drop(sleeps);
@@ -743,6 +747,8 @@ mod tests {
         // The waiter took it at once, and held it for 25 us; then the other has it again, and goes on.
         let mut holder = runs(&[(0, 5_060), (5_095, 0)]);
         assert!(!holder.runs_into(&time_out));
+        let mut put_off = runs(&[(0, 5_060), (5_095, -5_106), (5_140, 0)]);
+        assert!(put_off.runs_into(&time_out), "whoever was woken got its core");
         let mut asleep = runs(&[(0, 5_060), (5_095, 5_400)]);
         assert!(!asleep.runs_into(&time_out), "300 us are more than letting go takes");
         let mut other = runs(&[(0, 5_040), (5_095, 5_100)]);

@@ -392,9 +392,8 @@ fn print_row(python: &Python, scenario: &str, runs: &[Run]) {
             |a, b| b - a,
         )
     };
-    let relative = |pick: fn(&Run) -> Pair, unit: fn(f64) -> String| {
-        cell(runs, pick, unit, |a, b| format!("{:+.2} %", (b - a) / a * 100.0), |a, b| (b - a) / a)
-    };
+    let relative =
+        |pick: fn(&Run) -> Pair, unit: fn(f64) -> String| cell(runs, pick, unit, percent, |a, b| (b - a) / a);
     let length = |ns: f64| format!("{:.0} us", ns / 1e3);
     println!(
         "| {} | {scenario} | {:.1} % | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",

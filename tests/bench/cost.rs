@@ -27,7 +27,9 @@
 #[expect(dead_code, reason = "a benchmark uses a part of what the tests share")]
 mod support;
 
+use std::env;
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -45,9 +47,14 @@ const SETTLE: Duration = Duration::from_millis(900);
 enum Watcher {
     Bare,
     BareAgain,
-    Gilscope { mode: String, budget: f64 },
+    Gilscope {
+        mode: String,
+        budget: f64,
+    },
     Uprobes,
     PySpy,
+    /// The program is started by it, and traced from its first line on.
+    Viztracer,
 }
 
 /// What came of a run.
@@ -139,6 +146,7 @@ fn print_row(workload: Workload, watcher: &Watcher, pairs: &[(Outcome, Outcome)]
         Watcher::Gilscope { mode, budget } => format!("{mode}, {budget} %"),
         Watcher::Uprobes => "uprobes on take_gil, drop_gil".to_owned(),
         Watcher::PySpy => "py-spy record -r 1000".to_owned(),
+        Watcher::Viztracer => "viztracer".to_owned(),
     };
     if pairs.len() < 2 {
         println!("| {} | {name} | could not be measured | | | | |", workload.name());
@@ -222,17 +230,28 @@ fn other_tools(python: &Python) -> Vec<Watcher> {
         Ok(_) => there.push(Watcher::PySpy),
         Err(_) => println!("py-spy: not installed"),
     }
-    // It runs inside the target, from its start: another kind of run than these, so it is measured only by hand.
-    match Command::new("viztracer").arg("--version").output() {
-        Ok(_) => println!("viztracer: installed, and not measured: it is started with the program, not beside it"),
-        Err(_) => println!("viztracer: not installed"),
+    match interpreter_of("viztracer") {
+        Some(of) if of == python.executable => there.push(Watcher::Viztracer),
+        Some(of) => println!("viztracer: installed for {}", of.display()),
+        None => println!("viztracer: not installed"),
     }
     there
 }
 
+/// The interpreter that a script on PATH runs in, as its first line says.
+fn interpreter_of(script: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let file = env::split_paths(&path).map(|directory| directory.join(script)).find(|file| file.is_file())?;
+    let text = fs::read_to_string(file).ok()?;
+    fs::canonicalize(text.lines().next()?.strip_prefix("#!")?.trim()).ok()
+}
+
 /// `None` where the watcher could not be had.
 fn run(python: &Python, workload: Workload, watcher: &Watcher, seconds: f64) -> Option<Outcome> {
-    let mut working = workload.start(python);
+    let mut working = match watcher {
+        Watcher::Viztracer => workload.start_by(Command::new("viztracer").args(["--quiet", "-o", "/dev/null"])),
+        _ => workload.start(python),
+    };
     let probes = match watcher {
         Watcher::Uprobes => Some(Uprobes::attach(working.pid()).map_err(|why| eprintln!("uprobes: {why}")).ok()?),
         _ => None,
@@ -262,7 +281,7 @@ fn run(python: &Python, workload: Workload, watcher: &Watcher, seconds: f64) -> 
 
 fn watch(watcher: &Watcher, pid: u32) -> Option<Child> {
     let mut command = match watcher {
-        Watcher::Bare | Watcher::BareAgain | Watcher::Uprobes => return None,
+        Watcher::Bare | Watcher::BareAgain | Watcher::Uprobes | Watcher::Viztracer => return None,
         Watcher::Gilscope { mode, budget } => {
             let mut command = Command::new(env!("CARGO_BIN_EXE_gilscope"));
             command.args(["report", "-q", "-f", "json", "-d", "600", "--mode", mode, "--max-overhead"]);

@@ -44,6 +44,7 @@ mod target;
 mod target_errors;
 mod tracepoints;
 mod truth;
+mod truth_conds;
 mod truth_uprobes;
 mod truth_workloads;
 mod unwatched;

@@ -28,7 +28,7 @@ pub fn gilscope() -> Command {
 }
 
 /// What `gilscope report -f json` says of a process in `seconds`.
-fn report(pid: u32, seconds: f64) -> Value {
+pub fn report(pid: u32, seconds: f64) -> Value {
     let ended =
         Child::spawn(gilscope().args(["report", "-f", "json", "-d", &seconds.to_string(), "-p", &pid.to_string()]))
             .succeed(PATIENCE);
@@ -121,7 +121,7 @@ impl Observed {
         threads.iter().find(|thread| thread["tid"] == tid).unwrap_or_else(|| panic!("no thread {tid} was seen"))
     }
 
-    fn named(&self, name: &str) -> &Value {
+    pub fn named(&self, name: &str) -> &Value {
         let threads = self.process["threads"].as_array().expect("threads");
         threads.iter().find(|thread| thread["name"] == name).unwrap_or_else(|| panic!("no thread {name} was seen"))
     }

@@ -3,6 +3,7 @@
 //! Each says `ready` as soon as it is at it. For each line on stdin, a number of seconds, it says what it got done in that
 //! time: count, seconds of the clock, and CPU seconds of the process.
 
+use std::process::Command;
 use std::time::Duration;
 
 use super::child::Child;
@@ -119,13 +120,21 @@ impl Workload {
     /// # Panics
     /// If it does not come to work.
     pub fn start(self, python: &Python) -> Working {
+        self.start_by(&mut python.command())
+    }
+
+    /// As [`Workload::start`], by a command that takes the program as Python does, after `-c`.
+    ///
+    /// # Panics
+    /// If it does not come to work.
+    pub fn start_by(self, command: &mut Command) -> Working {
         let part = match self {
             Workload::Cpu => format!("{SPIN}functions = [spin] * 4"),
             Workload::Convoy => format!("{SPIN}{IO}functions = [spin, io]"),
             Workload::Pool => POOL.to_owned(),
             Workload::Worst => WORST.to_owned(),
         };
-        let mut child = Child::spawn(python.command().args(["-c", &FRAME.replace("@@", &part)]));
+        let mut child = Child::spawn(command.args(["-c", &FRAME.replace("@@", &part)]));
         child.ready(PATIENCE);
         Working { child }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::handoffs::Apart;
 use super::{GilAccount, Threads};
 use crate::event::{DropRequest, ThreadKey};
 use crate::model::snapshot::{Convoy, GilFigures, GilNow};
@@ -9,7 +10,7 @@ use crate::model::thread::{Standing, ThreadAccount};
 use crate::model::totals::GilTotals;
 use crate::time::{MonoNs, Ns};
 
-/// Time that the threads queue for cores, of all time, up to which drops are told apart by where the dropper is next.
+/// Time that the threads queue for cores, of all time, up to which whoever is apart counts as asleep.
 const MOST_QUEUED: f64 = 0.03;
 
 impl GilAccount {
@@ -20,10 +21,13 @@ impl GilAccount {
 
     /// Whether who wants the GIL shows it by sleeping on it. Who was woken from the mutex around it and queues for a core is
     /// neither asleep nor running, and looks as if it had let go for reasons of its own.
-    fn is_followable(&self, threads: &Threads) -> bool {
+    fn apart(&self, threads: &Threads) -> Apart {
         let own = threads.values().filter(|thread| thread.info.process == self.process);
         let queued: Ns = own.map(ThreadAccount::queued).sum();
-        queued.share_of(self.observed).is_some_and(|share| share <= MOST_QUEUED)
+        match queued.share_of(self.observed).is_some_and(|share| share <= MOST_QUEUED) {
+            true => Apart::Asleep,
+            false => Apart::AsleepOrQueued,
+        }
     }
 
     /// Of its figures, the running totals.
@@ -76,7 +80,7 @@ impl GilAccount {
             max_waiters: self.max_waiters,
             lost: self.lost,
             handoffs: self.handoffs_counted,
-            forced_handoffs: self.followed.forced().filter(|_| self.is_followable(threads)),
+            forced_handoffs: self.followed.forced(self.apart(threads)),
             unclear_handoffs: self.followed.unclear(),
             cross_core_handoffs: self.followed.cross_core(self.handoffs_counted),
             overdue: self.tenures.overdue(self.observed),

@@ -45,6 +45,8 @@ pub(super) struct Handoffs {
     forced: u64,
     /// May have been forced or not.
     unclear: u64,
+    /// Those that a request may have brought about, and of which the dropper then seemed to sleep on something else.
+    own_will: u64,
     cross_core: u64,
     /// From an unknown core, or to one.
     unplaced: u64,
@@ -55,8 +57,12 @@ pub(super) struct Handoffs {
 
 impl Handoffs {
     /// Forced handoffs; `None`: not known to a thirtieth.
-    pub(super) fn forced(&self) -> Option<u64> {
-        self.is_shown(self.unclear, self.forced).then_some(self.forced)
+    pub(super) fn forced(&self, apart: Apart) -> Option<u64> {
+        let unclear = match apart {
+            Apart::Asleep => self.unclear,
+            Apart::AsleepOrQueued => self.unclear + self.own_will,
+        };
+        self.is_shown(unclear, self.forced).then_some(self.forced)
     }
 
     /// Handoffs that may have been forced or not.
@@ -87,6 +93,15 @@ impl Handoffs {
             Verdict::Voluntary => {}
         }
     }
+}
+
+/// What it means that a thread was seen neither on a core nor in the GIL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Apart {
+    /// It sleeps on something else.
+    Asleep,
+    /// That, or it was woken and queues for a core.
+    AsleepOrQueued,
 }
 
 /// Who took the GIL between two ticks, and when: in the order of time.
@@ -258,6 +273,7 @@ impl GilAccount {
                 }
             };
             self.followed.count(verdict);
+            self.followed.own_will += u64::from(verdict == Verdict::Voluntary && there.is_some());
             drop.passed(self.key, verdict.into()).into_iter().for_each(|passed| self.chart.push(passed));
         }
     }

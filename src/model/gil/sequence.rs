@@ -36,6 +36,9 @@ const WOKEN_AT_THE_TICK: Ns = Ns(300_000);
 /// `switch_cond`, and that sleep is one on the GIL.
 const ALREADY_TAKEN: Ns = Ns(8_000);
 
+/// The longest time on a core from birth to asking for the GIL for the first time: 15 to 35 us were seen.
+const BIRTH: Ns = Ns(45_000);
+
 /// More handoffs between two ticks are not followed one by one.
 const MOST_HANDOFFS: u64 = 128;
 
@@ -170,7 +173,7 @@ impl Actor {
         let (sleep, _) = &self.sleeps[index];
         // It was woken for the GIL, and queued for a core. Its life begins with some microseconds before it can ask.
         let asked = match (index, self.first) {
-            (1, First::Birth) => sleep.follows_asking(),
+            (1, First::Birth) => sleep.before <= BIRTH,
             _ => !sleep.follows_a_take() || self.only_asked_before(sleep, story.step),
         };
         let since = self.asked(index, story);
@@ -206,6 +209,7 @@ impl Actor {
         let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
         let asked = || {
             sleep.may_follow_asking()
+                || (index == 1 && self.first == First::Birth && sleep.before <= BIRTH)
                 || woke
                     .filter(|woke| *woke >= story.step.last.at)
                     .is_some_and(|woke| story.past.iter().all(|taken| *taken < woke || *taken >= sleep.from))

@@ -18,6 +18,8 @@ pub(super) struct Tick {
     pub(super) at: MonoNs,
     pub(super) sample: GilSample,
     pub(super) waiters: u32,
+    /// Those of them that are known by name.
+    pub(super) waiters_known: u32,
 }
 
 impl Tick {
