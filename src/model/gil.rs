@@ -41,7 +41,7 @@ pub use crate::model::gil::charted::Habit;
 pub(in crate::model) use crate::model::gil::charted::going_on;
 use crate::model::gil::convoys::{Convoys, Instrument, Setting};
 use crate::model::gil::exact::{Doings, Exact, Hit};
-use crate::model::gil::handoffs::Handoffs;
+use crate::model::gil::handoffs::{Handoffs, Takes};
 use crate::model::gil::long::{Executed, LongHolds};
 use crate::model::gil::perturbed::Perturbed;
 pub use crate::model::gil::perturbed::Scrutiny;
@@ -443,7 +443,7 @@ impl GilAccount {
                 self.convoys.step(at, at.since(last.at), &self.over, setting);
                 let scrutiny = if self.exact.is_open() { Scrutiny::Close } else { seen.scrutiny };
                 self.perturbed.add(&step, scrutiny);
-                self.integrate(&step, seen, threads);
+                self.integrate(&step, &takes, seen, threads);
             }
             None => {
                 self.takers = None;
@@ -504,7 +504,7 @@ impl GilAccount {
     }
 
     /// The time between two ticks: each half goes to what was seen at its end, but for what the waits tell.
-    fn integrate(&mut self, step: &Step, seen: Seen<'_>, threads: &mut Threads) {
+    fn integrate(&mut self, step: &Step, takes: &Takes, seen: Seen<'_>, threads: &mut Threads) {
         let Step { last, tick, handoffs, .. } = step;
         let length = tick.at.since(last.at);
         let first_half = Ns(length.0 / 2);
@@ -527,7 +527,9 @@ impl GilAccount {
                 bin.lost += Ns(half.0.saturating_mul(u64::from(end.waiters)));
             }
         }
-        bin.contended = self.contended_between(step, seen, threads).unwrap_or(bin.contended);
+        if let Some(waited) = self.waited_between(step, takes, seen, threads) {
+            (bin.contended, bin.lost) = (waited.contended, waited.lost);
+        }
         self.observed += bin.observed;
         self.held += bin.held;
         self.held_asleep += bin.held_asleep;

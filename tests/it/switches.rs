@@ -243,6 +243,29 @@ fn waits_are_right_one_by_one() {
 
 /// Named sleeps make certain what switches and samples have to guess: every wait is found, also where takes are hidden
 /// between two looks that are far apart.
+/// Where the GIL changes hands seldom the waits tell it, of which one in a hundred stays unseen where many threads want it; where
+/// it does often, the looks do.
+#[test]
+fn contention_is_the_time_in_which_somebody_waits() {
+    for (name, truth) in
+        worlds().into_iter().chain([crate::columns::busy_world(), ("lanes", crate::fixtures::lanes_truth())])
+    {
+        let snapshot = snapshot(&fused(&Sampling::at(Ns::MILLISECOND, 7), &truth));
+        let gil = snapshot.processes[0].interpreters[0].gil.as_deref().unwrap();
+        let (contention, waiters) = truth.contention();
+        println!(
+            "{name}: {:.4} and {:.4}, in truth {contention:.4} and {waiters:.4}",
+            gil.contention, gil.mean_waiters
+        );
+        assert!((gil.contention - contention).abs() <= 0.015 * contention, "{name}: {}, in truth {contention}", gil.contention);
+        assert!(
+            (gil.mean_waiters - waiters).abs() <= 0.017 * waiters,
+            "{name}: {}, in truth {waiters}",
+            gil.mean_waiters
+        );
+    }
+}
+
 #[test]
 fn named_sleeps_make_hidden_takes_certain() {
     let (mut better, mut worse) = (0, 0);

@@ -36,7 +36,8 @@ fn several_processes_of_format_1_6_are_read_as_they_were_written() {
         let gil = process.interpreters[0].gil.as_ref().unwrap();
         (gil.handoffs, (gil.contention * 1e3) as u64, gil.lost.0 / 1_000_000)
     };
-    assert_eq!((gil(parent), gil(child)), ((66, 200, 417), (0, 0, 0)));
+    // The looks are 5 to 8 ms apart, and see 417 ms; the waits, of which the records tell, come to less.
+    assert_eq!((gil(parent), gil(child)), ((66, 172, 363), (0, 0, 0)));
     assert_eq!((parent.threads.len(), child.threads.len()), (3, 1));
     // What an instrument says of itself is of its process.
     assert!(parent.capture.health.ticks > 300 && child.capture.health.ticks > 200);
