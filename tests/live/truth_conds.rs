@@ -9,9 +9,6 @@ use crate::support::pythons::pythons_with_gil;
 use crate::support::scenario::Scenario;
 use crate::support::truth::{Cycle, Kind, Truth};
 
-/// From here on single waits are compared.
-const LONG: u64 = 100_000;
-
 /// Runs a logged scenario on every interpreter with headers while `watch` looks on, and gives what it saw and all that was
 /// logged and stamped to `check`.
 fn on_each_logged<T>(name: &str, watch: impl Fn(u32) -> T, check: impl Fn(&str, &T, &Truth)) {
@@ -90,24 +87,23 @@ fn whoever_is_made_to_let_go_does_not_wait_meanwhile() {
             let forced = observed.stamps.forced_handoffs(0, &(from..to)) as f64;
             let gil = &observed.process["interpreters"][0]["gil"];
             let told = gil["forced_handoffs"].as_f64();
-            let hog = observed.named("hog-1");
-            let long = |waits: &serde_json::Value| {
-                (waits["count"].as_f64().expect("a number") - waits["below_resolution"].as_f64().unwrap_or(0.0))
-                    .max(0.0)
+            let of = |name: &str| {
+                let lost = observed.named(name)["lost_ns"].as_f64().expect("lost");
+                (lost, figures.thread(name).wait_total as f64)
             };
-            let (waits, real) = (long(&hog["waits"]), figures.thread("hog-1"));
-            let really = real.waits.iter().filter(|wait| **wait >= LONG).count() as f64;
-            let io = observed.named("io")["lost_ns"].as_f64().expect("lost");
-            let waited = figures.thread("io").wait_total as f64;
+            let ((hog, hog_waited), (io, waited)) = (of("hog-1"), of("io"));
             eprintln!(
-                "{python}: forced {told:?} ({forced}), the hog's long waits {waits} ({really}), I/O waits {:.4} of the truth",
+                "{python}: forced {told:?} ({forced}), the hog waits {:.1} ms ({:.1}), I/O {:.4} of the truth",
+                hog / 1e6,
+                hog_waited / 1e6,
                 io / waited
             );
             // Of 430 drops 3 % and the edges; what a late look missed is unclear.
             let bound = (0.03 + observed.late()) * forced + 3.0;
             assert!(told.is_none_or(|told| (told - forced).abs() <= bound), "{python}: {told:?}, in truth {forced}");
-            // The taker may be put off its core with the mutex, which the other then sleeps on.
-            assert!(waits - really <= 0.04 * forced + 3.0, "{python}: the hog waits {waits} times, in truth {really}");
+            // Told of at each of them, it would wait for 40 to 100 us more: half a per cent of the time or more.
+            let most = (0.002 + 0.02 * observed.late()) * (to - from) as f64;
+            assert!(hog - hog_waited <= most, "{python}: the hog waits for {hog} ns, in truth {hog_waited}");
             // Where the end of a wait is taken for its time-out, each is 1 to 2 % too short.
             assert!((io / waited - 1.0).abs() <= 0.01 + observed.late(), "{python}: {io} ns, in truth {waited}");
         },
