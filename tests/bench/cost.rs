@@ -249,7 +249,8 @@ fn interpreter_of(script: &str) -> Option<PathBuf> {
 /// `None` where the watcher could not be had.
 fn run(python: &Python, workload: Workload, watcher: &Watcher, seconds: f64) -> Option<Outcome> {
     let mut working = match watcher {
-        Watcher::Viztracer => workload.start_by(Command::new("viztracer").args(["--quiet", "-o", "/dev/null"])),
+        // It would write when the program ends, which ends without.
+        Watcher::Viztracer => workload.start_by(Command::new("viztracer").args(["--quiet", "-o", "unwritten.json"])),
         _ => workload.start(python),
     };
     let probes = match watcher {

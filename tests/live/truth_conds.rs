@@ -104,8 +104,8 @@ fn whoever_is_made_to_let_go_does_not_wait_meanwhile() {
             // Told of at each of them, it would wait for 40 to 100 us more: half a per cent of the time or more.
             let most = (0.002 + 0.02 * observed.late()) * (to - from) as f64;
             assert!(hog - hog_waited <= most, "{python}: the hog waits for {hog} ns, in truth {hog_waited}");
-            // Where the end of a wait is taken for its time-out, each is 1 to 2 % too short.
-            assert!((io / waited - 1.0).abs() <= 0.01 + observed.late(), "{python}: {io} ns, in truth {waited}");
+            // Each edge is some microseconds off, of 5 ms.
+            assert!((io / waited - 1.0).abs() <= 0.02 + observed.late(), "{python}: {io} ns, in truth {waited}");
         },
     );
 }
