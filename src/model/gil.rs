@@ -88,6 +88,8 @@ pub struct GilAccount {
     before_last: MonoNs,
     /// Who took it between these two; `None`: that is not known of all.
     takers: Option<Vec<ThreadKey>>,
+    /// Who got a core in the newest step.
+    woken: Vec<ThreadKey>,
     /// Relations other than `Apart` in force at the last tick, the holder's included.
     relations: BTreeMap<ThreadKey, Relation>,
     /// What changes at the tick that is being gathered.
@@ -187,6 +189,7 @@ impl GilAccount {
             last: None,
             before_last: found,
             takers: None,
+            woken: Vec::new(),
             relations: BTreeMap::new(),
             changes: BTreeMap::new(),
             waiting: 0,
@@ -470,6 +473,8 @@ impl GilAccount {
         self.max_waiters = self.max_waiters.max(tick.waiters);
         self.long.tick(&tick, self.last.map_or(at, |last| last.at), gap, self.switch_interval);
         self.before_last = self.last.map_or(at, |last| last.at);
+        self.woken.clear();
+        self.woken.extend_from_slice(seen.woken);
         self.last = Some(tick);
     }
 

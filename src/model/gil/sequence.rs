@@ -272,6 +272,16 @@ impl GilAccount {
             if taker.at >= step.tick.at {
                 break;
             }
+            let key = actors[taker.actor].key;
+            if step.tick.holder().is_none()
+                && taker.at + GETTING_TO_IT > step.tick.at
+                && owner != Some(key)
+                && takes.len() as u64 == step.handoffs
+            {
+                // It has been woken, and the tick came before it got there.
+                actors.retain(|actor| actor.key != key);
+                break;
+            }
             let actor = &mut actors[taker.actor];
             match (actor.waits, taker.waited) {
                 (true, _) => actor.settled.ended = Some(taker.at),
@@ -279,7 +289,6 @@ impl GilAccount {
                 (false, _) => {}
             }
             (actor.waits, actor.pending) = (false, None);
-            let key = actor.key;
             if taker.waited.is_none() && taker.at > now + RELEASE_BEFORE_WAKING {
                 // It was free for so long that nobody can have waited. Who fell asleep before did not find it held.
                 actors.iter_mut().for_each(|actor| actor.not_before = actor.not_before.max(taker.at));
@@ -335,6 +344,10 @@ impl GilAccount {
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) -> Vec<Actor> {
         let mut keys: Vec<ThreadKey> = seen.woken.iter().chain(touched).copied().collect();
+        if !step.last.is_held() {
+            // It was free, and whoever had just been woken may have taken it right after.
+            keys.extend(self.woken.iter().filter(|key| is_on_its_way(key, step.last.at, threads)));
+        }
         keys.sort_unstable();
         keys.dedup();
         // Somebody waited at the tick before who is not known to.
@@ -407,6 +420,12 @@ impl GilAccount {
         };
         keys.into_iter().filter_map(actor).collect()
     }
+}
+
+/// Whether it woke up so shortly before `tick`, and was still awake, that it may not have taken a free GIL yet.
+fn is_on_its_way(key: &ThreadKey, tick: MonoNs, threads: &Threads) -> bool {
+    let spell = threads.get(key).and_then(|thread| thread.runs.around(tick, tick).last().copied());
+    spell.is_some_and(|spell| spell.from + GETTING_TO_IT > tick && spell.to.is_none_or(|to| to > tick))
 }
 
 /// To whom and when the GIL went that somebody has held since some instant; `None`: it has not let go.
