@@ -274,6 +274,7 @@ impl GilAccount {
             }
             let key = actors[taker.actor].key;
             if step.tick.holder().is_none()
+                && actors[taker.actor].waits
                 && taker.at + GETTING_TO_IT > step.tick.at
                 && owner != Some(key)
                 && takes.len() as u64 == step.handoffs
