@@ -88,7 +88,7 @@ pub struct GilAccount {
     before_last: MonoNs,
     /// Who took it between these two; `None`: that is not known of all.
     takers: Option<Vec<ThreadKey>>,
-    /// Who got a core in the newest step.
+    /// Who got a core in the newest step, if the GIL was free at its end.
     woken: Vec<ThreadKey>,
     /// Relations other than `Apart` in force at the last tick, the holder's included.
     relations: BTreeMap<ThreadKey, Relation>,
@@ -474,7 +474,9 @@ impl GilAccount {
         self.long.tick(&tick, self.last.map_or(at, |last| last.at), gap, self.switch_interval);
         self.before_last = self.last.map_or(at, |last| last.at);
         self.woken.clear();
-        self.woken.extend_from_slice(seen.woken);
+        if !tick.is_held() {
+            self.woken.extend_from_slice(seen.woken);
+        }
         self.last = Some(tick);
     }
 

@@ -10,8 +10,6 @@ use super::truth::Cycle;
 pub enum Call {
     /// `pthread_cond_signal`.
     Signal,
-    /// `pthread_cond_wait`.
-    Wait,
     /// `pthread_cond_timedwait` or `pthread_cond_clockwait`.
     TimedWait,
 }

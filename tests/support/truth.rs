@@ -365,8 +365,7 @@ impl<'a> Dump<'a> {
                 let (at, cond, tid) = (self.u64(), self.u64(), self.u32());
                 let call = match self.u32() {
                     0 => Call::Signal,
-                    1 => Call::Wait,
-                    2 => Call::TimedWait,
+                    1 => Call::TimedWait,
                     other => panic!("{}: operation {other}", self.path.display()),
                 };
                 Operation { at, cond, tid, call }

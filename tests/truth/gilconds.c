@@ -1,9 +1,8 @@
 /* What threads do with condition variables, told by the C library's own entrances: loaded before all others (LD_PRELOAD).
  *
  * CPython's GIL is a flag and two of them (Python/ceval_gil.c, 3.8 to 3.15): `take_gil` waits in `gil->cond` with a
- * time-out while the flag is set, sets it, and signals `gil->switch_cond`; `drop_gil` clears it, signals `gil->cond`,
- * and where it was asked to drop waits in `gil->switch_cond` for somebody to take. So the entrances tell takes and drops
- * of every thread, bytecode included, to the 0.1 us that lie between the flag and the call.
+ * time-out while the flag is set, sets it, and signals `gil->switch_cond`; `drop_gil` clears it and signals `gil->cond`.
+ * So the entrances tell takes and drops of every thread, bytecode included, to the 0.1 us that lie between the flag and the call.
  *
  * `gilconds_log` gives what was logged; the extension that stamps writes it into its dump.
  */
@@ -20,8 +19,7 @@
 
 enum operation {
     SIGNAL = 0,     /* wakes a waiter, if there is one */
-    WAIT = 1,       /* until it is signalled */
-    TIMED_WAIT = 2, /* with a time-out */
+    TIMED_WAIT = 1, /* until it is signalled, or a time-out is over */
 };
 
 struct entry {
@@ -38,7 +36,6 @@ static atomic_ullong used;
 static __thread uint32_t own_tid;
 
 static int (*real_signal)(pthread_cond_t *);
-static int (*real_wait)(pthread_cond_t *, pthread_mutex_t *);
 static int (*real_timedwait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
 static int (*real_clockwait)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
 
@@ -52,7 +49,6 @@ static void *next(const char *name)
 __attribute__((constructor)) static void begin(void)
 {
     real_signal = (int (*)(pthread_cond_t *))next("pthread_cond_signal");
-    real_wait = (int (*)(pthread_cond_t *, pthread_mutex_t *))next("pthread_cond_wait");
     real_timedwait =
         (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))next("pthread_cond_timedwait");
     real_clockwait = (int (*)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *))dlsym(
@@ -87,12 +83,6 @@ int pthread_cond_signal(pthread_cond_t *cond)
 {
     told(cond, SIGNAL);
     return real_signal(cond);
-}
-
-int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
-{
-    told(cond, WAIT);
-    return real_wait(cond, mutex);
 }
 
 int pthread_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex, const struct timespec *until)

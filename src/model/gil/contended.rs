@@ -36,7 +36,7 @@ impl GilAccount {
         // Where it is not known who took it, it is not known either who waited for that.
         let is_followed = *handoffs == 0 || (takes.is_complete() && *handoffs <= MOST_HANDOFFS);
         // Those who sleep on the condition variable without being known to.
-        let strangers = |tick: &Tick| tick.sample.waiters.is_some_and(|waiters| waiters > tick.waiters_known);
+        let strangers = |tick: &Tick| tick.waiters > tick.waiters_known;
         let is_clear = |tick: &Tick| tick.sample.hold != Hold::ByUnknown && !strangers(tick);
         let is_told = seen.told.covers(last.at) && self.over.len() < WAITS_TOLD && self.waiting <= MOST_ASKED;
         if !is_followed || !is_told || !is_clear(last) || !is_clear(tick) {

@@ -345,10 +345,8 @@ impl GilAccount {
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) -> Vec<Actor> {
         let mut keys: Vec<ThreadKey> = seen.woken.iter().chain(touched).copied().collect();
-        if !step.last.is_held() {
-            // It was free, and whoever had just been woken may have taken it right after.
-            keys.extend(self.woken.iter().filter(|key| is_on_its_way(key, step.last.at, threads)));
-        }
+        // Where it was free, whoever had just been woken may have taken it right after.
+        keys.extend(self.woken.iter().filter(|key| is_on_its_way(key, step.last.at, threads)));
         keys.sort_unstable();
         keys.dedup();
         // Somebody waited at the tick before who is not known to.
