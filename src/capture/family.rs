@@ -40,8 +40,8 @@ const AGAIN: (Ns, u64) = (Ns(200_000_000), 4);
 const STARTED: Ns = Ns(1_000_000);
 /// How long one that makes no sense yet may take to.
 const PATIENCE: Ns = Ns(3_000_000_000);
-/// Longest time between two turns.
-const TURN: Duration = Duration::from_millis(10);
+/// Longest time between two turns: where all that are looked into say themselves when that is over, and where nobody is.
+const TURNS: (Ns, Ns) = (Ns(50_000_000), Ns(10_000_000));
 
 /// A process that was named.
 #[derive(Debug)]
@@ -265,16 +265,22 @@ impl Household {
 
     /// Hears what those who look have learned; waits a little for it.
     fn hear(&mut self) {
-        let pause = if self.roots.iter().any(|root| self.candidates.contains_key(root)) {
-            Duration::from_nanos(STARTED.0)
-        } else {
-            TURN
-        };
-        match self.news.1.recv_timeout(pause) {
+        let pause = self.pause(clock::now());
+        match self.news.1.recv_timeout(Duration::from_nanos(pause.0)) {
             Ok(news) => self.learn(news),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
         self.hear_the_rest();
+    }
+
+    /// Until something is due. Each turn wakes a core that may be idle, and with it what the target does next.
+    fn pause(&self, now: MonoNs) -> Ns {
+        if self.roots.iter().any(|root| self.candidates.contains_key(root)) {
+            return STARTED;
+        }
+        let due = self.candidates.values().map(|candidate| candidate.due).chain([self.look_due]).min();
+        let turn = if self.runs.is_empty() { TURNS.1 } else { TURNS.0 };
+        due.map_or(turn, |due| due.since(now).clamp(STARTED, turn))
     }
 
     fn hear_the_rest(&mut self) {

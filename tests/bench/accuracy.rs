@@ -239,6 +239,8 @@ struct Windows {
     coverage: f64,
     holds: Intervals,
     waits: Intervals,
+    /// From a request to the drop.
+    latencies: Intervals,
 }
 
 #[derive(Default)]
@@ -285,9 +287,9 @@ fn percent(truth: f64, seen: f64) -> String {
 fn windows_of_all(options: &Options) {
     println!(
         "| Python | scenario | coverage | holds stamped | seen | total | p50 | p90 | p99 | waits stamped | seen | total \
-         | p50 | p90 | p99 |"
+         | p50 | p90 | p99 | drops at a request logged | seen | total | p50 | p90 | p99 |"
     );
-    println!("|{}", "---|".repeat(15));
+    println!("|{}", "---|".repeat(21));
     for python in interpreters(options) {
         for scenario in &options.scenarios {
             let mut all = Windows::default();
@@ -296,11 +298,12 @@ fn windows_of_all(options: &Options) {
                 all.coverage += one / options.runs as f64;
             }
             println!(
-                "| {} | {scenario} | {:.1} % | {} | {} |",
+                "| {} | {scenario} | {:.1} % | {} | {} | {} |",
                 version(python),
                 all.coverage * 100.0,
                 all.holds.text(),
-                all.waits.text()
+                all.waits.text(),
+                all.latencies.text()
             );
         }
     }
@@ -324,7 +327,20 @@ fn look_through_windows(
         all.holds.add(within(&windows, thread.holds()), &seen.holds);
         all.waits.add(within(&windows, whole_waits(thread, &windows)), &seen.waits);
     }
+    let gil = process.interpreters.first().and_then(|interpreter| interpreter.gil.as_ref());
+    if let Some(seen) = gil.and_then(|gil| gil.drop_latency.as_ref()) {
+        all.latencies.add(within(&windows, whole_requests(&truth, &windows)), seen);
+    }
     process.capture.exact.map(|exact| exact.coverage)
+}
+
+/// From request to drop, where a window shows the sleep before it as well: without that it may have been the thread's first.
+fn whole_requests<'a>(truth: &Truth, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
+    let requests = truth.requests().into_iter().filter(|request| {
+        let window = windows.iter().find(|window| window.contains(&request.asked));
+        window.is_some_and(|window| window.contains(&request.slept))
+    });
+    requests.map(|request| request.asked..request.dropped)
 }
 
 /// The contended waits of which a window can show the beginning: the thread was seen to drop before. Another wait may have

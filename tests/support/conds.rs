@@ -1,7 +1,7 @@
 //! What threads did with condition variables, as `tests/truth/gilconds.c` logs it, and the takes and drops of the GIL
 //! that follow from it (Python/ceval_gil.c, CPython 3.8 to 3.15).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::truth::Cycle;
 
@@ -75,4 +75,44 @@ pub fn story<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils, end: u
     let last = held.or(asked.map(|ask| (ask, end.max(ask))));
     cycles.extend(last.map(|(ask, taken)| Cycle { ask, taken, drop: end.max(taken), dropped: end.max(taken) }));
     cycles
+}
+
+/// From a thread's asking the holder for the GIL to the drop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Request {
+    /// When whoever asked began to sleep for the time-out after which it did.
+    pub slept: u64,
+    /// When it had asked: it begins to sleep again.
+    pub asked: u64,
+    /// The drop.
+    pub dropped: u64,
+}
+
+/// All requests for one GIL that were heeded, of `calls` in the order of time: whoever sleeps on it again, and nobody has taken
+/// it since it slept before, has asked for it. Of several that ask, the first counts.
+pub fn requests<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils) -> Vec<Request> {
+    let mut requests = Vec::new();
+    let mut asleep: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+    let (mut takes, mut pending) = (0, None);
+    for Operation { at, cond, tid, call } in calls {
+        match call {
+            Call::TimedWait if gils.wanted.contains(cond) => {
+                if let Some((slept, then)) = asleep.insert(*tid, (*at, takes)) {
+                    if then == takes {
+                        pending = pending.or(Some((slept, *at)));
+                    }
+                }
+            }
+            Call::Signal if gils.switch.contains(cond) => {
+                asleep.remove(tid);
+                (takes, pending) = (takes + 1, None);
+            }
+            Call::Signal if gils.wanted.contains(cond) => {
+                let heeded = pending.take();
+                requests.extend(heeded.map(|(slept, asked)| Request { slept, asked, dropped: *at }));
+            }
+            _ => {}
+        }
+    }
+    requests
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use super::conds::{Call, Conds, Operation, story};
+use super::conds::{Call, Conds, Operation, Request, requests, story};
 
 /// A stamped take that lasted longer is one for which the thread had to wait.
 pub const CONTENDED_NS: u64 = 50_000;
@@ -163,6 +163,13 @@ impl Truth {
             thread.contended_ns = 0;
         }
         self
+    }
+
+    /// The requests for the GIL that were heeded, in a process with one, where they were logged.
+    pub fn requests(&self) -> Vec<Request> {
+        let mut operations: Vec<&Operation> = self.conds.operations.iter().collect();
+        operations.sort_by_key(|operation| operation.at);
+        requests(operations.into_iter(), &self.conds.gils())
     }
 
     /// The thread of this name.
