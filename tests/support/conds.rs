@@ -25,6 +25,8 @@ pub struct Operation {
     pub tid: u32,
     /// What was called.
     pub call: Call,
+    /// When its newest lock of a mutex came back.
+    pub locked: u64,
 }
 
 /// All calls of a process; each thread's in order.
@@ -84,7 +86,7 @@ pub struct Request {
     pub slept: u64,
     /// When it had asked: it begins to sleep again.
     pub asked: u64,
-    /// The drop.
+    /// The drop: the mutex is the dropper's, and the flag is cleared next.
     pub dropped: u64,
 }
 
@@ -94,7 +96,7 @@ pub fn requests<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils) -> 
     let mut requests = Vec::new();
     let mut asleep: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
     let (mut takes, mut pending) = (0, None);
-    for Operation { at, cond, tid, call } in calls {
+    for Operation { at, cond, tid, call, locked } in calls {
         match call {
             Call::TimedWait if gils.wanted.contains(cond) => {
                 if let Some((slept, then)) = asleep.insert(*tid, (*at, takes)) {
@@ -109,7 +111,7 @@ pub fn requests<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils) -> 
             }
             Call::Signal if gils.wanted.contains(cond) => {
                 let heeded = pending.take();
-                requests.extend(heeded.map(|(slept, asked)| Request { slept, asked, dropped: *at }));
+                requests.extend(heeded.map(|(slept, asked)| Request { slept, asked, dropped: *locked }));
             }
             _ => {}
         }

@@ -138,7 +138,7 @@ impl Truth {
         let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let mut dump = Dump { bytes: &bytes, path };
         assert_eq!(dump.take(8), b"GILTRUTH", "{} is no dump", path.display());
-        assert_eq!(dump.u32(), 2, "{}: version", path.display());
+        assert_eq!(dump.u32(), 3, "{}: version", path.display());
         let pid = dump.u32();
         let complete = dump.u64()..dump.u64();
         let count = dump.u32();
@@ -375,7 +375,7 @@ impl<'a> Dump<'a> {
                     1 => Call::TimedWait,
                     other => panic!("{}: operation {other}", self.path.display()),
                 };
-                Operation { at, cond, tid, call }
+                Operation { at, cond, tid, call, locked: self.u64() }
             })
             .collect();
         Conds { apart, operations }

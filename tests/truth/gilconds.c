@@ -3,6 +3,8 @@
  * CPython's GIL is a flag and two of them (Python/ceval_gil.c, 3.8 to 3.15): `take_gil` waits in `gil->cond` with a
  * time-out while the flag is set, sets it, and signals `gil->switch_cond`; `drop_gil` clears it and signals `gil->cond`.
  * So the entrances tell takes and drops of every thread, bytecode included, to the 0.1 us that lie between the flag and the call.
+ * Where a watchpoint is on the flag, its exception lies between the two as well. `drop_gil` locks the mutex right before it
+ * clears the flag, so when that came back is logged, too.
  *
  * `gilconds_log` gives what was logged; the extension that stamps writes it into its dump.
  */
@@ -27,6 +29,7 @@ struct entry {
     uint64_t cond;
     uint32_t tid;
     uint32_t operation;
+    uint64_t locked; /* when this thread's newest lock of a mutex came back */
 };
 
 enum { MOST = 8000000 };
@@ -34,7 +37,9 @@ enum { MOST = 8000000 };
 static struct entry *entries;
 static atomic_ullong used;
 static __thread uint32_t own_tid;
+static __thread uint64_t locked;
 
+static int (*real_lock)(pthread_mutex_t *);
 static int (*real_signal)(pthread_cond_t *);
 static int (*real_timedwait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
 static int (*real_clockwait)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
@@ -61,22 +66,39 @@ __attribute__((constructor)) static void begin(void)
     entries = room;
 }
 
+static uint64_t now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 static void told(pthread_cond_t *cond, enum operation operation)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t at = now();
     unsigned long long index = atomic_fetch_add_explicit(&used, 1, memory_order_relaxed);
     if (own_tid == 0) {
         own_tid = (uint32_t)syscall(SYS_gettid);
     }
     if (index < MOST) {
         entries[index] = (struct entry){
-            .at = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec,
+            .at = at,
             .cond = (uint64_t)(uintptr_t)cond,
             .tid = own_tid,
             .operation = operation,
+            .locked = locked,
         };
     }
+}
+
+int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    if (real_lock == NULL) { /* other libraries begin before this one */
+        real_lock = (int (*)(pthread_mutex_t *))dlsym(RTLD_NEXT, "pthread_mutex_lock");
+    }
+    int failed = real_lock(mutex);
+    locked = now();
+    return failed;
 }
 
 int pthread_cond_signal(pthread_cond_t *cond)

@@ -13,11 +13,11 @@
  *
  * The dump, little-endian, no padding:
  *
- *     "GILTRUTH"  u32 version (2)  u32 pid  u64 from  u64 to  u32 threads
+ *     "GILTRUTH"  u32 version (3)  u32 pid  u64 from  u64 to  u32 threads
  *     per thread: u32 tid  u32 kind  i64 interpreter  u64 entered  u64 left  u64 unstamped  u64 cycles  char name[64]
  *                 per cycle: u64 ask  u64 taken  u64 drop  u64 dropped
  *     u64 from `gil->cond` to `gil->switch_cond`, bytes   u64 entries, which are those of gilconds.c where it is loaded
- *     per entry: u64 at  u64 cond  u32 tid  u32 operation
+ *     per entry: u64 at  u64 cond  u32 tid  u32 operation  u64 locked
  */
 #define _GNU_SOURCE 1
 #define PY_SSIZE_T_CLEAN
@@ -490,7 +490,7 @@ static int dump_conds(FILE *file)
     uint64_t apart = sizeof(pthread_cond_t) + sizeof(pthread_mutex_t), count = 0, lost = 0;
     const void *entries = log != NULL ? log(&count, &lost) : NULL;
     return lost == 0 && fwrite(&apart, 8, 1, file) == 1 && fwrite(&count, 8, 1, file) == 1 &&
-           (count == 0 || fwrite(entries, 24, count, file) == count);
+           (count == 0 || fwrite(entries, 32, count, file) == count);
 }
 
 PyDoc_STRVAR(dump_doc, "dump(path)\n--\n\nWrite all stamps. Only after every thread has ended.");
@@ -506,7 +506,7 @@ static PyObject *dump(PyObject *module, PyObject *args)
     if (file == NULL) {
         return PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
     }
-    uint32_t version = 2, pid = (uint32_t)getpid();
+    uint32_t version = 3, pid = (uint32_t)getpid();
     int good = fwrite("GILTRUTH", 8, 1, file) == 1 && fwrite(&version, 4, 1, file) == 1 &&
                fwrite(&pid, 4, 1, file) == 1 && fwrite(&from_ns, 8, 1, file) == 1 && fwrite(&to_ns, 8, 1, file) == 1 &&
                fwrite(&record_count, 4, 1, file) == 1;
