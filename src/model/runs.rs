@@ -453,7 +453,8 @@ impl Runs {
             let Some(slept) = spell.to else { break };
             let timed_out = is_a_time_out(newer.from.since(slept), interval);
             // Whoever sleeps twice with no time to take it before either was woken too late in between.
-            let too_late = spells.peek().is_some() && !is_a_take(&spell);
+            let is_whole = spells.peek().is_some() || spell.from > self.remembered;
+            let too_late = is_whole && !is_a_take(&spell);
             if is_a_take(&newer) || !(timed_out || too_late) || slept < last {
                 return Some(began);
             }

@@ -28,7 +28,8 @@ const ON_A_MUTEX: Ns = Ns(100_000);
 
 /// Who runs for no longer has not taken it: a time-out, or a race that was lost. The longer, where the threads of a slow
 /// machine come between each other.
-const SHORTEST_TAKES: [Ns; 7] = [Ns(15_000), Ns(18_000), Ns(21_000), Ns(25_000), Ns(29_000), Ns(34_000), Ns(45_000)];
+const SHORTEST_TAKES: [Ns; 9] =
+    [Ns(15_000), Ns(18_000), Ns(21_000), Ns(25_000), Ns(29_000), Ns(34_000), Ns(45_000), Ns(60_000), Ns(80_000)];
 /// Who was woken just before a tick may have no core for so long.
 const WOKEN_AT_THE_TICK: Ns = Ns(300_000);
 
@@ -206,15 +207,21 @@ impl Actor {
             return false;
         }
         let sleep = &self.sleeps[index].0;
-        let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
         let asked = || {
             sleep.may_follow_asking()
                 || (index == 1 && self.first == First::Birth && sleep.before <= BIRTH)
-                || woke
-                    .filter(|woke| *woke >= story.step.last.at)
-                    .is_some_and(|woke| story.past.iter().all(|taken| *taken < woke || *taken >= sleep.from))
+                || self.cannot_have_taken_before(index, story)
         };
         self.waits || (sleep.from > self.not_before && asked())
+    }
+
+    /// Whether nobody took the GIL in the spell before the sleep at `index`, nor it itself where that began before the last
+    /// tick.
+    fn cannot_have_taken_before(&self, index: usize, story: &Telling<'_>) -> bool {
+        let sleep = &self.sleeps[index].0;
+        let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
+        let since = woke.filter(|woke| *woke >= story.step.last.at || self.lately == Lately::DidNotTake);
+        since.is_some_and(|woke| story.past.iter().all(|taken| *taken < woke || *taken >= sleep.from))
     }
 }
 
