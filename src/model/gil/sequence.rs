@@ -182,6 +182,14 @@ impl Actor {
         Some((waited.then(|| self.pending.unwrap_or(since)), sleep.until))
     }
 
+    /// Whether there was time, by a tick, to take a GIL that was free when it woke up at an instant: if it still wants its
+    /// core, on that.
+    fn got_to_it(&self, woke: MonoNs, tick: MonoNs) -> bool {
+        let spell = self.sleeps.iter().find(|(sleep, _)| sleep.until == woke).map(|(_, spell)| spell);
+        let had = spell.filter(|spell| spell.to.is_none()).map_or(tick.since(woke), |spell| spell.on_core);
+        had >= GETTING_TO_IT
+    }
+
     /// When it asked, that slept on the GIL in the sleep at `index`: whoever sleeps twice with no time to take it before
     /// either was woken too late in between.
     fn asked(&self, index: usize, story: &Telling<'_>) -> MonoNs {
@@ -282,7 +290,7 @@ impl GilAccount {
             let key = actors[taker.actor].key;
             if step.tick.holder().is_none()
                 && actors[taker.actor].waits
-                && taker.at + GETTING_TO_IT > step.tick.at
+                && !actors[taker.actor].got_to_it(taker.at, step.tick.at)
                 && owner != Some(key)
                 && takes.len() as u64 == step.handoffs
             {
@@ -428,10 +436,14 @@ impl GilAccount {
     }
 }
 
-/// Whether it woke up so shortly before `tick`, and was still awake, that it may not have taken a free GIL yet.
+/// Whether it woke up before `tick`, was still awake, and had been on a core for so short a time that it may not have taken a
+/// free GIL yet.
 fn is_on_its_way(key: &ThreadKey, tick: MonoNs, threads: &Threads) -> bool {
-    let spell = threads.get(key).and_then(|thread| thread.runs.around(tick, tick).last().copied());
-    spell.is_some_and(|spell| spell.from + GETTING_TO_IT > tick && spell.to.is_none_or(|to| to > tick))
+    let Some(runs) = threads.get(key).map(|thread| &thread.runs) else { return false };
+    let newest = runs.around(tick, tick).last().copied();
+    newest.is_some_and(|spell| {
+        spell.to.is_none_or(|to| to > tick) && runs.ran(spell.from, tick).min(tick.since(spell.from)) < GETTING_TO_IT
+    })
 }
 
 /// To whom and when the GIL went that somebody has held since some instant; `None`: it has not let go.
@@ -477,9 +489,8 @@ fn handed_to(actors: &[Actor], holder: ThreadKey, story: &Telling<'_>, released:
 /// Who takes the GIL next that has been free since `released`.
 fn found_free_by(actors: &[Actor], story: &Telling<'_>, released: MonoNs) -> Option<Taker> {
     // Whoever has just woken up may not have got to it yet.
-    let in_time = |actor: &Actor, at: MonoNs| {
-        story.step.tick.holder() == Some(actor.key) || at + GETTING_TO_IT <= story.step.tick.at
-    };
+    let tick = &story.step.tick;
+    let in_time = |actor: &Actor, at: MonoNs| tick.holder() == Some(actor.key) || actor.got_to_it(at, tick.at);
     let found = actors.iter().enumerate().filter_map(|(index, actor)| {
         let (waited, at) = actor.finds_free(story, released)?;
         in_time(actor, at).then_some(Taker { actor: index, at, waited })
