@@ -106,8 +106,8 @@ enum Cause {
     Unexplained,
 }
 
-/// A read of a GIL's words takes 3 to 8 us, and they are copied just before its end. What takes longer was kept off its
-/// core, before that or after it.
+/// A read of a GIL's words takes 3 to 8 us, and they are copied just before its end. Where the reader was kept off its core
+/// for longer than this, that was before or after it, and what was read is of no known instant.
 const PROMPT: Ns = Ns(30_000);
 
 impl Sampler {
@@ -187,14 +187,16 @@ impl Sampler {
         keys: &mut Keys,
         events: &mut Vec<Event>,
     ) -> Option<Verdict> {
-        let began = clock::now();
+        let (cpu, began) = (clock::thread_cpu(), clock::now());
         let mut trouble = Cause::None;
         let mut readings = Vec::with_capacity(self.watches.len());
         for watch in &mut self.watches {
-            readings.push(watch.read(self.target.memory()));
+            readings.push(watch.read(self.target.memory(), cpu));
         }
-        let read = clock::now();
-        let at = if read.since(began) <= PROMPT { read } else { began };
+        let (at, when) = match kept_off_since(began, cpu) {
+            (_, away) if away > PROMPT => (began, Punctuality::Late),
+            (read, _) => (read, when),
+        };
         // However late it is: what is pending is, and the next look is later still.
         self.signals.look(&self.target, events);
         self.signals.look_at_main(self.target.memory(), when, moves, events);
@@ -467,6 +469,14 @@ impl Sampler {
         self.sweeping = self.roster.sweep(reads, at, events);
         self.sweep.spent(began);
     }
+}
+
+/// Now, and how long this thread, which had used `cpu` at `began`, has been without a core since.
+fn kept_off_since(began: MonoNs, cpu: Ns) -> (MonoNs, Ns) {
+    let now = clock::now();
+    let length = now.since(began);
+    let away = if length > PROMPT { length.saturating_sub(clock::thread_cpu().saturating_sub(cpu)) } else { Ns::ZERO };
+    (now, away)
 }
 
 impl Process for Sampler {

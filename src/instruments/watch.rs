@@ -151,9 +151,9 @@ impl Watch {
         self.probe.futexes()
     }
 
-    /// Reads the GIL's words: the first thing a tick does, whose instant is the end of it.
-    pub fn read(&mut self, memory: &Memory) -> Result<GilReading, ReadError> {
-        self.cpu_before = clock::thread_cpu();
+    /// Reads the GIL's words: the first thing a tick does, whose instant is the end of it. This thread had used `cpu` before.
+    pub fn read(&mut self, memory: &Memory, cpu: Ns) -> Result<GilReading, ReadError> {
+        self.cpu_before = cpu;
         self.probe.read(memory)
     }
 
