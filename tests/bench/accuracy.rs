@@ -42,7 +42,7 @@ use support::budget::read;
 use support::pythons::{Python, pythons_with_gil};
 use support::scenario::Scenario;
 use support::truth::{Kind, Thread, Truth, percentile};
-use support::windows::{windows, within};
+use support::windows::{whole_requests, windows, within};
 
 /// With their arguments.
 const SCENARIOS: [&str; 10] =
@@ -332,15 +332,6 @@ fn look_through_windows(
         all.latencies.add(within(&windows, whole_requests(&truth, &windows)), seen);
     }
     process.capture.exact.map(|exact| exact.coverage)
-}
-
-/// From request to drop, where a window shows the sleep before it as well: without that it may have been the thread's first.
-fn whole_requests<'a>(truth: &Truth, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
-    let requests = truth.requests().into_iter().filter(|request| {
-        let window = windows.iter().find(|window| window.contains(&request.asked));
-        window.is_some_and(|window| window.contains(&request.slept))
-    });
-    requests.map(|request| request.asked..request.dropped)
 }
 
 /// The contended waits of which a window can show the beginning: the thread was seen to drop before. Another wait may have

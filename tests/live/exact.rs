@@ -16,7 +16,7 @@ use crate::support::child::Child;
 use crate::support::pythons::{Python, pythons_with_gil};
 use crate::support::scenario::Scenario;
 use crate::support::truth::{Kind, Truth, percentile};
-use crate::support::windows::{windows, within};
+use crate::support::windows::{whole_requests, windows, within};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -62,12 +62,17 @@ fn snapshot(events: &[Event]) -> Snapshot {
 
 /// Plays a scenario under the microscope on each interpreter.
 fn on_each(name: &str, check: impl Fn(&Python, &[Event], &Snapshot, &Truth)) {
+    on_each_started(|python| Scenario::start(python, name, &[]), check);
+}
+
+/// The same for whatever is started.
+fn on_each_started(start: impl Fn(&Python) -> Option<Scenario>, check: impl Fn(&Python, &[Event], &Snapshot, &Truth)) {
     let _alone = alone();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("exact.gscope");
     let mut played = 0;
     for python in pythons_with_gil() {
-        let Some(scenario) = Scenario::start(python, name, &[]) else { continue };
+        let Some(scenario) = start(python) else { continue };
         let events = record(scenario.pid(), &file, &["-d", "2.5", "--max-overhead", "60"]);
         let truth = scenario.stop();
         let Some(events) = events else { return };
@@ -79,6 +84,29 @@ fn on_each(name: &str, check: impl Fn(&Python, &[Event], &Snapshot, &Truth)) {
         played += 1;
     }
     assert!(played > 0, "no interpreter with headers to build the extension with");
+}
+
+/// A thread of bytecode that is asked for the GIL two hundred times a second: how long it took each time.
+#[test]
+fn every_drop_at_a_request_is_told() {
+    let start = |python: &Python| Scenario::start_logged(python, "convoy", &[], |_| {});
+    on_each_started(start, |python, events, snapshot, truth| {
+        let process = &snapshot.processes[0];
+        let gil = process.interpreters[0].gil.as_ref().expect("a GIL");
+        let seen = gil.drop_latency.as_ref().unwrap_or_else(|| panic!("{python}: none is told"));
+        let windows = windows(events);
+        let (real, doubtful) = within(&windows, whole_requests(truth, &windows));
+        let (count, total) = (real.len(), real.iter().sum::<u64>());
+        eprintln!("{python}: {} drops, {} ns; in truth {count}, {total} ns", seen.count(), seen.total.0);
+        assert!(count > 50, "{python}: {count} drops at a request");
+        // Before the places are learned, and after each window's edge, some count for nothing.
+        let spare = (doubtful + windows.len() + 2) as u64;
+        assert!(seen.count().abs_diff(count as u64) <= spare, "{python}: {} of {count} drops", seen.count());
+        // Each is known as well as an exception is short, and one that is in doubt a millisecond long at most.
+        let exception = process.capture.costs.expect("they are told").exception.0;
+        let off = count as u64 * exception + spare * 1_000_000;
+        assert!(seen.total.0.abs_diff(total) <= off, "{python}: {} ns, in truth {total}", seen.total.0);
+    });
 }
 
 fn every_hold_and_wait(python: &Python, events: &[Event], snapshot: &Snapshot, truth: &Truth) {

@@ -1,10 +1,16 @@
 //! What the GIL's condition variables tell beside the threads' own stamps, and gilscope beside both.
 
+use std::collections::HashMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::observed::{Observed, report};
+use gilscope::event::{Event, Hold, ThreadKey, What};
+
+use crate::observed::{Observed, gilscope, report};
 use crate::support::alone;
+use crate::support::budget::read;
 use crate::support::pythons::pythons_with_gil;
 use crate::support::scenario::Scenario;
 use crate::support::truth::{Cycle, Kind, Truth};
@@ -108,4 +114,70 @@ fn whoever_is_made_to_let_go_does_not_wait_meanwhile() {
             assert!((io / waited - 1.0).abs() <= 0.02 + observed.late(), "{python}: {io} ns, in truth {waited}");
         },
     );
+}
+
+/// The holders that a recording's looks name, and when.
+fn named(events: &[Event]) -> Vec<(u64, u32)> {
+    let mut tids: HashMap<ThreadKey, u32> = HashMap::new();
+    let mut named = Vec::new();
+    for event in events {
+        match &event.what {
+            What::ThreadFound { thread, info } => tids.extend(info.tid.map(|tid| (*thread, tid.0))),
+            What::GilSample(sample) => {
+                if let Hold::By { thread, .. } = sample.hold {
+                    named.extend(tids.get(&thread).map(|tid| (event.at.0, *tid)));
+                }
+            }
+            _ => {}
+        }
+    }
+    named
+}
+
+/// What watches wants the cores that everybody wants, and is the last to get one: it is put off its core in the middle of looks.
+#[test]
+fn no_look_names_who_held_at_another_instant() {
+    /// An edge of a hold is logged within so much of the write to the flag.
+    const EDGE: u64 = 15_000;
+    let watch = |pid: u32| {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("looks.gscope");
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    while !over.load(Ordering::Relaxed) {
+                        std::hint::spin_loop()
+                    }
+                });
+            }
+            let mut command = Command::new("nice");
+            command.args(["-n", "10"]).arg(gilscope().get_program());
+            command.args(["record", "-q", "-r", "4k", "-d", "2", "-p", &pid.to_string(), "-o"]).arg(&file);
+            let output = command.output();
+            over.store(true, Ordering::Relaxed);
+            let output = output.expect("gilscope runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        });
+        named(&read(&file))
+    };
+    on_each_logged("many", watch, |python, named, stamped| {
+        let truth = stamped.clone().by_conds();
+        let mut holds: Vec<(u64, u64, u32)> =
+            truth.threads.iter().flat_map(|t| t.holds().map(|hold| (hold.start, hold.end, t.tid))).collect();
+        holds.sort_unstable();
+        let (mut sure, mut wrong) = (0, 0);
+        for (at, tid) in named {
+            let before = holds.partition_point(|(start, ..)| start < at);
+            let Some((start, end, holder)) = before.checked_sub(1).map(|index| holds[index]) else { continue };
+            if start + EDGE < *at && *at + EDGE < end {
+                sure += 1;
+                wrong += u32::from(holder != *tid);
+            }
+        }
+        eprintln!("{python}: {wrong} of {sure} looks name another");
+        assert!(sure >= 50, "{python}: {sure} looks are in the middle of holds");
+        // A virtual machine's own pauses are on nobody's account.
+        assert!(wrong * 300 <= sure, "{python}: {wrong} of {sure} looks name another holder than the log");
+    });
 }

@@ -99,11 +99,8 @@ pub fn requests<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils) -> 
     for Operation { at, cond, tid, call, locked } in calls {
         match call {
             Call::TimedWait if gils.wanted.contains(cond) => {
-                if let Some((slept, then)) = asleep.insert(*tid, (*at, takes)) {
-                    if then == takes {
-                        pending = pending.or(Some((slept, *at)));
-                    }
-                }
+                let before = asleep.insert(*tid, (*at, takes)).filter(|(_, then)| *then == takes);
+                pending = pending.or(before.map(|(slept, _)| (slept, *at)));
             }
             Call::Signal if gils.switch.contains(cond) => {
                 asleep.remove(tid);

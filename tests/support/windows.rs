@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use gilscope::event::{Event, What};
 
+use super::truth::Truth;
+
 /// A stamp and the hit beside it are a few instructions apart, and an exception.
 const STAMP: u64 = 60_000;
 
@@ -40,4 +42,13 @@ pub fn within(windows: &[Range<u64>], intervals: impl Iterator<Item = Range<u64>
     }
     whole.sort_unstable();
     (whole, doubtful)
+}
+
+/// From request to drop, where a window shows the sleep before it as well: without that it may have been the thread's first.
+pub fn whole_requests<'a>(truth: &Truth, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
+    let requests = truth.requests().into_iter().filter(|request| {
+        let window = windows.iter().find(|window| window.contains(&request.asked));
+        window.is_some_and(|window| window.contains(&request.slept))
+    });
+    requests.map(|request| request.asked..request.dropped)
 }
