@@ -1,7 +1,7 @@
 //! What looking costs on this machine, measured on gilscope's own threads and memory.
 //!
-//! Takes ten milliseconds of one core, twenty on a slow machine. CPU time counts, not time: others may use the machine meanwhile. What
-//! cannot be measured (refused, or drowned in noise) stays as assumed.
+//! Takes ten milliseconds of one core, or a few times that on a slow machine. CPU time counts, not time: others may use
+//! the machine meanwhile. What cannot be measured (refused, or drowned in noise) stays as assumed.
 
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;

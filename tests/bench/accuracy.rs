@@ -1,7 +1,7 @@
 //! gilscope's figures beside the truth, as a table.
 //!
 //! `cargo bench --bench accuracy -- [--seconds 30] [--runs 5] [--rate 1k] [--mode sampled] [--max-overhead 2]
-//! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody] [--kept DIRECTORY]`
+//! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody] [--tracepoints] [--kept DIRECTORY]`
 //!
 //! Truth is what the threads of `tests/truth` do with the GIL's condition variables, as a library in the program logs it
 //! (`tests/truth/gilconds.c`): takes, drops and sleeps of all threads, bytecode too. For each figure the table has the
@@ -12,6 +12,8 @@
 //! windows or not.
 //!
 //! With `--kept` the recordings and the stamps are kept there, and a run that is there already is only evaluated again.
+//!
+//! `--tracepoints` lets the kernel name the futexes that threads sleep on (`gilscope --tracepoints always`).
 //!
 //! `--as-nobody` runs target and gilscope as a user without rights; only root can.
 #![expect(
@@ -73,6 +75,7 @@ struct Options {
     mode: String,
     max_overhead: String,
     user: User,
+    tracepoints: &'static str,
     kept: Option<PathBuf>,
     minors: BTreeSet<u8>,
     scenarios: Vec<String>,
@@ -162,6 +165,7 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
     let mut scenario = start(python, name, options)?;
     let output = gilscope(options)
         .args(["record", "-q", "--mode", &options.mode, "--max-overhead", &options.max_overhead])
+        .args(["--tracepoints", options.tracepoints])
         .args(options.rate.iter().flat_map(|rate| ["-r", rate]))
         .args(["-d", &options.seconds.to_string(), "-p", &scenario.pid().to_string(), "-o"])
         .arg(&file)
@@ -449,6 +453,7 @@ fn options() -> Options {
         mode: "auto".to_owned(),
         max_overhead: "2".to_owned(),
         user: User::Own,
+        tracepoints: "never",
         kept: None,
         minors: BTreeSet::new(),
         scenarios: Vec::new(),
@@ -464,6 +469,7 @@ fn options() -> Options {
             "--max-overhead" => options.max_overhead = value(),
             "--kept" => options.kept = Some(value().into()),
             "--as-nobody" => options.user = User::Nobody,
+            "--tracepoints" => options.tracepoints = "always",
             "--python" => {
                 let minor = value().split('.').nth(1).and_then(|m| m.parse().ok()).expect("a version such as 3.11");
                 options.minors.insert(minor);

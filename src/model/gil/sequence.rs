@@ -223,8 +223,8 @@ impl Actor {
         self.waits || (sleep.from > self.not_before && asked())
     }
 
-    /// Whether nobody took the GIL in the spell before the sleep at `index`, nor it itself where that began before the last
-    /// tick.
+    /// Whether it is known not to have taken the GIL in the spell before the sleep at `index`: nobody did since the last
+    /// tick, and it did not before.
     fn cannot_have_taken_before(&self, index: usize, story: &Telling<'_>) -> bool {
         let sleep = &self.sleeps[index].0;
         let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
@@ -441,9 +441,7 @@ impl GilAccount {
 fn is_on_its_way(key: &ThreadKey, tick: MonoNs, threads: &Threads) -> bool {
     let Some(runs) = threads.get(key).map(|thread| &thread.runs) else { return false };
     let newest = runs.around(tick, tick).last().copied();
-    newest.is_some_and(|spell| {
-        spell.to.is_none_or(|to| to > tick) && runs.ran(spell.from, tick).min(tick.since(spell.from)) < GETTING_TO_IT
-    })
+    newest.is_some_and(|spell| spell.to.is_none_or(|to| to > tick) && runs.ran(spell.from, tick) < GETTING_TO_IT)
 }
 
 /// To whom and when the GIL went that somebody has held since some instant; `None`: it has not let go.
