@@ -48,16 +48,17 @@ impl GilAccount {
     ) -> Takes {
         let read = seen.read;
         self.find_collisions(step, touched, seen, threads);
-        let mut settled = self.named(step, touched, seen, threads, mine);
-        let story = match settled.is_empty() {
-            true => self.sequence(step, touched, seen, threads, mine),
-            false => None,
+        let named = self.named(step, touched, seen, threads, mine);
+        // Who was born just now is not named yet, and what it did is a matter of inference as ever.
+        let all_named = seen.woken.iter().chain(touched).all(|thread| named.contains_key(thread));
+        let story = match !named.is_empty() && all_named {
+            true => None,
+            false => self.sequence(step, touched, seen, threads, mine).filter(|story| story.agrees_with(&named)),
         };
-        let mut course = None;
-        let told = story.map(|story| {
-            (settled, course) = (story.settled, Some(story.course));
-            story.takes
-        });
+        let (settled, course, told) = match story {
+            Some(story) => (story.settled, Some(story.course), Some(story.takes)),
+            None => (named, None, None),
+        };
         let mut brief = self.brief_waits(step, seen, threads, mine);
         brief.retain(|thread, _| !settled.contains_key(thread));
         // What happened between timely looks is known as well as the interval says, and what CPython's count agrees with.

@@ -54,6 +54,14 @@ pub(super) struct Story {
     pub(super) settled: BTreeMap<ThreadKey, Settled>,
 }
 
+impl Story {
+    /// Whether it has those whose sleeps are named take the GIL as often as these tell.
+    pub(super) fn agrees_with(&self, named: &BTreeMap<ThreadKey, Settled>) -> bool {
+        let takes = |thread| self.settled.get(thread).map_or(0, Settled::takes);
+        named.iter().all(|(thread, named)| takes(thread) == named.takes())
+    }
+}
+
 /// A thread that may have had to do with the GIL between two ticks.
 #[derive(Debug, Clone)]
 struct Actor {
