@@ -278,9 +278,13 @@ impl Household {
         if self.roots.iter().any(|root| self.candidates.contains_key(root)) {
             return STARTED;
         }
-        let due = self.candidates.values().map(|candidate| candidate.due).chain([self.look_due]).min();
         let turn = if self.runs.is_empty() { TURNS.1 } else { TURNS.0 };
-        due.map_or(turn, |due| due.since(now).clamp(STARTED, turn))
+        if self.surveyed == Surveyed::NotYet {
+            // Whoever was named is looked into first: children are told of it.
+            return turn;
+        }
+        let due = self.candidates.values().map(|candidate| candidate.due).fold(self.look_due, MonoNs::min);
+        due.since(now).clamp(STARTED, turn)
     }
 
     fn hear_the_rest(&mut self) {
