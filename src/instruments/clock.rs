@@ -15,6 +15,12 @@ pub fn thread_cpu() -> Ns {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Whether the calling thread, which had used `cpu` at an instant, has been without a core for longer than `limit` since.
+pub fn was_kept_off(since: MonoNs, cpu: Ns, limit: Ns) -> bool {
+    let length = now().since(since);
+    length > limit && length.saturating_sub(thread_cpu().saturating_sub(cpu)) > limit
+}
+
 /// CPU time that the whole of gilscope has used.
 pub fn process_cpu() -> Ns {
     read(libc::CLOCK_PROCESS_CPUTIME_ID)

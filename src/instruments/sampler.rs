@@ -193,9 +193,10 @@ impl Sampler {
         for watch in &mut self.watches {
             readings.push(watch.read(self.target.memory(), cpu));
         }
-        let (at, when) = match kept_off_since(began, cpu) {
-            (_, away) if away > PROMPT => (began, Punctuality::Late),
-            (read, _) => (read, when),
+        let read = clock::now();
+        let (at, when) = match clock::was_kept_off(began, cpu, PROMPT) {
+            true => (began, Punctuality::Late),
+            false => (read, when),
         };
         // However late it is: what is pending is, and the next look is later still.
         self.signals.look(&self.target, events);
@@ -469,14 +470,6 @@ impl Sampler {
         self.sweeping = self.roster.sweep(reads, at, events);
         self.sweep.spent(began);
     }
-}
-
-/// Now, and how long this thread, which had used `cpu` at `began`, has been without a core since.
-fn kept_off_since(began: MonoNs, cpu: Ns) -> (MonoNs, Ns) {
-    let now = clock::now();
-    let length = now.since(began);
-    let away = if length > PROMPT { length.saturating_sub(clock::thread_cpu().saturating_sub(cpu)) } else { Ns::ZERO };
-    (now, away)
 }
 
 impl Process for Sampler {

@@ -159,9 +159,7 @@ impl Watch {
 
     /// Whether this thread has been without a core for a while in the look that began at `at`.
     fn was_kept_off(&self, at: MonoNs) -> bool {
-        let length = clock::now().since(at);
-        length > LONGEST_AWAY
-            && length.saturating_sub(clock::thread_cpu().saturating_sub(self.cpu_before)) > LONGEST_AWAY
+        clock::was_kept_off(at, self.cpu_before, LONGEST_AWAY)
     }
 
     /// Tells what `reading` and the threads' sleeps say. `holder` is the thread that the reading names, and `moves` is

@@ -44,7 +44,7 @@ use support::budget::read;
 use support::pythons::{Python, pythons_with_gil};
 use support::scenario::Scenario;
 use support::truth::{Kind, Thread, Truth, percentile};
-use support::windows::{whole_requests, windows, within};
+use support::windows::{in_one, whole_requests, windows, within};
 
 /// With their arguments.
 const SCENARIOS: [&str; 10] =
@@ -341,10 +341,7 @@ fn look_through_windows(
 /// The contended waits of which a window can show the beginning: the thread was seen to drop before. Another wait may have
 /// begun before the window did, and counts as cut.
 fn whole_waits<'a>(thread: &'a Thread, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
-    let cycles = thread.cycles.windows(2).filter(|pair| {
-        let window = windows.iter().find(|window| window.contains(&pair[1].ask));
-        window.is_some_and(|window| window.contains(&pair[0].drop))
-    });
+    let cycles = thread.cycles.windows(2).filter(|pair| in_one(windows, [pair[0].drop, pair[1].ask]));
     cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| !wait.is_empty())
 }
 

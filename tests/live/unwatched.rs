@@ -168,13 +168,7 @@ fn is_crowded(pairs: &[Pair]) -> bool {
 }
 
 fn pair(python: &Python, hogs: &str, seconds: f64, arguments: &[&str]) -> Pair {
-    let pair = if fastrand::bool() {
-        let bare = run(python, hogs, seconds, Watched::Nobody);
-        Pair { bare, watched: run(python, hogs, seconds, Watched::It(arguments)) }
-    } else {
-        let watched = run(python, hogs, seconds, Watched::It(arguments));
-        Pair { bare: run(python, hogs, seconds, Watched::Nobody), watched }
-    };
+    let pair = round(python, hogs, seconds, &[Watched::Nobody, Watched::It(arguments)])[1];
     eprintln!(
         "{python}, {hogs}: waits {:.3} and {:.3} of the time, p90 {:.1} and {:.1} ms",
         pair.bare.share,

@@ -44,11 +44,13 @@ pub fn within(windows: &[Range<u64>], intervals: impl Iterator<Item = Range<u64>
     (whole, doubtful)
 }
 
+/// Whether one window shows both instants.
+pub fn in_one(windows: &[Range<u64>], instants: [u64; 2]) -> bool {
+    windows.iter().any(|window| instants.iter().all(|at| window.contains(at)))
+}
+
 /// From request to drop, where a window shows the sleep before it as well: without that it may have been the thread's first.
 pub fn whole_requests<'a>(truth: &Truth, windows: &'a [Range<u64>]) -> impl Iterator<Item = Range<u64>> + 'a {
-    let requests = truth.requests().into_iter().filter(|request| {
-        let window = windows.iter().find(|window| window.contains(&request.asked));
-        window.is_some_and(|window| window.contains(&request.slept))
-    });
+    let requests = truth.requests().into_iter().filter(|request| in_one(windows, [request.slept, request.asked]));
     requests.map(|request| request.asked..request.dropped)
 }
