@@ -7,6 +7,7 @@
 //! A tick costs by what changed at it, not by how many threads wait.
 
 mod brief;
+mod callers;
 mod charted;
 mod collisions;
 mod contended;
@@ -36,6 +37,7 @@ use crate::event::{
     StackKey, ThreadKey,
 };
 use crate::model::blame::{Blame, Waiting};
+use crate::model::gil::callers::Callers;
 use crate::model::gil::charted::Chart;
 pub use crate::model::gil::charted::Habit;
 pub(in crate::model) use crate::model::gil::charted::going_on;
@@ -88,6 +90,8 @@ pub struct GilAccount {
     before_last: MonoNs,
     /// Who took it between these two; `None`: that is not known of all.
     takers: Option<Vec<ThreadKey>>,
+    /// Who takes it from native code.
+    callers: Callers,
     /// Who got a core in the newest step, if the GIL was free at its end.
     woken: Vec<ThreadKey>,
     /// Relations other than `Apart` in force at the last tick, the holder's included.
@@ -189,6 +193,7 @@ impl GilAccount {
             last: None,
             before_last: found,
             takers: None,
+            callers: Callers::default(),
             woken: Vec::new(),
             relations: BTreeMap::new(),
             changes: BTreeMap::new(),
@@ -430,6 +435,7 @@ impl GilAccount {
                 touched.sort_unstable();
                 touched.dedup();
                 let step = Step { last, tick, handoffs, interval };
+                self.callers.look(&step, self.owner);
                 // Whoever had it may have taken it again, which CPython does not count.
                 let before = self.dropper();
                 let takes = self.follow(&step, &touched, seen, threads, mine);

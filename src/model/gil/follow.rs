@@ -7,9 +7,9 @@ use super::tick::{Seen, Step, Tick};
 use super::{GilAccount, Threads, Wait};
 use crate::event::{Hold, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
-use crate::model::runs::{Spell, TIME_OUT_RUN};
+use crate::model::runs::{Awake, Spell, TIME_OUT_RUN, Waits};
 use crate::model::thread::{After, Stand, Standing, ThreadAccount};
-use crate::time::MonoNs;
+use crate::time::{MonoNs, Ns};
 
 /// How a thread's standing to the GIL moves at a tick.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,13 @@ pub(super) struct Move {
     pub(super) to: Option<Standing>,
     /// Between two waits: the spell in which it took the GIL and lost it again.
     between: Option<Spell>,
+}
+
+/// Whether a thread that waits at a tick took the GIL since the tick before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WithinStep {
+    Took,
+    DidNotTake,
 }
 
 /// What switches tell about a move beside the thread's own.
@@ -200,8 +207,9 @@ impl GilAccount {
         let at = match (moved.to?, moved.between, hint.brief) {
             (Standing::Waiting, Some(spell), _) => spell.to?,
             (Standing::Waiting, None, Some(Brief::Waits(since))) => since,
-            (Standing::Waiting, None, _) => {
-                account.runs.wait_began(step.last.at, step.tick.at, self.switch_interval, TIME_OUT_RUN)?
+            (Standing::Waiting, None, brief) => {
+                let within = if brief.is_some() { WithinStep::Took } else { WithinStep::DidNotTake };
+                account.runs.wait_began(self.waits_since(step, (step.last.at, within), TIME_OUT_RUN, account))?
             }
             (Standing::Holding, _, Some(Brief::Waited(sleep))) => sleep.until,
             // Whoever waited holds from the instant at which it woke up.
@@ -209,6 +217,22 @@ impl GilAccount {
             (Standing::Holding | Standing::HandingOver | Standing::Unseen, ..) => return None,
         };
         Some(Moment::recorded(at.max(account.settled)))
+    }
+
+    /// What is known of a thread that waits at a tick, did not at `last`, and took the GIL after that or not, but never in a
+    /// spell of up to `shortest`.
+    pub(super) fn waits_since(
+        &self,
+        step: &Step,
+        (last, within): (MonoNs, WithinStep),
+        shortest: Ns,
+        account: &ThreadAccount,
+    ) -> Waits {
+        let awake = match within {
+            WithinStep::DidNotTake if !step.tick.is_held() => Awake::WasWoken,
+            WithinStep::DidNotTake | WithinStep::Took => Awake::Asks,
+        };
+        Waits { last, tick: step.tick.at, interval: self.switch_interval, shortest, awake, born: account.start }
     }
 
     /// Ends what a thread was in, and begins what it is in.

@@ -5,20 +5,19 @@
 //! time-out does. Such a story is believed only if it agrees with what is known: with CPython's count of handoffs, with
 //! who holds at both ticks, and with every wait that the ticks saw end. Otherwise nothing follows.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::course::Course;
+use super::follow::WithinStep;
 use super::settled::{Settled, Wait};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
 use crate::event::{Departure, Hold, ThreadKey};
-use crate::model::runs::{NOT_ASKED_YET, Runs, Sleep, Spell};
+use crate::model::runs::{BIRTH, GETTING_TO_IT, NOT_ASKED_YET, Runs, Sleep, Spell};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
-
-/// From waking up to taking a GIL that is free: 10 to 30 us were seen.
-const GETTING_TO_IT: Ns = Ns(60_000);
 
 /// From the look at a thread to the instant of its tick.
 const LOOK_AT_MOST: Ns = Ns(100_000);
@@ -37,9 +36,6 @@ const WOKEN_AT_THE_TICK: Ns = Ns(300_000);
 /// `switch_cond`, and that sleep is one on the GIL.
 const ALREADY_TAKEN: Ns = Ns(8_000);
 
-/// The longest time on a core from birth to asking for the GIL for the first time: 15 to 35 us were seen.
-const BIRTH: Ns = Ns(45_000);
-
 /// More handoffs between two ticks are not followed one by one.
 const MOST_HANDOFFS: u64 = 128;
 
@@ -55,6 +51,11 @@ pub(super) struct Story {
 }
 
 impl Story {
+    /// How many waits ended in it.
+    fn waits(&self) -> usize {
+        self.settled.values().map(|settled| settled.whole.len() + usize::from(settled.ended.is_some())).sum()
+    }
+
     /// Whether it has those whose sleeps are named take the GIL as often as these tell.
     pub(super) fn agrees_with(&self, named: &BTreeMap<ThreadKey, Settled>) -> bool {
         let takes = |thread| self.settled.get(thread).map_or(0, Settled::takes);
@@ -78,6 +79,15 @@ struct Actor {
     /// It was woken before, but another was faster: since when it waits.
     pending: Option<MonoNs>,
     settled: Settled,
+    state: State,
+}
+
+/// Whether a thread keeps its thread state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Kept,
+    /// It may have another at each take.
+    Anew,
 }
 
 /// Whether a thread takes the GIL at all.
@@ -115,8 +125,19 @@ struct Telling<'a> {
     shortest: Ns,
     /// After so long a waiter asks for it.
     interval: Ns,
-    /// When it was taken so far, by whomever.
-    past: Vec<MonoNs>,
+    retakes: Retakes,
+    /// Who had it last before.
+    owner: Option<ThreadKey>,
+    /// When it was taken so far, and by whom.
+    past: Vec<(MonoNs, ThreadKey)>,
+}
+
+/// Whether CPython counts it when a thread with another state takes the GIL that it had last: unless that lies where the old
+/// one was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retakes {
+    Counted,
+    NotCounted,
 }
 
 /// Who was faster.
@@ -136,6 +157,11 @@ struct Taker {
 }
 
 impl Telling<'_> {
+    /// Whether CPython counts it if `actor` takes what `owner` had last.
+    fn is_counted(&self, actor: &Actor, owner: Option<ThreadKey>) -> bool {
+        owner != Some(actor.key) || (actor.state, self.retakes) == (State::Anew, Retakes::Counted)
+    }
+
     /// Whether it has waited long enough to ask for the GIL.
     fn is_forced_by(&self, taker: Taker) -> bool {
         taker.waited.is_some_and(|since| taker.at.since(since) >= self.interval)
@@ -149,6 +175,13 @@ impl Telling<'_> {
 impl Lately {
     fn only_asked(self, sleep: &Sleep) -> bool {
         self == Lately::DidNotTake && SHORTEST_TAKES.last().is_some_and(|longest| sleep.before <= *longest)
+    }
+}
+
+impl First {
+    /// Whether its life began with no more, before the sleep at `index`, than asking for the GIL takes.
+    fn asked_before(self, index: usize, sleep: &Sleep) -> bool {
+        (index, self) == (1, First::Birth) && sleep.before <= BIRTH
     }
 }
 
@@ -175,14 +208,16 @@ impl Actor {
     /// Its first take of a GIL that has been free since `released`: (since when it had waited, when it woke up).
     fn finds_free(&self, story: &Telling<'_>, released: MonoNs) -> Option<(Option<MonoNs>, MonoNs)> {
         let earliest = released - RELEASE_BEFORE_WAKING;
-        let is_next = |(sleep, spell): &&(Sleep, Spell)| {
-            sleep.until >= earliest && spell.to.is_none_or(|to| to > released) && story.is_a_take(spell)
+        let is_next = |(index, (sleep, spell)): (usize, &(Sleep, Spell))| {
+            let asks = (index, self.first) == (0, First::Birth) && !spell.is_longer_than(BIRTH) && spell.to.is_some();
+            let goes_on = spell.to.is_none_or(|to| to > released);
+            sleep.until >= earliest && goes_on && story.is_a_take(spell) && !asks
         };
-        let index = self.sleeps.iter().position(|pair| is_next(&pair))?;
+        let index = self.sleeps.iter().enumerate().position(is_next)?;
         let (sleep, _) = &self.sleeps[index];
         // It was woken for the GIL, and queued for a core. Its life begins with some microseconds before it can ask.
         let asked = match (index, self.first) {
-            (1, First::Birth) => sleep.before <= BIRTH,
+            (1, First::Birth) => self.first.asked_before(index, sleep),
             _ => !sleep.follows_a_take() || self.only_asked_before(sleep, story.step),
         };
         let since = self.asked(index, story);
@@ -225,19 +260,27 @@ impl Actor {
         let sleep = &self.sleeps[index].0;
         let asked = || {
             sleep.may_follow_asking()
-                || (index == 1 && self.first == First::Birth && sleep.before <= BIRTH)
+                || self.first.asked_before(index, sleep)
                 || self.cannot_have_taken_before(index, story)
         };
         self.waits || (sleep.from > self.not_before && asked())
     }
 
-    /// Whether it is known not to have taken the GIL in the spell before the sleep at `index`: nobody did since the last
-    /// tick, and it did not before.
+    /// Whether it is known not to have taken the GIL in the spell before the sleep at `index`: nor did it before the last tick,
+    /// and what it does in this story would be counted, for others had it last.
     fn cannot_have_taken_before(&self, index: usize, story: &Telling<'_>) -> bool {
-        let sleep = &self.sleeps[index].0;
+        let asleep = self.sleeps[index].0.from;
         let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
-        let since = woke.filter(|woke| *woke >= story.step.last.at || self.lately == Lately::DidNotTake);
-        since.is_some_and(|woke| story.past.iter().all(|taken| *taken < woke || *taken >= sleep.from))
+        let since = match (woke, self.lately) {
+            (_, Lately::DidNotTake) => woke.or(Some(MonoNs(0))),
+            (Some(woke), Lately::MayHaveTaken) => Some(woke).filter(|woke| *woke >= story.step.last.at),
+            (None, Lately::MayHaveTaken) => None,
+        };
+        since.is_some_and(|woke| {
+            let owner = story.past.iter().rev().find(|(taken, _)| *taken < woke).map(|(_, by)| *by).or(story.owner);
+            let took = story.past.iter().any(|(taken, by)| (woke..asleep).contains(taken) && *by == self.key);
+            owner.is_some_and(|owner| owner != self.key) && !took
+        })
     }
 }
 
@@ -258,10 +301,18 @@ impl GilAccount {
         }
         let actors = self.actors(step, touched, seen, threads, mine);
         let told_of = |whom: fn(&Actor) -> bool| {
-            SHORTEST_TAKES.iter().find_map(|&shortest| {
-                let story = Telling { step, shortest, interval: self.switch_interval, past: Vec::new() };
-                self.story(story, actors.iter().filter(|actor| whom(actor)).cloned().collect(), threads)
-            })
+            let actors: Vec<Actor> = actors.iter().filter(|actor| whom(actor)).cloned().collect();
+            let best = |retakes| {
+                let stories = SHORTEST_TAKES.iter().filter_map(|&shortest| {
+                    let (interval, owner) = (self.switch_interval, self.dropper());
+                    let story = Telling { step, shortest, interval, retakes, owner, past: Vec::new() };
+                    self.story(story, actors.clone(), threads)
+                });
+                // That somebody woke up just when the GIL was let go of is less often chance than anything else.
+                stories.min_by_key(|story| Reverse(story.waits()))
+            };
+            let anew = actors.iter().any(|actor| actor.state == State::Anew);
+            best(Retakes::NotCounted).or_else(|| anew.then(|| best(Retakes::Counted)).flatten())
         };
         let has_strangers = actors.iter().any(|actor| actor.ilk == Ilk::Stranger);
         told_of(|actor| actor.ilk == Ilk::Taker).or_else(|| has_strangers.then(|| told_of(|_| true)).flatten())
@@ -269,7 +320,7 @@ impl GilAccount {
 
     fn story(&self, mut story: Telling<'_>, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
         let step = story.step;
-        let (mut holder, mut owner) = (step.last.holder(), self.dropper());
+        let (mut holder, mut owner) = (step.last.holder(), story.owner);
         let mut now = step.last.at - RELEASE_AFTER_WAKING;
         let (mut takes, mut course) = (Vec::new(), Course::new());
         let most = actors.iter().map(|actor| actor.sleeps.len()).sum::<usize>() * 2 + 2;
@@ -284,7 +335,7 @@ impl GilAccount {
                     course.push((released, None));
                     taker
                 }
-                None => found_free_by(&actors, &story, now),
+                None => found_free_by(&actors, &story, threads, now),
             };
             let Some(taker) = next else {
                 if holder.take().is_none() {
@@ -296,10 +347,11 @@ impl GilAccount {
                 break;
             }
             let key = actors[taker.actor].key;
+            let is_counted = story.is_counted(&actors[taker.actor], owner);
             if step.tick.holder().is_none()
                 && actors[taker.actor].waits
                 && !actors[taker.actor].got_to_it(taker.at, step.tick.at)
-                && owner != Some(key)
+                && is_counted
                 && takes.len() as u64 == step.handoffs
             {
                 // It has been woken, and the tick came before it got there.
@@ -317,10 +369,10 @@ impl GilAccount {
                 // It was free for so long that nobody can have waited. Who fell asleep before did not find it held.
                 actors.iter_mut().for_each(|actor| actor.not_before = actor.not_before.max(taker.at));
             }
-            if owner != Some(key) {
+            if is_counted {
                 takes.push((taker.at, key));
             }
-            story.past.push(taker.at);
+            story.past.push((taker.at, key));
             course.push((taker.at, Some(key)));
             (holder, owner, now) = (Some(key), Some(key), taker.at);
         }
@@ -331,7 +383,10 @@ impl GilAccount {
             None => counted == step.handoffs,
             Some(last) if holder == Some(last) => counted == step.handoffs,
             // It got its core between the tick and the look at who holds.
-            Some(last) => counted + 1 == step.handoffs && owner != Some(last),
+            Some(last) => {
+                let counts = actors.iter().any(|actor| actor.key == last && story.is_counted(actor, owner));
+                counted + 1 == step.handoffs && (counts || owner != Some(last))
+            }
         };
         let is_told = |actor: &Actor| last.is_none_or(|last| actor.key != last || holder == Some(last));
         actors.retain(is_told);
@@ -346,8 +401,12 @@ impl GilAccount {
                 .map(|actor| {
                     let took = actor.settled.whole.last().map(|wait| wait.until).or(actor.settled.ended);
                     let began = || {
-                        let runs = &threads.get(&actor.key)?.runs;
-                        runs.wait_began(took.unwrap_or(step.last.at), step.tick.at, self.switch_interval, shortest)
+                        let account = threads.get(&actor.key)?;
+                        let since = match took {
+                            Some(took) => (took, WithinStep::Took),
+                            None => (step.last.at, WithinStep::DidNotTake),
+                        };
+                        account.runs.wait_began(self.waits_since(step, since, shortest, account))
                     };
                     let began = match !actor.waits && waits_on(&actor) {
                         true => actor.pending.or_else(began),
@@ -391,18 +450,29 @@ impl GilAccount {
                 let others = within.map_or(0, |within| within + usize::from(is_over(&sleeps[within])));
                 sleeps.drain(..others);
             }
+            // Whoever waits has slept since its birth.
+            let birth = birth(thread, self.before_last, step.tick.at).filter(|_| !waits);
+            let (is_born, first) = match birth {
+                Some(birth) => {
+                    sleeps.retain(|(sleep, _)| sleep.from > birth.1.from);
+                    sleeps.insert(0, birth);
+                    (true, First::Birth)
+                }
+                None => (thread.start > self.before_last, First::Sleep),
+            };
             let lately = match &self.takers {
                 Some(takers) if !takers.contains(&key) && self.dropper() != Some(key) => Lately::DidNotTake,
                 _ => Lately::MayHaveTaken,
             };
             // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
             // woken just then and had no core yet, or were on their way: of those CPython's own count may tell.
-            let newest = sleeps.iter().rev().find(|(sleep, _)| sleep.from <= step.last.at);
-            let queued = newest.is_some_and(|(sleep, spell)| {
+            let newest = sleeps.iter().rposition(|(sleep, _)| sleep.from <= step.last.at);
+            let queued = newest.is_some_and(|index| {
+                let (sleep, spell) = &sleeps[index];
                 let runs = spell.to.is_none_or(|to| to > step.last.at);
                 let woken = step.last.at - GETTING_TO_IT..=step.last.at + WOKEN_AT_THE_TICK;
                 let may_be_it = uncounted || woken.contains(&sleep.until);
-                let asked = !sleep.follows_a_take() || lately.only_asked(sleep);
+                let asked = !sleep.follows_a_take() || lately.only_asked(sleep) || first.asked_before(index, sleep);
                 asked && sleep.from > self.before_last && runs && may_be_it
             });
             // Whoever had it last has let go of it, and sleeps on something else.
@@ -411,22 +481,19 @@ impl GilAccount {
                 (false, true) => self.before_last - NOT_ASKED_YET,
                 (false, false) => step.last.at - NOT_ASKED_YET,
             };
-            let is_born = thread.start > self.before_last && thread.runs.told_since() == Some(thread.start);
-            let first = match thread.runs.between(thread.start, step.tick.at).filter(|_| is_born) {
-                Some(spells) if !spells.is_empty() => {
-                    let first = spells[0];
-                    sleeps.insert(0, (Sleep { from: thread.start, until: first.from, before: Ns(u64::MAX) }, first));
-                    First::Birth
-                }
-                _ => First::Sleep,
-            };
             let ilk = match stood.is_some()
                 || is_born
+                || self.dropper() == Some(key)
+                || self.takers.as_ref().is_some_and(|takers| takers.contains(&key))
                 || step.tick.holder() == Some(key)
                 || thread.weight() != (Ns::ZERO, Ns::ZERO)
             {
                 true => Ilk::Taker,
                 false => Ilk::Stranger,
+            };
+            let state = match self.callers.may_be(key, thread, step.tick.at) {
+                true => State::Anew,
+                false => State::Kept,
             };
             Some(Actor {
                 key,
@@ -438,10 +505,19 @@ impl GilAccount {
                 not_before,
                 pending: None,
                 settled: Settled::default(),
+                state,
             })
         };
         keys.into_iter().filter_map(actor).collect()
     }
+}
+
+/// The time before the life of a thread whose first spell went on after `before_last`, and that spell, as of `tick`.
+fn birth(thread: &ThreadAccount, before_last: MonoNs, tick: MonoNs) -> Option<(Sleep, Spell)> {
+    let runs = Some(&thread.runs).filter(|runs| runs.told_since() == Some(thread.start))?;
+    let first = runs.between(thread.start, tick)?.first().copied()?;
+    let unborn = Sleep { from: thread.start, until: first.from, before: Ns(u64::MAX) };
+    first.to.is_none_or(|to| to > before_last).then_some((unborn, first))
 }
 
 /// Whether it woke up before `tick`, was still awake, and had been on a core for so short a time that it may not have taken a
@@ -493,10 +569,17 @@ fn handed_to(actors: &[Actor], holder: ThreadKey, story: &Telling<'_>, released:
 }
 
 /// Who takes the GIL next that has been free since `released`.
-fn found_free_by(actors: &[Actor], story: &Telling<'_>, released: MonoNs) -> Option<Taker> {
+fn found_free_by(actors: &[Actor], story: &Telling<'_>, threads: &Threads, released: MonoNs) -> Option<Taker> {
     // Whoever has just woken up may not have got to it yet.
     let tick = &story.step.tick;
-    let in_time = |actor: &Actor, at: MonoNs| tick.holder() == Some(actor.key) || actor.got_to_it(at, tick.at);
+    // Whoever runs on from then to the tick has it there, or has not taken it.
+    let may_let_go = |actor: &Actor, at: MonoNs| {
+        let runs = threads.get(&actor.key).map(|thread| &thread.runs);
+        tick.holder().is_none() || runs.is_some_and(|runs| runs.departures(at, tick.at).next().is_some())
+    };
+    let in_time = |actor: &Actor, at: MonoNs| {
+        tick.holder() == Some(actor.key) || (actor.got_to_it(at, tick.at) && may_let_go(actor, at))
+    };
     let found = actors.iter().enumerate().filter_map(|(index, actor)| {
         let (waited, at) = actor.finds_free(story, released)?;
         in_time(actor, at).then_some(Taker { actor: index, at, waited })

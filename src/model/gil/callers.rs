@@ -1,0 +1,42 @@
+//! Threads that call in from native code, by CPython's own count.
+//!
+//! Whoever has no thread state of its own gets another one at each call (`PyGILState_Ensure` in Python/pystate.c), and
+//! CPython counts whenever another state than the last takes the GIL (`take_gil` in Python/ceval_gil.h). So it counts such a
+//! thread when it takes the GIL again that it had last, and nobody else: of others that is no handoff. It shows where one and
+//! the same thread holds at two ticks with a single handoff between them: a round trip by way of another takes two.
+
+use std::collections::BTreeSet;
+
+use super::tick::Step;
+use crate::event::ThreadKey;
+use crate::model::thread::ThreadAccount;
+use crate::time::{MonoNs, Ns};
+
+/// Whoever is younger may call in, where others do, and not have been seen to yet.
+const YOUNG: Ns = Ns(100_000_000);
+/// So many are remembered, the youngest.
+const REMEMBERED: usize = 4_096;
+
+/// Who calls in.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Callers {
+    seen: BTreeSet<ThreadKey>,
+}
+
+impl Callers {
+    /// What a step tells before which `owner` was the last who was seen to hold.
+    pub(super) fn look(&mut self, step: &Step, owner: Option<ThreadKey>) {
+        let same = owner.filter(|owner| step.tick.holder() == Some(*owner));
+        if let Some(thread) = same.filter(|_| step.handoffs == 1) {
+            self.seen.insert(thread);
+            if self.seen.len() > REMEMBERED {
+                self.seen.pop_first();
+            }
+        }
+    }
+
+    /// Whether a thread may have another state each time that it takes the GIL, as far as is known at `now`.
+    pub(super) fn may_be(&self, thread: ThreadKey, account: &ThreadAccount, now: MonoNs) -> bool {
+        self.seen.contains(&thread) || (!self.seen.is_empty() && now.since(account.start) < YOUNG)
+    }
+}
