@@ -642,17 +642,9 @@ mod tests {
         let other = timed_out.wait_began(waits(6_000, 12_000));
         assert_eq!(other, Some(us(6_066)), "it did not wait at 6,000");
         let forced = runs(&[(0, 9_000), (9_041, 9_046)]);
-        assert_eq!(
-            forced.wait_began(waits(0, 9_500)),
-            Some(us(9_046)),
-            "41 us in switch_cond are no wait"
-        );
+        assert_eq!(forced.wait_began(waits(0, 9_500)), Some(us(9_046)), "41 us in switch_cond are no wait");
         let took = runs(&[(0, 1_000), (6_060, 6_160)]);
-        assert_eq!(
-            took.wait_began(waits(0, 7_000)),
-            Some(us(6_160)),
-            "100 us are more than a time-out"
-        );
+        assert_eq!(took.wait_began(waits(0, 7_000)), Some(us(6_160)), "100 us are more than a time-out");
         let awake = runs(&[(0, 1_000), (1_100, 0)]);
         assert_eq!(awake.wait_began(waits(0, 1_200)), Some(us(1_200)), "about to sleep");
         let woken = Waits { awake: Awake::WasWoken, ..waits(0, 1_150) };

@@ -33,11 +33,19 @@ pub struct Script {
     pub born: u64,
     /// It ends where its first step after this instant would begin.
     pub ends: u64,
+    pub state: ThreadState,
+}
+
+/// Whether a thread keeps its thread state, or calls in from native code with another each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadState {
+    Kept,
+    Anew,
 }
 
 impl Script {
     pub fn new(steps: &[Step]) -> Script {
-        Script { steps: steps.to_vec(), spread: 0.3, born: 0, ends: u64::MAX }
+        Script { steps: steps.to_vec(), spread: 0.3, born: 0, ends: u64::MAX, state: ThreadState::Kept }
     }
 }
 
@@ -86,7 +94,7 @@ pub struct Truth {
     /// Whole and, at the end, cut ones.
     pub holds: Vec<Interval>,
     pub waits: Vec<Interval>,
-    /// When the GIL went to another thread than its last holder, and to whom.
+    /// When the GIL went to another thread state than its last holder's, and to whom.
     pub handoffs: Vec<(u64, usize)>,
     /// Drops that a request brought about, and whose.
     pub forced: Vec<(u64, usize)>,
@@ -274,7 +282,7 @@ impl World {
         self.holder = Some(thread);
         self.held_since = self.now;
         self.answer();
-        if self.last_holder != Some(thread) {
+        if self.last_holder != Some(thread) || self.scripts[thread].state == ThreadState::Anew {
             self.switch_number += 1;
             self.last_holder = Some(thread);
             self.truth.handoffs.push((self.now, thread));

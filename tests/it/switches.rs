@@ -10,7 +10,7 @@ use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
 use gilscope::time::{MonoNs, Ns};
 
 use crate::sampling::{ORIGIN, Sampling, info, target};
-use crate::simulator::{Script, State, Step, Truth, World};
+use crate::simulator::{Script, State, Step, ThreadState, Truth, World};
 
 /// From waking up to being asleep on the GIL, or to having taken it.
 const ASK: u64 = 8_000;
@@ -268,6 +268,24 @@ fn contention_is_the_time_in_which_somebody_waits() {
             gil.mean_waiters
         );
     }
+}
+
+/// CPython counts it as a handoff when such a thread takes the GIL that it had last, with another state.
+#[test]
+fn waits_of_threads_that_call_in_are_right_one_by_one() {
+    let calls = |sleep| {
+        let steps = [Step::HoldInC(Ns::from_micros(500)), Step::Sleep(ms(sleep))];
+        Script { state: ThreadState::Anew, ..Script::new(&steps) }
+    };
+    let truth = World::play(11, ms(20_000), &[calls(2), calls(7)]);
+    let retakes = truth.handoffs.windows(2).filter(|pair| pair[0].1 == pair[1].1).count();
+    assert!(retakes > 1_000, "{retakes} times a thread took what it had last");
+    let snapshot = snapshot(&fused(&Sampling::at(ms(2), 7), &truth));
+    let seen = waits(&snapshot);
+    let real = truth.waits.iter().filter(|wait| wait.to < truth.end && wait.length() >= 100_000).count() as f64;
+    let counted = (seen.count() - seen.below_resolution) as f64;
+    println!("{counted} waits, in truth {real}, {retakes} retakes");
+    assert!((counted - real).abs() <= real * 0.03, "{counted} waits, in truth {real}");
 }
 
 #[test]

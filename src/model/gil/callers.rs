@@ -40,3 +40,36 @@ impl Callers {
         self.seen.contains(&thread) || (!self.seen.is_empty() && now.since(account.start) < YOUNG)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{DropRequest, GilKey, GilSample, Hold};
+    use crate::model::gil::tick::Tick;
+
+    #[test]
+    fn a_single_handoff_from_a_thread_to_itself_tells_of_another_state() {
+        let tick = |at: u64, holder: Option<u32>, switch_number| {
+            let hold = match holder {
+                Some(thread) => Hold::By { thread: ThreadKey(thread), placement: None },
+                None => Hold::Free,
+            };
+            let (gil, drop_request) = (GilKey(0), DropRequest::Absent);
+            let sample = GilSample { gil, hold, switch_number, waiters: Some(0), drop_request };
+            Tick { at: MonoNs(at), sample, waiters: 0, waiters_known: 0 }
+        };
+        let seen = |owner: u32, last, now: Tick| {
+            let mut callers = Callers::default();
+            let handoffs = now.handoffs_since(&last);
+            callers.look(&Step { last, tick: now, handoffs, interval: Ns(2_000_000) }, Some(ThreadKey(owner)));
+            callers.seen.contains(&ThreadKey(owner))
+        };
+        let (first, second) = (2_000_000, 4_000_000);
+        assert!(seen(1, tick(first, Some(1), 5), tick(second, Some(1), 6)));
+        assert!(seen(1, tick(first, None, 5), tick(second, Some(1), 6)), "it was free, after it had it");
+        assert!(!seen(1, tick(first, Some(1), 5), tick(second, Some(1), 5)), "it has kept it, or taken it as the same");
+        assert!(!seen(1, tick(first, Some(1), 5), tick(second, Some(1), 7)), "another had it meanwhile");
+        assert!(!seen(1, tick(first, Some(1), 5), tick(second, Some(2), 6)));
+        assert!(!seen(1, tick(first, Some(1), 5), tick(second, None, 6)));
+    }
+}

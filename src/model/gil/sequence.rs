@@ -14,7 +14,7 @@ use super::follow::WithinStep;
 use super::settled::{Settled, Wait};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
-use crate::event::{Departure, Hold, ThreadKey};
+use crate::event::{Departure, Hold, Relation, ThreadKey};
 use crate::model::runs::{BIRTH, GETTING_TO_IT, NOT_ASKED_YET, Runs, Sleep, Spell};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
@@ -126,6 +126,8 @@ struct Telling<'a> {
     /// After so long a waiter asks for it.
     interval: Ns,
     retakes: Retakes,
+    /// So many wait at the tick that are not seen to: they have been woken.
+    waits_unseen: u32,
     /// Who had it last before.
     owner: Option<ThreadKey>,
     /// When it was taken so far, and by whom.
@@ -300,12 +302,14 @@ impl GilAccount {
             return None;
         }
         let actors = self.actors(step, touched, seen, threads, mine);
+        let waiting = self.relations.values().filter(|relation| **relation == Relation::Waiting).count() as u32;
+        let waits_unseen = step.tick.sample.waiters.unwrap_or(0).saturating_sub(waiting);
         let told_of = |whom: fn(&Actor) -> bool| {
             let actors: Vec<Actor> = actors.iter().filter(|actor| whom(actor)).cloned().collect();
             let best = |retakes| {
                 let stories = SHORTEST_TAKES.iter().filter_map(|&shortest| {
                     let (interval, owner) = (self.switch_interval, self.dropper());
-                    let story = Telling { step, shortest, interval, retakes, owner, past: Vec::new() };
+                    let story = Telling { step, shortest, interval, retakes, waits_unseen, owner, past: Vec::new() };
                     self.story(story, actors.clone(), threads)
                 });
                 // That somebody woke up just when the GIL was let go of is less often chance than anything else.
@@ -348,12 +352,10 @@ impl GilAccount {
             }
             let key = actors[taker.actor].key;
             let is_counted = story.is_counted(&actors[taker.actor], owner);
-            if step.tick.holder().is_none()
-                && actors[taker.actor].waits
-                && !actors[taker.actor].got_to_it(taker.at, step.tick.at)
-                && is_counted
-                && takes.len() as u64 == step.handoffs
-            {
+            let is_on_its_way = step.tick.holder().is_none() && !actors[taker.actor].got_to_it(taker.at, step.tick.at);
+            let is_all = actors[taker.actor].waits && is_counted && takes.len() as u64 == step.handoffs;
+            let is_awaited = taker.waited.is_some() && story.waits_unseen > 0;
+            if is_on_its_way && (is_all || is_awaited) {
                 // It has been woken, and the tick came before it got there.
                 actors.retain(|actor| actor.key != key);
                 break;
@@ -408,8 +410,10 @@ impl GilAccount {
                         };
                         account.runs.wait_began(self.waits_since(step, since, shortest, account))
                     };
+                    // It fell asleep on something else where the GIL was free; it has moved since, after the tick.
+                    let asked = |began: MonoNs| if began < actor.not_before { step.tick.at } else { began };
                     let began = match !actor.waits && waits_on(&actor) {
-                        true => actor.pending.or_else(began),
+                        true => actor.pending.or_else(|| began().map(asked)),
                         false => None,
                     };
                     (actor.key, Settled { began, ..actor.settled })
