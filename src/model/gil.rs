@@ -6,6 +6,7 @@
 //!
 //! A tick costs by what changed at it, not by how many threads wait.
 
+mod actors;
 mod brief;
 mod callers;
 mod charted;

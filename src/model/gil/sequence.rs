@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use super::actors::{Actor, Ilk, Retakes, SHORTEST_TAKES, State, Taker, Telling, Took};
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::course::Course;
 use super::follow::WithinStep;
@@ -15,22 +16,9 @@ use super::settled::{Settled, Wait};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
 use crate::event::{Departure, Hold, Relation, ThreadKey};
-use crate::model::runs::{BIRTH, GETTING_TO_IT, NOT_ASKED_YET, Runs, Sleep, Spell};
+use crate::model::runs::Runs;
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
-
-/// From the look at a thread to the instant of its tick.
-const LOOK_AT_MOST: Ns = Ns(100_000);
-
-/// Who is woken may sleep again on the mutex around the GIL, until whoever has it lets go: for 5 to 20 us, as was seen.
-const ON_A_MUTEX: Ns = Ns(100_000);
-
-/// Who runs for no longer has not taken it: a time-out, or a race that was lost. The longer, where the threads of a slow
-/// machine come between each other.
-const SHORTEST_TAKES: [Ns; 9] =
-    [Ns(15_000), Ns(18_000), Ns(21_000), Ns(25_000), Ns(29_000), Ns(34_000), Ns(45_000), Ns(60_000), Ns(80_000)];
-/// Who was woken just before a tick may have no core for so long.
-const WOKEN_AT_THE_TICK: Ns = Ns(300_000);
 
 /// Who is on a core for so long when it is let go of has it before whoever let go sleeps: there is nobody to wait for in
 /// `switch_cond`, and that sleep is one on the GIL.
@@ -60,229 +48,6 @@ impl Story {
     pub(super) fn agrees_with(&self, named: &BTreeMap<ThreadKey, Settled>) -> bool {
         let takes = |thread| self.settled.get(thread).map_or(0, Settled::takes);
         named.iter().all(|(thread, named)| takes(thread) == named.takes())
-    }
-}
-
-/// A thread that may have had to do with the GIL between two ticks.
-#[derive(Debug, Clone)]
-struct Actor {
-    key: ThreadKey,
-    ilk: Ilk,
-    /// Its sleeps that ended there, the oldest first, each with the spell that it ended in.
-    sleeps: Vec<(Sleep, Spell)>,
-    first: First,
-    lately: Lately,
-    /// It waited at the tick before, and has not taken the GIL since.
-    waits: bool,
-    /// It has not asked before: it let go of the GIL then, or the GIL was not held.
-    not_before: MonoNs,
-    /// It was woken before, but another was faster: since when it waits.
-    pending: Option<MonoNs>,
-    settled: Settled,
-    state: State,
-}
-
-/// Whether a thread keeps its thread state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Kept,
-    /// It may have another at each take.
-    Anew,
-}
-
-/// Whether a thread takes the GIL at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ilk {
-    /// It has held it or waited for it before, or is too young to tell.
-    Taker,
-    /// It was never seen to.
-    Stranger,
-}
-
-/// Whether it took the GIL between the tick before the last and the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lately {
-    /// It did, or may have.
-    MayHaveTaken,
-    /// Others did, by CPython's own count, or nobody.
-    DidNotTake,
-}
-
-/// What the first of its sleeps is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
-    /// A sleep.
-    Sleep,
-    /// The time before its life: it did not wait in it.
-    Birth,
-}
-
-/// A story as far as it is told.
-#[derive(Debug)]
-struct Telling<'a> {
-    step: &'a Step,
-    /// The longest that anybody runs without taking the GIL.
-    shortest: Ns,
-    /// After so long a waiter asks for it.
-    interval: Ns,
-    retakes: Retakes,
-    /// So many wait at the tick that are not seen to: they have been woken.
-    waits_unseen: u32,
-    /// Who had it last before.
-    owner: Option<ThreadKey>,
-    /// When it was taken so far, and by whom.
-    past: Vec<(MonoNs, ThreadKey)>,
-}
-
-/// Whether CPython counts it when a thread with another state takes the GIL that it had last: unless that lies where the old
-/// one was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Retakes {
-    Counted,
-    NotCounted,
-}
-
-/// Who was faster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Took {
-    Own,
-    Other,
-}
-
-/// Who may take the GIL next, and how.
-#[derive(Debug, Clone, Copy)]
-struct Taker {
-    actor: usize,
-    at: MonoNs,
-    /// Since when it had waited; `None`: it found it free.
-    waited: Option<MonoNs>,
-}
-
-impl Telling<'_> {
-    /// Whether CPython counts it if `actor` takes what `owner` had last.
-    fn is_counted(&self, actor: &Actor, owner: Option<ThreadKey>) -> bool {
-        owner != Some(actor.key) || (actor.state, self.retakes) == (State::Anew, Retakes::Counted)
-    }
-
-    /// Whether it has waited long enough to ask for the GIL.
-    fn is_forced_by(&self, taker: Taker) -> bool {
-        taker.waited.is_some_and(|since| taker.at.since(since) >= self.interval)
-    }
-
-    fn is_a_take(&self, spell: &Spell) -> bool {
-        spell.to.is_none() || spell.is_longer_than(self.shortest)
-    }
-}
-
-impl Lately {
-    fn only_asked(self, sleep: &Sleep) -> bool {
-        self == Lately::DidNotTake && SHORTEST_TAKES.last().is_some_and(|longest| sleep.before <= *longest)
-    }
-}
-
-impl First {
-    /// Whether its life began with no more, before the sleep at `index`, than asking for the GIL takes.
-    fn asked_before(self, index: usize, sleep: &Sleep) -> bool {
-        (index, self) == (1, First::Birth) && sleep.before <= BIRTH
-    }
-}
-
-impl Actor {
-    /// Out of which sleep it was woken when the GIL was let go of at `released`, as (since when it had waited, when it
-    /// woke up, who took it). On the way it may have slept again for some microseconds, on the mutex around the GIL.
-    fn woken_by(&self, story: &Telling<'_>, released: MonoNs) -> Option<(MonoNs, MonoNs, Took)> {
-        let earliest = released - RELEASE_AFTER_WAKING;
-        let (index, (first, _)) = self.sleeps.iter().enumerate().find(|(index, (sleep, _))| {
-            sleep.until >= earliest && sleep.from < released && self.may_wait_in(*index, story)
-        })?;
-        if first.until > released + RELEASE_BEFORE_WAKING {
-            return None;
-        }
-        let since = self.pending.unwrap_or_else(|| self.asked(index, story));
-        let at_once = self.sleeps.get(index..).unwrap_or_default();
-        let mut at_once = at_once.iter().take_while(|(sleep, _)| sleep.until.since(first.until) <= ON_A_MUTEX);
-        Some(match at_once.find(|(_, spell)| story.is_a_take(spell)) {
-            Some((last, _)) => (since, last.until, Took::Own),
-            None => (since, first.until, Took::Other),
-        })
-    }
-
-    /// Its first take of a GIL that has been free since `released`: (since when it had waited, when it woke up).
-    fn finds_free(&self, story: &Telling<'_>, released: MonoNs) -> Option<(Option<MonoNs>, MonoNs)> {
-        let earliest = released - RELEASE_BEFORE_WAKING;
-        let is_next = |(index, (sleep, spell)): (usize, &(Sleep, Spell))| {
-            let asks = (index, self.first) == (0, First::Birth) && !spell.is_longer_than(BIRTH) && spell.to.is_some();
-            let goes_on = spell.to.is_none_or(|to| to > released);
-            sleep.until >= earliest && goes_on && story.is_a_take(spell) && !asks
-        };
-        let index = self.sleeps.iter().enumerate().position(is_next)?;
-        let (sleep, _) = &self.sleeps[index];
-        // It was woken for the GIL, and queued for a core. Its life begins with some microseconds before it can ask.
-        let asked = match (index, self.first) {
-            (1, First::Birth) => self.first.asked_before(index, sleep),
-            _ => !sleep.follows_a_take() || self.only_asked_before(sleep, story.step),
-        };
-        let since = self.asked(index, story);
-        let waited = self.waits || (since < released && asked && self.may_wait_in(index, story));
-        Some((waited.then(|| self.pending.unwrap_or(since)), sleep.until))
-    }
-
-    /// Whether there was time, by a tick, to take a GIL that was free when it woke up at an instant: if it still wants its
-    /// core, on that.
-    fn got_to_it(&self, woke: MonoNs, tick: MonoNs) -> bool {
-        let spell = self.sleeps.iter().find(|(sleep, _)| sleep.until == woke).map(|(_, spell)| spell);
-        let had = spell.filter(|spell| spell.to.is_none()).map_or(tick.since(woke), |spell| spell.on_core);
-        had >= GETTING_TO_IT
-    }
-
-    /// When it asked, that slept on the GIL in the sleep at `index`: whoever sleeps twice with no time to take it before
-    /// either was woken too late in between.
-    fn asked(&self, index: usize, story: &Telling<'_>) -> MonoNs {
-        let slept_on_it = |pair: &[(Sleep, Spell)]| {
-            let [(earlier, _), (later, _)] = pair else { return false };
-            let too_late = later.before <= story.shortest || self.only_asked_before(later, story.step);
-            earlier.from > self.not_before && earlier.follows_asking() && too_late
-        };
-        let sleeps = self.sleeps.get(..=index).unwrap_or_default();
-        let again = sleeps.windows(2).rev().take_while(|pair| slept_on_it(pair)).count();
-        self.sleeps[index - again].0.from
-    }
-
-    /// Whether the spell before a sleep is known to be none in which it took the GIL, though it was long for that.
-    fn only_asked_before(&self, sleep: &Sleep, step: &Step) -> bool {
-        sleep.from <= step.last.at && self.lately.only_asked(sleep)
-    }
-
-    /// Whether it may have slept on the GIL in the sleep at `index`. Whoever went to sleep under the same holder as it had
-    /// woken up under has not taken it meanwhile.
-    fn may_wait_in(&self, index: usize, story: &Telling<'_>) -> bool {
-        if (index, self.first) == (0, First::Birth) {
-            return false;
-        }
-        let sleep = &self.sleeps[index].0;
-        let asked = || {
-            sleep.may_follow_asking()
-                || self.first.asked_before(index, sleep)
-                || self.cannot_have_taken_before(index, story)
-        };
-        self.waits || (sleep.from > self.not_before && asked())
-    }
-
-    /// Whether it is known not to have taken the GIL in the spell before the sleep at `index`: nor did it before the last tick,
-    /// and what it does in this story would be counted, for others had it last.
-    fn cannot_have_taken_before(&self, index: usize, story: &Telling<'_>) -> bool {
-        let asleep = self.sleeps[index].0.from;
-        let woke = index.checked_sub(1).and_then(|before| self.sleeps.get(before)).map(|(before, _)| before.until);
-        let since = match (woke, self.lately) {
-            (_, Lately::DidNotTake) => woke.or(Some(MonoNs(0))),
-            (Some(woke), Lately::MayHaveTaken) => Some(woke).filter(|woke| *woke >= story.step.last.at),
-            (None, Lately::MayHaveTaken) => None,
-        };
-        since.is_some_and(|woke| {
-            let owner = story.past.iter().rev().find(|(taken, _)| *taken < woke).map(|(_, by)| *by).or(story.owner);
-            let took = story.past.iter().any(|(taken, by)| (woke..asleep).contains(taken) && *by == self.key);
-            owner.is_some_and(|owner| owner != self.key) && !took
-        })
     }
 }
 
@@ -410,8 +175,9 @@ impl GilAccount {
                         };
                         account.runs.wait_began(self.waits_since(step, since, shortest, account))
                     };
-                    // It fell asleep on something else where the GIL was free; it has moved since, after the tick.
-                    let asked = |began: MonoNs| if began < actor.not_before { step.tick.at } else { began };
+                    // It had let go of the GIL, which was free then; it has moved since, after the tick.
+                    let let_go = |began| story.owner == Some(actor.key) && began < actor.not_before;
+                    let asked = |began| if let_go(began) { step.tick.at } else { began };
                     let began = match !actor.waits && waits_on(&actor) {
                         true => actor.pending.or_else(|| began().map(asked)),
                         false => None,
@@ -421,115 +187,6 @@ impl GilAccount {
                 .collect(),
         })
     }
-
-    fn actors(
-        &self,
-        step: &Step,
-        touched: &[ThreadKey],
-        seen: Seen<'_>,
-        threads: &Threads,
-        mine: &dyn Fn(&ThreadAccount) -> bool,
-    ) -> Vec<Actor> {
-        let mut keys: Vec<ThreadKey> = seen.woken.iter().chain(touched).copied().collect();
-        // Where it was free, whoever had just been woken may have taken it right after.
-        keys.extend(self.woken.iter().filter(|key| is_on_its_way(key, step.last.at, threads)));
-        keys.sort_unstable();
-        keys.dedup();
-        // Somebody waited at the tick before who is not known to.
-        let uncounted = step.last.sample.waiters.is_some_and(|waiters| waiters > self.waiting);
-        let actor = |key: ThreadKey| {
-            // A native thread may have had no thread state at any look.
-            let may_call_in = |thread: &ThreadAccount| {
-                thread.interpreters.is_empty() && thread.info.process == self.process && thread.end.is_none()
-            };
-            let thread = threads.get(&key).filter(|thread| mine(thread) || may_call_in(thread))?;
-            let mut sleeps: Vec<_> = thread.runs.wakings(self.before_last, step.tick.at).collect();
-            sleeps.reverse();
-            let stood = thread.standing(self.key).map(|stand| stand.standing);
-            let waits = stood == Some(Standing::Waiting);
-            if waits {
-                // At the tick it was in a sleep on it, which may go on: those before were others.
-                let within = sleeps.iter().rposition(|(sleep, _)| sleep.from <= step.last.at);
-                let is_over = |(sleep, _): &(Sleep, Spell)| sleep.until + LOOK_AT_MOST < step.last.at;
-                let others = within.map_or(0, |within| within + usize::from(is_over(&sleeps[within])));
-                sleeps.drain(..others);
-            }
-            // Whoever waits has slept since its birth.
-            let birth = birth(thread, self.before_last, step.tick.at).filter(|_| !waits);
-            let (is_born, first) = match birth {
-                Some(birth) => {
-                    sleeps.retain(|(sleep, _)| sleep.from > birth.1.from);
-                    sleeps.insert(0, birth);
-                    (true, First::Birth)
-                }
-                None => (thread.start > self.before_last, First::Sleep),
-            };
-            let lately = match &self.takers {
-                Some(takers) if !takers.contains(&key) && self.dropper() != Some(key) => Lately::DidNotTake,
-                _ => Lately::MayHaveTaken,
-            };
-            // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
-            // woken just then and had no core yet, or were on their way: of those CPython's own count may tell.
-            let newest = sleeps.iter().rposition(|(sleep, _)| sleep.from <= step.last.at);
-            let queued = newest.is_some_and(|index| {
-                let (sleep, spell) = &sleeps[index];
-                let runs = spell.to.is_none_or(|to| to > step.last.at);
-                let woken = step.last.at - GETTING_TO_IT..=step.last.at + WOKEN_AT_THE_TICK;
-                let may_be_it = uncounted || woken.contains(&sleep.until);
-                let asked = !sleep.follows_a_take() || lately.only_asked(sleep) || first.asked_before(index, sleep);
-                asked && sleep.from > self.before_last && runs && may_be_it
-            });
-            // Whoever had it last has let go of it, and sleeps on something else.
-            let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
-                (true, _) => step.last.at,
-                (false, true) => self.before_last - NOT_ASKED_YET,
-                (false, false) => step.last.at - NOT_ASKED_YET,
-            };
-            let ilk = match stood.is_some()
-                || is_born
-                || self.dropper() == Some(key)
-                || self.takers.as_ref().is_some_and(|takers| takers.contains(&key))
-                || step.tick.holder() == Some(key)
-                || thread.weight() != (Ns::ZERO, Ns::ZERO)
-            {
-                true => Ilk::Taker,
-                false => Ilk::Stranger,
-            };
-            let state = match self.callers.may_be(key, thread, step.tick.at) {
-                true => State::Anew,
-                false => State::Kept,
-            };
-            Some(Actor {
-                key,
-                ilk,
-                sleeps,
-                first,
-                lately,
-                waits,
-                not_before,
-                pending: None,
-                settled: Settled::default(),
-                state,
-            })
-        };
-        keys.into_iter().filter_map(actor).collect()
-    }
-}
-
-/// The time before the life of a thread whose first spell went on after `before_last`, and that spell, as of `tick`.
-fn birth(thread: &ThreadAccount, before_last: MonoNs, tick: MonoNs) -> Option<(Sleep, Spell)> {
-    let runs = Some(&thread.runs).filter(|runs| runs.told_since() == Some(thread.start))?;
-    let first = runs.between(thread.start, tick)?.first().copied()?;
-    let unborn = Sleep { from: thread.start, until: first.from, before: Ns(u64::MAX) };
-    first.to.is_none_or(|to| to > before_last).then_some((unborn, first))
-}
-
-/// Whether it woke up before `tick`, was still awake, and had been on a core for so short a time that it may not have taken a
-/// free GIL yet.
-fn is_on_its_way(key: &ThreadKey, tick: MonoNs, threads: &Threads) -> bool {
-    let Some(runs) = threads.get(key).map(|thread| &thread.runs) else { return false };
-    let newest = runs.around(tick, tick).last().copied();
-    newest.is_some_and(|spell| spell.to.is_none_or(|to| to > tick) && runs.ran(spell.from, tick) < GETTING_TO_IT)
 }
 
 /// To whom and when the GIL went that somebody has held since some instant; `None`: it has not let go.
