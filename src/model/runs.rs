@@ -463,6 +463,11 @@ impl Runs {
         self.told.is_some_and(|told| told <= since)
     }
 
+    /// Whether its switches have been told from its birth on, and are all there.
+    pub fn are_told_from(&self, birth: MonoNs) -> bool {
+        self.told == Some(birth) && self.remembers(birth)
+    }
+
     /// When the wait began that the thread is in. `None`: where it was since the tick before is not known.
     pub fn wait_began(&self, waits: Waits) -> Option<MonoNs> {
         let mut spells = self.spells(waits.tick).peekable();
@@ -488,7 +493,7 @@ impl Runs {
             // Whoever sleeps twice with no time to take it before either was woken too late in between.
             let is_first = spells.peek().is_none();
             let is_whole = !is_first || spell.from > self.remembered;
-            let is_birth = is_first && self.told == Some(waits.born) && self.remembered == waits.born;
+            let is_birth = is_first && self.are_told_from(waits.born);
             let only_asked = if is_birth { BIRTH.max(waits.shortest) } else { waits.shortest };
             let too_late = is_whole && !spell.is_longer_than(only_asked);
             if newer.is_longer_than(waits.shortest) || !(timed_out || too_late) || slept < waits.last {

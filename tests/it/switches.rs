@@ -241,8 +241,6 @@ fn waits_are_right_one_by_one() {
     }
 }
 
-/// Named sleeps make certain what switches and samples have to guess: every wait is found, also where takes are hidden
-/// between two looks that are far apart.
 /// Where the GIL changes hands seldom the waits tell it, of which up to three in two hundred stay unseen; where
 /// it does often, the looks do.
 #[test]
@@ -288,6 +286,8 @@ fn waits_of_threads_that_call_in_are_right_one_by_one() {
     assert!((counted - real).abs() <= real * 0.03, "{counted} waits, in truth {real}");
 }
 
+/// Named sleeps make certain what switches and samples have to guess: every wait is found, also where takes are hidden
+/// between two looks that are far apart.
 #[test]
 fn named_sleeps_make_hidden_takes_certain() {
     let (mut better, mut worse) = (0, 0);

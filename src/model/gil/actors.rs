@@ -86,7 +86,7 @@ pub(super) struct Telling<'a> {
     /// After so long a waiter asks for it.
     pub(super) interval: Ns,
     pub(super) retakes: Retakes,
-    /// So many wait at the tick that are not seen to: they have been woken.
+    /// So many wait at the tick, if the GIL is free there, that are not seen to: they have been woken.
     pub(super) waits_unseen: u32,
     /// Who had it last before.
     pub(super) owner: Option<ThreadKey>,
@@ -290,9 +290,11 @@ impl GilAccount {
                 }
                 None => (thread.start > self.before_last, First::Sleep),
             };
-            let lately = match &self.takers {
-                Some(takers) if !takers.contains(&key) && self.dropper() != Some(key) => Lately::DidNotTake,
-                _ => Lately::MayHaveTaken,
+            let had_it = self.dropper() == Some(key);
+            let took = self.takers.as_ref().map(|takers| had_it || takers.contains(&key));
+            let lately = match took {
+                Some(false) => Lately::DidNotTake,
+                Some(true) | None => Lately::MayHaveTaken,
             };
             // Whoever slept on it before was asked at the tick, but for those who had just fallen asleep, and those who were
             // woken just then and had no core yet, or were on their way: of those CPython's own count may tell.
@@ -306,15 +308,15 @@ impl GilAccount {
                 asked && sleep.from > self.before_last && runs && may_be_it
             });
             // Whoever had it last has let go of it, and sleeps on something else.
-            let not_before = match (self.dropper() == Some(key) || stood == Some(Standing::HandingOver), queued) {
+            let not_before = match (had_it || stood == Some(Standing::HandingOver), queued) {
                 (true, _) => step.last.at,
                 (false, true) => self.before_last - NOT_ASKED_YET,
                 (false, false) => step.last.at - NOT_ASKED_YET,
             };
             let ilk = match stood.is_some()
                 || is_born
-                || self.dropper() == Some(key)
-                || self.takers.as_ref().is_some_and(|takers| takers.contains(&key))
+                || had_it
+                || took == Some(true)
                 || step.tick.holder() == Some(key)
                 || thread.weight() != (Ns::ZERO, Ns::ZERO)
             {
@@ -344,7 +346,7 @@ impl GilAccount {
 
 /// The time before the life of a thread whose first spell went on after `before_last`, and that spell, as of `tick`.
 fn birth(thread: &ThreadAccount, before_last: MonoNs, tick: MonoNs) -> Option<(Sleep, Spell)> {
-    let runs = Some(&thread.runs).filter(|runs| runs.told_since() == Some(thread.start))?;
+    let runs = Some(&thread.runs).filter(|runs| runs.are_told_from(thread.start))?;
     let first = runs.between(thread.start, tick)?.first().copied()?;
     let unborn = Sleep { from: thread.start, until: first.from, before: Ns(u64::MAX) };
     first.to.is_none_or(|to| to > before_last).then_some((unborn, first))

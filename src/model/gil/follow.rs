@@ -21,13 +21,6 @@ pub(super) struct Move {
     between: Option<Spell>,
 }
 
-/// Whether a thread that waits at a tick took the GIL since the tick before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum WithinStep {
-    Took,
-    DidNotTake,
-}
-
 /// What switches tell about a move beside the thread's own.
 #[derive(Debug, Clone, Copy)]
 struct Hint<'a> {
@@ -208,8 +201,9 @@ impl GilAccount {
             (Standing::Waiting, Some(spell), _) => spell.to?,
             (Standing::Waiting, None, Some(Brief::Waits(since))) => since,
             (Standing::Waiting, None, brief) => {
-                let within = if brief.is_some() { WithinStep::Took } else { WithinStep::DidNotTake };
-                account.runs.wait_began(self.waits_since(step, (step.last.at, within), TIME_OUT_RUN, account))?
+                // Whoever took it has let go of it, and asks again.
+                let awake = if brief.is_some() { Awake::Asks } else { step.tick.awake() };
+                account.runs.wait_began(self.waits_since(step, step.last.at, awake, TIME_OUT_RUN, account))?
             }
             (Standing::Holding, _, Some(Brief::Waited(sleep))) => sleep.until,
             // Whoever waited holds from the instant at which it woke up.
@@ -219,19 +213,15 @@ impl GilAccount {
         Some(Moment::recorded(at.max(account.settled)))
     }
 
-    /// What is known of a thread that waits at a tick, did not at `last`, and took the GIL after that or not, but never in a
-    /// spell of up to `shortest`.
+    /// What is known of a thread that waits at a tick, did not at `last`, and did not take the GIL in a spell of up to `shortest`.
     pub(super) fn waits_since(
         &self,
         step: &Step,
-        (last, within): (MonoNs, WithinStep),
+        last: MonoNs,
+        awake: Awake,
         shortest: Ns,
         account: &ThreadAccount,
     ) -> Waits {
-        let awake = match within {
-            WithinStep::DidNotTake if !step.tick.is_held() => Awake::WasWoken,
-            WithinStep::DidNotTake | WithinStep::Took => Awake::Asks,
-        };
         Waits { last, tick: step.tick.at, interval: self.switch_interval, shortest, awake, born: account.start }
     }
 

@@ -11,12 +11,11 @@ use std::collections::BTreeMap;
 use super::actors::{Actor, Ilk, Retakes, SHORTEST_TAKES, State, Taker, Telling, Took};
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::course::Course;
-use super::follow::WithinStep;
 use super::settled::{Settled, Wait};
 use super::tick::{Seen, Step};
 use super::{GilAccount, Threads};
 use crate::event::{Departure, Hold, Relation, ThreadKey};
-use crate::model::runs::Runs;
+use crate::model::runs::{Awake, Runs};
 use crate::model::thread::{Standing, ThreadAccount};
 use crate::time::{MonoNs, Ns};
 
@@ -67,8 +66,8 @@ impl GilAccount {
             return None;
         }
         let actors = self.actors(step, touched, seen, threads, mine);
-        let waiting = self.relations.values().filter(|relation| **relation == Relation::Waiting).count() as u32;
-        let waits_unseen = step.tick.sample.waiters.unwrap_or(0).saturating_sub(waiting);
+        // It matters where the GIL is free: seldom, among many that wait.
+        let waits_unseen = if step.tick.is_held() { 0 } else { self.waits_unseen(step) };
         let told_of = |whom: fn(&Actor) -> bool| {
             let actors: Vec<Actor> = actors.iter().filter(|actor| whom(actor)).cloned().collect();
             let best = |retakes| {
@@ -85,6 +84,12 @@ impl GilAccount {
         };
         let has_strangers = actors.iter().any(|actor| actor.ilk == Ilk::Stranger);
         told_of(|actor| actor.ilk == Ilk::Taker).or_else(|| has_strangers.then(|| told_of(|_| true)).flatten())
+    }
+
+    /// How many wait at the tick, by the condition variable, that are not seen to.
+    fn waits_unseen(&self, step: &Step) -> u32 {
+        let waiting = self.relations.values().filter(|relation| **relation == Relation::Waiting).count() as u32;
+        step.tick.sample.waiters.unwrap_or(0).saturating_sub(waiting)
     }
 
     fn story(&self, mut story: Telling<'_>, mut actors: Vec<Actor>, threads: &Threads) -> Option<Story> {
@@ -169,11 +174,9 @@ impl GilAccount {
                     let took = actor.settled.whole.last().map(|wait| wait.until).or(actor.settled.ended);
                     let began = || {
                         let account = threads.get(&actor.key)?;
-                        let since = match took {
-                            Some(took) => (took, WithinStep::Took),
-                            None => (step.last.at, WithinStep::DidNotTake),
-                        };
-                        account.runs.wait_began(self.waits_since(step, since, shortest, account))
+                        let awake = if took.is_some() { Awake::Asks } else { step.tick.awake() };
+                        let last = took.unwrap_or(step.last.at);
+                        account.runs.wait_began(self.waits_since(step, last, awake, shortest, account))
                     };
                     // It had let go of the GIL, which was free then; it has moved since, after the tick.
                     let let_go = |began| story.owner == Some(actor.key) && began < actor.not_before;

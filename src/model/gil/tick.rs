@@ -4,6 +4,7 @@ use crate::event::{GilSample, Hold, Placement, ThreadKey};
 use crate::model::gil::perturbed::Scrutiny;
 use crate::model::intervals::{Moment, Sharpness};
 use crate::model::lanes::{Holding, Stretch};
+use crate::model::runs::Awake;
 use crate::model::told::Told;
 use crate::time::{MonoNs, Ns};
 
@@ -32,6 +33,11 @@ impl Tick {
 
     pub(super) fn is_held(&self) -> bool {
         self.sample.hold != Hold::Free
+    }
+
+    /// What it means that a thread is on a core that waits, and has not taken the GIL since the tick before.
+    pub(super) fn awake(&self) -> Awake {
+        if self.is_held() { Awake::Asks } else { Awake::WasWoken }
     }
 
     pub(super) fn stretch(&self) -> Stretch {
