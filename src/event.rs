@@ -30,7 +30,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use cores::{CoreTotals, MAX_CORES};
-pub use cost::{CostOrigin, Costs, Refusal, Spent, WindowEnd};
+pub use cost::{CostOrigin, Costs, Lags, Refusal, Spent, WindowEnd};
 pub use footprint::Footprint;
 pub use native::{CodePlace, LONG_HOLD, MAX_SYMBOL, NativeInfo, NativeKey, NativeKind, SeenHolder};
 pub use signals::{

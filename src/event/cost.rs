@@ -22,6 +22,28 @@ pub struct Costs {
     pub budget: Ns,
     /// Where the figures are from.
     pub origin: CostOrigin,
+    /// How far what is recorded of a switch lies from what it stands for.
+    pub lags: Lags,
+}
+
+/// How far the records of a thread's switches lie from what `take_gil` (Python/ceval_gil.c) does before and after it sleeps.
+/// Zero: not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Lags {
+    /// From asking for what another has to leaving the core.
+    pub asking: Ns,
+    /// From getting a core again to having it.
+    pub taking: Ns,
+}
+
+impl Lags {
+    /// No machine takes longer but for noise.
+    pub const LONGEST: Ns = Ns(20_000);
+
+    /// They, as far as they make sense.
+    pub fn bounded(self) -> Lags {
+        Lags { asking: self.asking.min(Lags::LONGEST), taking: self.taking.min(Lags::LONGEST) }
+    }
 }
 
 /// Where costs are from.
@@ -44,6 +66,7 @@ impl Costs {
         trace: Ns(1_000),
         budget: Ns(20_000_000),
         origin: CostOrigin::Assumed,
+        lags: Lags { asking: Ns::ZERO, taking: Ns::ZERO },
     };
 
     /// A sample of a thread's registers and of 4 KiB of its stack: an interrupt and a long record, taken for two debug

@@ -13,6 +13,7 @@ mod cores;
 mod futexes;
 mod job;
 mod keys;
+mod lags;
 mod memory;
 mod merge;
 mod names;

@@ -573,7 +573,7 @@ impl GilAccount {
         match stand.standing {
             Standing::Waiting => {
                 self.waiting = self.waiting.saturating_sub(1);
-                self.blame.cut(thread, stand.open.start, at);
+                self.blame.cut(thread, stand.open.told, at);
                 account.waits.cut(stand.open, at);
                 self.waits.cut(stand.open, at);
             }
@@ -590,6 +590,7 @@ impl GilAccount {
         let concerned: Vec<ThreadKey> = self.relations.keys().copied().chain(tick.holder()).collect();
         let open = Open {
             start: tick.at,
+            told: tick.at,
             edge: Edge::Cut,
             sharpness: Sharpness::Tick,
             first: tick.at,
@@ -643,6 +644,6 @@ fn waiting<'a>(
 ) -> impl Iterator<Item = Waiting> + 'a {
     relations.keys().filter_map(move |thread| {
         let stand = threads.get(thread)?.standing(gil).filter(|stand| stand.standing == Standing::Waiting)?;
-        Some((*thread, stand.open.start))
+        Some((*thread, stand.open.told))
     })
 }

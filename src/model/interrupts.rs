@@ -161,7 +161,7 @@ impl Interrupts {
             at,
             doing: course::doing(standing, progress, sleep, rest),
             held: ticked.gil.holder().into(),
-            asked: stand.filter(|stand| stand.standing.wants()).map(|stand| stand.open.start),
+            asked: stand.filter(|stand| stand.standing.wants()).map(|stand| stand.open.told),
         };
         let mut mine = Vec::new();
         for wait in ticked.gil.waits_over() {

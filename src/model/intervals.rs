@@ -71,8 +71,10 @@ impl Moment {
 /// An interval that has begun and not yet ended.
 #[derive(Debug, Clone, Copy)]
 pub struct Open {
-    /// Where it is taken to have begun.
+    /// The look, or the switch, that it is known to have begun by.
     pub start: MonoNs,
+    /// Where it is told to have begun: a switch record lags behind.
+    pub told: MonoNs,
     /// Whether it was seen to begin.
     pub edge: Edge,
     /// How well its beginning is known.
@@ -108,7 +110,7 @@ impl Intervals {
 
     /// The interval `open` was seen to end at `end`, and going on at the tick `last` before.
     pub fn close(&mut self, open: Open, end: Moment, last: MonoNs, resolution: Ns) {
-        let length = end.at.since(open.start);
+        let length = end.at.since(open.told);
         let is_sharp = open.sharpness == Sharpness::Switch && end.sharpness == Sharpness::Switch;
         match open.edge {
             Edge::Cut => self.cut(open, end.at),
@@ -125,7 +127,7 @@ impl Intervals {
 
     /// The interval `open` was still going on at `end`, where the observation stops.
     pub fn cut(&mut self, open: Open, end: MonoNs) {
-        self.total += end.since(open.start);
+        self.total += end.since(open.told);
         self.censored += 1;
     }
 
@@ -183,7 +185,7 @@ impl Intervals {
             source: if is_sharp { Source::Fused } else { Source::Sampled },
             resolution: if is_sharp { SHARP.min(resolution) } else { resolution },
             histogram: self.histogram.clone(),
-            total: self.total + open.iter().map(|(open, now)| now.since(open.start)).sum(),
+            total: self.total + open.iter().map(|(open, now)| now.since(open.told)).sum(),
             censored: self.censored + open.len() as u64,
             below_resolution: self.below_resolution,
         }
@@ -195,7 +197,8 @@ mod tests {
     use super::*;
 
     fn open(start: u64, edge: Edge) -> Open {
-        Open { start: MonoNs(start), edge, sharpness: Sharpness::Tick, first: MonoNs(start), switch_number: 0 }
+        let start = MonoNs(start);
+        Open { start, told: start, edge, sharpness: Sharpness::Tick, first: start, switch_number: 0 }
     }
 
     fn tick(at: u64) -> Moment {

@@ -116,13 +116,13 @@ impl Model {
                     self.threads.remove(&folded);
                 }
             }
-            What::RateChanged { of: Scope::Capture, .. }
+            what @ (What::RateChanged { of: Scope::Capture, .. }
             | What::Health(_, Scope::Capture)
-            | What::Spent(_, Scope::Capture) => {
-                self.looking.apply(&event.what);
-                self.processes.values_mut().for_each(|process| process.looking.apply(&event.what));
+            | What::Spent(_, Scope::Capture)) => self.all_are_looked_at_so(what),
+            what @ What::CostsKnown(costs) => {
+                self.costs = Some(*costs);
+                self.all_are_looked_at_so(what);
             }
-            What::CostsKnown(costs) => self.costs = Some(*costs),
             What::CoresRead { tick, cores } => {
                 let step = self.machine.read(at, *tick, cores);
                 self.processes.values_mut().for_each(|process| process.cores_read(at, step.as_ref()));
@@ -149,6 +149,11 @@ impl Model {
                 }
             }
         }
+    }
+
+    fn all_are_looked_at_so(&mut self, what: &What) {
+        self.looking.apply(what);
+        self.processes.values_mut().for_each(|process| process.looking.apply(what));
     }
 
     fn mode(&self) -> Option<Mode> {

@@ -21,7 +21,7 @@ use super::told::Told;
 use super::totals::{Looks, Totals};
 use super::{ENDED_THREADS_KEPT, KEYS_KEPT, LONGEST_INTERVAL, blame};
 use crate::event::{
-    Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, MAX_CORES, Mode, NativeInfo, NativeKey, Pid,
+    Costs, Cpu, Ending, GilKey, GilSample, Health, InterpreterId, Lags, MAX_CORES, Mode, NativeInfo, NativeKey, Pid,
     ProcessInfo, ProcessKey, RateReason, Spent, StacksMissing, SwitchesEnd, ThreadInfo, ThreadKey, Unwatched, What,
 };
 use crate::time::{MonoNs, Ns};
@@ -47,6 +47,8 @@ pub(super) struct Looking {
     pub health: Health,
     /// What the target has paid for it.
     pub spent: Spent,
+    /// How far records of switches lie from what they stand for.
+    pub lags: Lags,
 }
 
 impl Default for Looking {
@@ -56,6 +58,7 @@ impl Default for Looking {
             reason: RateReason::Asked,
             health: Health::default(),
             spent: Spent::default(),
+            lags: Lags::default(),
         }
     }
 }
@@ -70,6 +73,7 @@ impl Looking {
             }
             What::Health(health, _) => self.health = *health,
             What::Spent(spent, _) => self.spent = *spent,
+            What::CostsKnown(costs) => self.lags = costs.lags.bounded(),
             _ => {}
         }
     }
@@ -443,7 +447,8 @@ impl ProcessAccount {
         let takes_it = |thread: &ThreadAccount| {
             thread.interpreters.iter().any(|id| interpreters.get(id).is_some_and(|gil| *gil == Some(sample.gil)))
         };
-        let seen = Seen { read: &self.read, woken: &self.woken, scrutiny, told: self.records.told };
+        let seen =
+            Seen { read: &self.read, woken: &self.woken, scrutiny, told: self.records.told, lags: self.looking.lags };
         account.tick(at, sample, self.looking.interval, &mut self.threads, seen, &takes_it);
         account.charted().for_each(|entry| self.log.push(entry));
         let before = std::mem::replace(&mut self.ticked, at);

@@ -5,6 +5,7 @@
 //! and sleeps on. So a wait is a chain of sleeps. The runs between them are as short as those pieces of `take_gil`
 //! are; a run in which the GIL was taken goes on through the eval loop at least.
 
+mod lags;
 mod named;
 mod time_outs;
 

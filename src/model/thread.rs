@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::event::{Cpu, GilKey, InterpreterId, Placement, Role, Switches, ThreadInfo, ThreadKey, Usage};
+use crate::event::{Cpu, GilKey, InterpreterId, Lags, Placement, Role, Switches, ThreadInfo, ThreadKey, Usage};
 use crate::model::gil::Habit;
-use crate::model::intervals::{Grain, Intervals, Open};
+use crate::model::intervals::{Grain, Intervals, Moment, Open, Sharpness};
 use crate::model::runs::Runs;
 use crate::model::segments::Entry;
 use crate::model::snapshot::{StateTimes, ThreadCore, ThreadFigures, ThreadState};
@@ -133,6 +133,8 @@ pub struct ThreadAccount {
     pub runs: Runs,
     /// Before it, nothing can begin any more: its last standing ended there.
     pub settled: MonoNs,
+    /// Where its last wait was told to end.
+    pub told: MonoNs,
     /// What looks into its runs found.
     pub habit: Habit,
     /// Since when, and until when, its totals have not moved.
@@ -215,6 +217,7 @@ impl ThreadAccount {
             held_on: BTreeMap::new(),
             runs: Runs::default(),
             settled: start,
+            told: start,
             habit: Habit::default(),
             quiet: None,
             apart_told: Apart::default(),
@@ -410,6 +413,24 @@ impl ThreadAccount {
         Some(stand)
     }
 
+    /// Where a wait that begins at `begins` is told to: not before it had what it waited for before.
+    pub fn told_to_wait(&self, begins: Moment, lags: Lags) -> MonoNs {
+        match begins.sharpness {
+            Sharpness::Tick => begins.at,
+            Sharpness::Switch => self.runs.asked(begins.at, lags).max(self.told.min(begins.at)),
+        }
+    }
+
+    /// When it is told to take what it got a core for at `ends`.
+    pub fn told_to_take(&mut self, ends: Moment, lags: Lags) -> Moment {
+        let at = match ends.sharpness {
+            Sharpness::Tick => ends.at,
+            Sharpness::Switch => self.runs.took(ends.at, lags),
+        };
+        self.told = self.told.max(at);
+        Moment { at, ..ends }
+    }
+
     /// Nobody looked from `from` until `at`, the tick that is being gathered.
     pub fn gap(&mut self, from: MonoNs, at: MonoNs) {
         let length = at.since(from.max(self.start).max(self.gap_end));
@@ -446,7 +467,7 @@ impl ThreadAccount {
     }
 
     fn open_time(&self, standing: Standing, ticks: Ticks) -> Ns {
-        self.open(standing, ticks).map(|(open, now)| now.since(open.start)).sum()
+        self.open(standing, ticks).map(|(open, now)| now.since(open.told)).sum()
     }
 
     /// Its lifetime in the capture, by state. What was sampled of the GIL comes first, the kernel's own totals

@@ -11,7 +11,7 @@ pub const MAGIC: [u8; 8] = *b"\x8fGILS\r\n\x1a";
 pub const MAJOR: u16 = 1;
 
 /// The minor version of the format: another one adds what an older gilscope skips.
-pub const MINOR: u16 = 6;
+pub const MINOR: u16 = 7;
 
 /// Length of the file's first part: magic, major, minor, CRC.
 pub const PREAMBLE_LEN: usize = 16;

@@ -4,7 +4,7 @@
 
 use crate::event::{
     Address, Build, CaptureInfo, CodePlace, CoreTotals, CostOrigin, Costs, Cpu, Delivery, Departure, Ending, Flag,
-    Footprint, Frame, FrameKey, FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lookup, Mode,
+    Footprint, Frame, FrameKey, FutexSite, Generation, GilKey, Handlers, Health, InterpreterId, Lags, Lookup, Mode,
     NativeInfo, NativeKey, NativeKind, Origin, PendingKind, PendingSignals, Pid, ProcessInfo, ProcessKey, Progress,
     PythonVersion, RateReason, Refusal, Role, SampleCause, Scope, SeenHolder, Signal, SignalSet, SignalStep,
     SignalsInfo, Sleep, Spent, StackKey, StacksMissing, StepsEnd, SwitchesEnd, ThreadInfo, ThreadKey, Tid, Unwatched,
@@ -266,6 +266,21 @@ impl Wire for Scope {
     }
 }
 
+/// They stand at the end of their kind, and are missing in recordings of before 1.7: then they are not known.
+impl Wire for Lags {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.asking.put(out);
+        self.taking.put(out);
+    }
+
+    fn take(input: &mut Input<'_>) -> Result<Lags, Misread> {
+        if input.is_empty() {
+            return Ok(Lags::default());
+        }
+        Ok(Lags { asking: Wire::take(input)?, taking: Wire::take(input)? })
+    }
+}
+
 impl Wire for Signal {
     fn put(&self, out: &mut Vec<u8>) {
         self.number().put(out);
@@ -348,7 +363,7 @@ fields!(ProcessInfo { pid, cmdline, python, build, libc, cpus_allowed, origin })
 fields!(PythonVersion { major, minor, patch });
 fields!(ThreadInfo { process, tid, name, role, started });
 fields!(Health { ticks, late, failed_reads, torn_reads, dropped_events, own_cpu });
-fields!(Costs { exception, armed_switch, record, arming, trace, budget, origin });
+fields!(Costs { exception, armed_switch, record, arming, trace, budget, origin, lags });
 fields!(Spent { exceptions, armed_switches, records, arms, traces, cost, worst_second });
 fields!(SignalsInfo { main, pending, handlers, caught });
 fields!(Handlers { python, keyboard_interrupt, not_python, ignored, default });

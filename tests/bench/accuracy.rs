@@ -4,7 +4,8 @@
 //! [--python 3.11]... [--scenario 'convoy 2']... [--as-nobody] [--tracepoints] [--kept DIRECTORY]`
 //!
 //! Truth is what the threads of `tests/truth` do with the GIL's condition variables, as a library in the program logs it
-//! (`tests/truth/gilconds.c`): takes, drops and sleeps of all threads, bytecode too. For each figure the table has the
+//! (`tests/truth/gilconds.c`): takes, drops and sleeps of all threads, bytecode too. A wait begins with the first sleep in
+//! `take_gil`, be it on the mutex (with `--mode exact`: on the condition variable, as there). For each figure the table has the
 //! truth's median over the runs and the largest error of any run: points for shares, per cent of the truth for totals.
 //!
 //! With `--mode exact` the table is of the windows alone: holds and waits that lie in one from end
@@ -36,7 +37,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use gilscope::event::Event;
+use gilscope::event::{Event, What};
 use gilscope::model::Model;
 use gilscope::model::snapshot::{Distribution, ProcessFigures};
 use hdrhistogram::Histogram;
@@ -148,7 +149,14 @@ const LONG: u64 = 100_000;
 fn run(python: &Python, name: &str, number: usize, options: &Options) -> Option<Run> {
     let (truth, events) = record(python, name, number, options)?;
     let process = fold(&events);
-    Some(compare(&truth, &process))
+    Some(compare(&truth, &process, looked_at(&events)))
+}
+
+/// From the first look at a GIL to the last: what was before or after is missing in the coverage.
+fn looked_at(events: &[Event]) -> Range<u64> {
+    let mut looks = events.iter().filter(|event| matches!(event.what, What::GilSample(_))).map(|event| event.at.0);
+    let first = looks.next().expect("a look");
+    first..looks.next_back().unwrap_or(first)
 }
 
 /// A scenario under `gilscope record`: what was stamped, and what was recorded.
@@ -157,8 +165,12 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
     let directory = options.kept.as_deref().unwrap_or(temporary.path());
     let stem = format!("{}-{}-{run}-{}", version(python), options.mode, name.replace(' ', "-"));
     let (file, stamps) = (directory.join(format!("{stem}.gscope")), directory.join(format!("{stem}.stamps")));
+    let load = || match options.mode.as_str() {
+        "exact" => Truth::load(&stamps).by_conds(),
+        _ => Truth::load(&stamps).by_sleeps(),
+    };
     if file.exists() && stamps.exists() {
-        return Some((Truth::load(&stamps).by_conds(), read(&file)));
+        return Some((load(), read(&file)));
     }
     create_dir_all(directory).expect("a directory");
     set_permissions(directory, Permissions::from_mode(0o777)).expect("it is ours");
@@ -173,7 +185,7 @@ fn record(python: &Python, name: &str, run: usize, options: &Options) -> Option<
         .expect("gilscope runs");
     copy(scenario.end(), &stamps).expect("the stamps can be kept");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Some((Truth::load(&stamps).by_conds(), read(&file)))
+    Some((load(), read(&file)))
 }
 
 /// The only process of a recording.
@@ -345,9 +357,8 @@ fn whole_waits<'a>(thread: &'a Thread, windows: &'a [Range<u64>]) -> impl Iterat
     cycles.map(|pair| pair[1].ask..pair[1].taken).filter(|wait| !wait.is_empty())
 }
 
-fn compare(truth: &Truth, process: &ProcessFigures) -> Run {
+fn compare(truth: &Truth, process: &ProcessFigures, window: Range<u64>) -> Run {
     let capture = &process.capture;
-    let window = capture.start.0..(capture.start + capture.duration).0;
     let figures = truth.within(window.clone());
     let gil = process.interpreters[0].gil.as_ref().expect("a GIL");
     let mut wait_share: Pair = None;

@@ -2,8 +2,8 @@
 //! one by one, where samples alone give shares.
 
 use gilscope::event::{
-    CaptureInfo, Cpu, Departure, DropRequest, Event, FutexSite, GilKey, GilSample, Hold, InterpreterId, Mode,
-    ProcessKey, Role, SwitchesEnd, ThreadInfo, ThreadKey, Tid, What,
+    CaptureInfo, Costs, Cpu, Departure, DropRequest, Event, FutexSite, GilKey, GilSample, Hold, InterpreterId, Lags,
+    Mode, ProcessKey, Role, SwitchesEnd, ThreadInfo, ThreadKey, Tid, What,
 };
 use gilscope::model::Model;
 use gilscope::model::snapshot::{Distribution, Length, Snapshot, Source};
@@ -238,6 +238,47 @@ fn waits_are_right_one_by_one() {
             let right = (low - low / 50).saturating_sub(20_000)..=high + high / 50 + 20_000;
             assert!(right.contains(&ns), "{name}: p{share} is {ns}, in truth {low} to {high}");
         }
+    }
+}
+
+/// The records of a thread that needs so long from asking to leaving its core, and from getting one to taking it: what is known of
+/// that is made up for, wait by wait.
+#[test]
+fn the_lags_of_records_are_made_up_for() {
+    const ASKING: u64 = 6_000;
+    for (name, truth) in worlds() {
+        let mut events = fused(&Sampling::at(Ns::MILLISECOND, 7), &truth);
+        for event in &mut events {
+            let What::SwitchedOut { thread, how: Departure::Asleep } = event.what else { continue };
+            let asks = (event.at.0 - ORIGIN, State::Waiting);
+            if truth.states[thread.0 as usize].contains(&asks) {
+                event.at = event.at + Ns(ASKING);
+            }
+        }
+        events.sort_by_key(|event| (event.at, event.what == What::CaptureEnded));
+        let told = |lags: Lags| {
+            let mut events = events.clone();
+            let costs = Costs { lags, ..Costs::ASSUMED };
+            events.insert(1, Event { at: events[0].at, what: What::CostsKnown(costs) });
+            let snapshot = snapshot(&events);
+            let lost: Ns = snapshot.processes[0].threads.iter().map(|thread| thread.lost).sum();
+            let waits = waits(&snapshot);
+            assert_eq!(lost, waits.total, "{name}: the threads' waits are the GIL's");
+            (waits.count(), waits.total.0 as f64)
+        };
+        let (count, total) = told(Lags { asking: Ns(ASKING), taking: Ns(ASK) });
+        let (same, short) = told(Lags::default());
+        assert_eq!(count, same, "{name}: they are no other waits");
+        let real: u64 = truth.waits.iter().map(|wait| wait.length()).sum();
+        let (made_up, lags) = ((total - short) / count as f64, (ASKING + ASK) as f64);
+        println!(
+            "{name}: {made_up:.0} ns made up for, each of {count} off by {:.0}",
+            (total - real as f64) / count as f64
+        );
+        // Where an edge is a look's there is no lag.
+        assert!((lags * 0.9..=lags * 1.01).contains(&made_up), "{name}: {made_up} ns a wait, of {lags}");
+        let off = (total - real as f64) / real as f64;
+        assert!(off.abs() <= 0.01, "{name}: the total is off by {off}");
     }
 }
 

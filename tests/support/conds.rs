@@ -12,6 +12,8 @@ pub enum Call {
     Signal,
     /// `pthread_cond_timedwait` or `pthread_cond_clockwait`.
     TimedWait,
+    /// `pthread_mutex_lock` of the mutex behind it, which another thread has.
+    Blocked,
 }
 
 /// One call, when it begins.
@@ -59,13 +61,25 @@ impl Conds {
     }
 }
 
+/// From where on whoever is in `take_gil` waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// When it begins to wait for the condition.
+    ForTheCondition,
+    /// When it has to sleep first, be it on the mutex: others may take the GIL and let go of it before it gets a core for that.
+    ForAnything,
+}
+
 /// One thread's calls as takes and drops. What lasts still is cut at the end.
-pub fn story<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils, end: u64) -> Vec<Cycle> {
+pub fn story<'a>(calls: impl Iterator<Item = &'a Operation>, gils: &Gils, waits: Waits, end: u64) -> Vec<Cycle> {
     let mut cycles = Vec::new();
     let (mut asked, mut held): (Option<u64>, Option<(u64, u64)>) = (None, None);
     for Operation { at, cond, call, .. } in calls {
         match call {
             Call::TimedWait if gils.wanted.contains(cond) => asked = asked.or(Some(*at)),
+            Call::Blocked if gils.wanted.contains(cond) && held.is_none() && waits == Waits::ForAnything => {
+                asked = asked.or(Some(*at));
+            }
             Call::Signal if gils.switch.contains(cond) => held = Some((asked.take().unwrap_or(*at), *at)),
             Call::Signal if gils.wanted.contains(cond) => {
                 let taken = held.take();

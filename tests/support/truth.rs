@@ -6,7 +6,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use super::conds::{Call, Conds, Operation, Request, requests, story};
+use super::conds::{Call, Conds, Operation, Request, Waits, requests, story};
 
 /// A stamped take that lasted longer is one for which the thread had to wait.
 pub const CONTENDED_NS: u64 = 50_000;
@@ -154,12 +154,24 @@ impl Truth {
     ///
     /// # Panics
     /// If they were not logged: [`Scenario::start_logged`](super::scenario::Scenario::start_logged).
-    pub fn by_conds(mut self) -> Truth {
+    pub fn by_conds(self) -> Truth {
+        self.by_log(Waits::ForTheCondition)
+    }
+
+    /// The same, with waits that begin as soon as a thread sleeps in `take_gil`, be it on the mutex.
+    ///
+    /// # Panics
+    /// As [`Truth::by_conds`].
+    pub fn by_sleeps(self) -> Truth {
+        self.by_log(Waits::ForAnything)
+    }
+
+    fn by_log(mut self, waits: Waits) -> Truth {
         assert!(!self.conds.operations.is_empty(), "what they do with condition variables was not logged");
         let gils = self.conds.gils();
         for thread in &mut self.threads {
             let own = self.conds.operations.iter().filter(|operation| operation.tid == thread.tid);
-            thread.cycles = story(own, &gils, self.complete.end);
+            thread.cycles = story(own, &gils, waits, self.complete.end);
             thread.contended_ns = 0;
         }
         self
@@ -373,6 +385,7 @@ impl<'a> Dump<'a> {
                 let call = match self.u32() {
                     0 => Call::Signal,
                     1 => Call::TimedWait,
+                    2 => Call::Blocked,
                     other => panic!("{}: operation {other}", self.path.display()),
                 };
                 Operation { at, cond, tid, call, locked: self.u64() }

@@ -4,12 +4,14 @@
  * time-out while the flag is set, sets it, and signals `gil->switch_cond`; `drop_gil` clears it and signals `gil->cond`.
  * So the entrances tell takes and drops of every thread, bytecode included, to the 0.1 us that lie between the flag and the call.
  * Where a watchpoint is on the flag, its exception lies between the two as well. `drop_gil` locks the mutex right before it
- * clears the flag, so when that came back is logged, too.
+ * clears the flag, so when that came back is logged, too. `take_gil` locks it first thing: whoever finds it taken sleeps on it, for
+ * as long as it gets no core, and asks for the GIL from there on. Each mutex lies right behind its condition variable.
  *
  * `gilconds_log` gives what was logged; the extension that stamps writes it into its dump.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -22,6 +24,7 @@
 enum operation {
     SIGNAL = 0,     /* wakes a waiter, if there is one */
     TIMED_WAIT = 1, /* until it is signalled, or a time-out is over */
+    BLOCKED = 2,    /* the mutex behind it was taken, and is waited for */
 };
 
 struct entry {
@@ -40,6 +43,7 @@ static __thread uint32_t own_tid;
 static __thread uint64_t locked;
 
 static int (*real_lock)(pthread_mutex_t *);
+static int (*real_trylock)(pthread_mutex_t *);
 static int (*real_signal)(pthread_cond_t *);
 static int (*real_timedwait)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
 static int (*real_clockwait)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
@@ -73,7 +77,7 @@ static uint64_t now(void)
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-static void told(pthread_cond_t *cond, enum operation operation)
+static void told(const void *cond, enum operation operation)
 {
     uint64_t at = now();
     unsigned long long index = atomic_fetch_add_explicit(&used, 1, memory_order_relaxed);
@@ -94,9 +98,16 @@ static void told(pthread_cond_t *cond, enum operation operation)
 int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     if (real_lock == NULL) { /* other libraries begin before this one */
+        real_trylock = (int (*)(pthread_mutex_t *))dlsym(RTLD_NEXT, "pthread_mutex_trylock");
         real_lock = (int (*)(pthread_mutex_t *))dlsym(RTLD_NEXT, "pthread_mutex_lock");
     }
-    int failed = real_lock(mutex);
+    int failed = real_trylock(mutex);
+    if (failed == EBUSY) {
+        if (entries != NULL) {
+            told((const char *)mutex - sizeof(pthread_cond_t), BLOCKED);
+        }
+        failed = real_lock(mutex);
+    }
     locked = now();
     return failed;
 }

@@ -161,7 +161,13 @@ impl Actor {
         let since = self.pending.unwrap_or_else(|| self.asked(index, story));
         let at_once = self.sleeps.get(index..).unwrap_or_default();
         let mut at_once = at_once.iter().take_while(|(sleep, _)| sleep.until.since(first.until) <= ON_A_MUTEX);
-        Some(match at_once.find(|(_, spell)| story.is_a_take(spell)) {
+        // Whoever has to let go of it sleeps next in `switch_cond`, or on the GIL that was taken meanwhile. It does neither where a
+        // taker is done with it by then: that one has only asked.
+        let is_done = |woke: MonoNs, spell: &Spell| {
+            woke.since(since) >= story.interval && spell.to.is_some_and(|to| to <= released)
+        };
+        let took = |(sleep, spell): &&(Sleep, Spell)| story.is_a_take(spell) && !is_done(sleep.until, spell);
+        Some(match at_once.find(took) {
             Some((last, _)) => (since, last.until, Took::Own),
             None => (since, first.until, Took::Other),
         })

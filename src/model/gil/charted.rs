@@ -304,7 +304,7 @@ fn stood(thread: ThreadKey, stand: &Stand, end: Moment) -> Option<Entry> {
         Standing::Holding => return None,
     };
     let edges = Edges { begins: stand.open.sharpness, ends: end.sharpness };
-    Some(Entry::Stood { thread, how, from: stand.open.start, until: end.at, edges })
+    Some(Entry::Stood { thread, how, from: stand.open.told, until: end.at, edges })
 }
 
 /// What a thread was found to do at looks into runs after which nobody else had taken the GIL.

@@ -5,7 +5,7 @@ use super::handoffs::Takes;
 use super::settled::Settled;
 use super::tick::{Seen, Step, Tick};
 use super::{GilAccount, Threads, Wait};
-use crate::event::{Hold, ThreadKey};
+use crate::event::{Hold, Lags, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
 use crate::model::runs::{Awake, Spell, TIME_OUT_RUN, Waits};
 use crate::model::thread::{After, Stand, Standing, ThreadAccount};
@@ -34,6 +34,8 @@ struct Hint<'a> {
     takes: &'a Takes,
     /// Its waits, if they are settled.
     settled: Option<&'a Settled>,
+    /// How far the records lie from what they stand for.
+    lags: Lags,
 }
 
 impl GilAccount {
@@ -46,7 +48,7 @@ impl GilAccount {
         threads: &mut Threads,
         mine: &dyn Fn(&ThreadAccount) -> bool,
     ) -> Takes {
-        let read = seen.read;
+        let Seen { read, lags, .. } = seen;
         self.find_collisions(step, touched, seen, threads);
         let named = self.named(step, touched, seen, threads, mine);
         // Who was born just now is not named yet, and what it did is a matter of inference as ever.
@@ -107,27 +109,28 @@ impl GilAccount {
         self.chart_holds(step, &takes, course.as_ref(), threads);
         self.log_holds(step, &takes, course, threads);
         self.follow_handoffs(step, &takes, touched, seen, threads);
-        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, settled: None };
+        let hint = Hint { handed: None, released: MonoNs(0), brief: None, takes: &takes, settled: None, lags };
         for (thread, between) in unseen {
             let waiting = Some(Standing::Waiting);
             self.restand(step, Move { thread, from: waiting, to: waiting, between }, hint, threads);
         }
         for (thread, start, until) in whole {
             let from = moves.iter().find(|moved| moved.thread == thread).and_then(|moved| moved.from);
-            self.chart_wait(thread, start, until);
-            self.wait_is_over(Wait { thread, from: start, until, after: came_from(from) });
             if let Some(account) = threads.get_mut(&thread) {
                 let rounds = takes.before(until, thread).zip(takes.before(start, thread));
                 account.rounds_lost += rounds.map_or(0, |(after, before)| after - before);
                 let open = Open {
                     start,
+                    told: account.told_to_wait(Moment::recorded(start), lags),
                     edge: Edge::Seen,
                     sharpness: Sharpness::Switch,
                     first: step.last.at,
                     switch_number: step.last.sample.switch_number,
                 };
-                let end = Moment::recorded(until);
-                self.blame.waited(thread, start, until);
+                let end = account.told_to_take(Moment::recorded(until), lags);
+                self.chart_wait(thread, open.told, end.at);
+                self.wait_is_over(Wait { thread, from: open.told, until: end.at, after: came_from(from) });
+                self.blame.waited(thread, open.told, end.at);
                 end_interval([&mut account.waits, &mut self.waits], open, end, step, false);
             }
         }
@@ -145,7 +148,7 @@ impl GilAccount {
             let retaken = moved.to == Some(Standing::Holding) && step.handoffs > 0;
             if moved.from != moved.to || retaken {
                 let (brief, settled) = (brief.get(&moved.thread).copied(), settled.get(&moved.thread));
-                let hint = Hint { handed, released, brief, takes: &takes, settled };
+                let hint = Hint { handed, released, brief, takes: &takes, settled, lags };
                 self.restand(step, moved, hint, threads);
             }
         }
@@ -244,7 +247,11 @@ impl GilAccount {
         };
         if let Some(stand) = account.finish(self.key, ends.at) {
             let unseen = blind(&step.tick, moved.to, stand.standing);
-            self.chart_stand(moved.thread, &stand, ends);
+            let end = match stand.standing {
+                Standing::Waiting => account.told_to_take(ends, hint.lags),
+                Standing::Holding | Standing::HandingOver | Standing::Unseen => ends,
+            };
+            self.chart_stand(moved.thread, &stand, end);
             match stand.standing {
                 Standing::Waiting => {
                     self.waiting = self.waiting.saturating_sub(1);
@@ -254,14 +261,14 @@ impl GilAccount {
                     let rounds = seen.unwrap_or(0).saturating_add(since.unwrap_or(0));
                     account.rounds_lost = account.rounds_lost.saturating_add(rounds);
                     if !unseen {
-                        let (from, after) = (stand.open.start, stand.after);
-                        self.wait_is_over(Wait { thread: moved.thread, from, until: ends.at, after });
+                        let (from, after) = (stand.open.told, stand.after);
+                        self.wait_is_over(Wait { thread: moved.thread, from, until: end.at, after });
                     }
-                    self.blame.waited(moved.thread, stand.open.start, ends.at);
-                    end_interval([&mut account.waits, &mut self.waits], stand.open, ends, step, unseen);
+                    self.blame.waited(moved.thread, stand.open.told, end.at);
+                    end_interval([&mut account.waits, &mut self.waits], stand.open, end, step, unseen);
                 }
                 Standing::Holding => {
-                    end_interval([&mut account.holds, &mut self.holds], stand.open, ends, step, unseen);
+                    end_interval([&mut account.holds, &mut self.holds], stand.open, end, step, unseen);
                 }
                 Standing::HandingOver | Standing::Unseen => {}
             }
@@ -270,8 +277,14 @@ impl GilAccount {
             let seen = !blind(&step.last, moved.from, standing);
             let begins = self.standing_begins(step, &moved, hint, ends, account);
             let begins = begins.unwrap_or(Moment { at: step.edge().at.max(account.settled), ..step.edge() });
+            let told = match standing {
+                Standing::Waiting => account.told_to_wait(begins, hint.lags),
+                Standing::Holding => account.told_to_take(begins, hint.lags).at,
+                Standing::HandingOver | Standing::Unseen => begins.at,
+            };
             let open = Open {
                 start: begins.at,
+                told,
                 edge: if seen { Edge::Seen } else { Edge::Cut },
                 sharpness: begins.sharpness,
                 first: step.tick.at,

@@ -1,6 +1,6 @@
 //! A look at a GIL, and the step from one look to the next.
 
-use crate::event::{GilSample, Hold, Placement, ThreadKey};
+use crate::event::{GilSample, Hold, Lags, Placement, ThreadKey};
 use crate::model::gil::perturbed::Scrutiny;
 use crate::model::intervals::{Moment, Sharpness};
 use crate::model::lanes::{Holding, Stretch};
@@ -78,6 +78,8 @@ pub struct Seen<'a> {
     pub scrutiny: Scrutiny,
     /// Since when the switches of all threads of the process are told.
     pub told: Told,
+    /// How far they lie from what they stand for.
+    pub lags: Lags,
 }
 
 /// Two ticks that are bridged, and what counts happened between them.

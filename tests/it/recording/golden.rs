@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use gilscope::event::{
-    Build, Cpu, Departure, Event, GilKey, Hold, Mode, Origin, Pid, Placement, ProcessKey, PythonVersion, ThreadKey,
-    Usage, What,
+    Build, Cpu, Departure, Event, GilKey, Hold, Lags, Mode, Origin, Pid, Placement, ProcessKey, PythonVersion,
+    ThreadKey, Usage, What,
 };
 use gilscope::model::Model;
 use gilscope::model::snapshot::Source;
@@ -19,6 +19,8 @@ use crate::recording::tools::{events, events_from, recording, resumed};
 
 const START: MonoNs = MonoNs(15_184_251_305_588);
 const END: MonoNs = MonoNs(15_187_451_619_665);
+/// Of `v1.7-lags.gscope`.
+const LAGS: Lags = Lags { asking: Ns(4_046), taking: Ns(1_262) };
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -185,6 +187,46 @@ fn format_1_2_is_read_as_it_was_written() {
     let holds = gil.holds.count() + gil.holds.censored;
     assert!((2 * holds).abs_diff(counts[2] as u64) <= 2 * exact.windows + 8, "{holds} holds of {} hits", counts[2]);
     assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
+}
+
+/// `v1.7-lags.gscope`: a thread of bytecode beside one that sleeps for 3 ms by turns, 0.6 s at 1,000 looks a second. Older ones do not
+/// tell how far switch records lie from what they stand for.
+#[test]
+fn format_1_7_tells_how_far_switch_records_lag() {
+    let lags = |name: &str| {
+        let mut reader = Reader::open(&path(name)).unwrap();
+        let all = events(&mut reader);
+        assert_eq!(reader.warnings(), []);
+        assert_eq!(events(&mut Reader::from_bytes(recording(&all)).unwrap()), all);
+        let told = all.iter().filter_map(|event| match event.what {
+            What::CostsKnown(costs) => Some(costs.lags),
+            _ => None,
+        });
+        (reader.minor(), told.collect::<Vec<Lags>>(), all)
+    };
+    let (minor, told, _) = lags("v1.2.gscope");
+    assert_eq!((minor, &told[..]), (2, &[Lags::default()][..]));
+    let (minor, told, all) = lags("v1.7-lags.gscope");
+    assert_eq!((minor, &told[..]), (7, &[LAGS][..]));
+    let waits = |lags: Lags| {
+        let mut model = Model::new();
+        for event in &all {
+            let mut event = event.clone();
+            if let What::CostsKnown(costs) = &mut event.what {
+                costs.lags = lags;
+            }
+            model.apply(&event);
+        }
+        let snapshot = model.snapshot();
+        let waits = &snapshot.processes[0].interpreters[0].gil.as_deref().unwrap().waits;
+        (waits.count(), waits.total)
+    };
+    let ((count, with), (same, without)) = (waits(LAGS), waits(Lags::default()));
+    assert_eq!(count, same);
+    // Each wait is longer by both, but for those before they were known.
+    let each = (LAGS.asking + LAGS.taking).0;
+    let more = with.saturating_sub(without).0;
+    assert!((count * each * 8 / 10..=(count + 2) * each).contains(&more), "{more} ns more in {count} waits");
 }
 
 /// `v1.2-named.gscope`: the same program, 1.5 s, with the kernel's tracepoint of futex(2).

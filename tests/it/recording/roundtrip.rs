@@ -195,8 +195,9 @@ fn stacks() -> impl Strategy<Value = What> {
 
 fn costs() -> impl Strategy<Value = Costs> {
     let origin = prop_oneof![Just(CostOrigin::Assumed), Just(CostOrigin::Measured)];
-    (ns(), ns(), ns(), ns(), ns(), ns(), origin).prop_map(
-        |(exception, armed_switch, record, arming, trace, budget, origin)| Costs {
+    let lags = (ns(), ns()).prop_map(|(asking, taking)| Lags { asking, taking });
+    (ns(), ns(), ns(), ns(), ns(), ns(), origin, lags).prop_map(
+        |(exception, armed_switch, record, arming, trace, budget, origin, lags)| Costs {
             exception,
             armed_switch,
             record,
@@ -204,6 +205,7 @@ fn costs() -> impl Strategy<Value = Costs> {
             trace,
             budget,
             origin,
+            lags,
         },
     )
 }
