@@ -30,14 +30,14 @@ fn on_each_logged<T>(name: &str, watch: impl Fn(u32) -> T, check: impl Fn(&str, 
 }
 
 /// Between the stamps around `PyEval_RestoreThread` lies the take that the log tells, between those around
-/// `PyEval_SaveThread` the drop, and a take that lasted for long is one in which the thread slept on the condition variable.
+/// `PyEval_SaveThread` the drop, and a take that lasted for long is one in which the thread slept, on the condition variable or the mutex.
 #[test]
 fn every_stamped_take_is_logged_between_its_stamps() {
     on_each_logged(
         "contended",
         |_| thread::sleep(Duration::from_millis(600)),
         |python, (), stamped| {
-            let logged = stamped.clone().by_conds();
+            let logged = stamped.clone().by_sleeps();
             let workers = stamped.threads.iter().zip(&logged.threads).filter(|(thread, _)| thread.kind != Kind::Apart);
             let mut takes = 0;
             for (thread, logged) in workers {
