@@ -23,8 +23,9 @@ use crate::time::{MonoNs, Ns};
 const CLEAR: Ns = Ns(50_000);
 /// So many samples between two hits that contradict what is known prove it wrong.
 const CONVINCING: u32 = 2;
-/// One this far saw it most of the time.
-const LIKELY: Ns = Ns(8_000);
+/// One this long after a hit has read after its write: nearly always. Of those between two hits 10 us apart that came sooner, half had
+/// read before it; of 80 others none.
+const LIKELY: Ns = Ns(5_000);
 /// Who wants the GIL back this soon need not have let go of it.
 const NEEDLESS: Ns = Ns(50_000);
 /// Who dropped the GIL at a request and asks for it again after so little time on a core, exceptions included, has done
@@ -397,7 +398,7 @@ impl Exact {
         };
         let is_clear = at >= before + CLEAR && hit.at >= at + CLEAR;
         match (window.lock, holder) {
-            (Lock::Unknown, _) if hit.at >= at + LIKELY && at >= before => {
+            (Lock::Unknown, _) if at >= before + LIKELY => {
                 let [first, second] = match holder {
                     Some(_) => [Meaning::Take, Meaning::Drop],
                     None => [Meaning::Drop, Meaning::Take],
