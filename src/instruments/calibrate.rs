@@ -3,14 +3,16 @@
 //! Takes ten milliseconds of one core, or a few times that on a slow machine, and then 50 ms in which some three are used. CPU time
 //! counts, not time: others may use the machine meanwhile. What cannot be measured (refused, or drowned in noise) stays as assumed.
 
+mod lags;
+
 use std::io::{PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use crate::event::{Address, CostOrigin, Costs, Tid};
+use crate::instruments::clock;
 use crate::instruments::perf::{self, Ring};
-use crate::instruments::{clock, lags};
 use crate::time::Ns;
 
 /// Batches of which the median counts.
@@ -39,7 +41,7 @@ pub fn calibrate() -> Costs {
         measure(&mut record, recorded, (100, 5_000));
         measure(&mut armed_switch, armed, (100, 20_000));
     }
-    let lags = lags::measure(own_tid).unwrap_or_default();
+    let lags = lags::measure().unwrap_or_default();
     Costs { exception, arming, record, armed_switch, lags, ..costs }
 }
 
@@ -48,7 +50,7 @@ fn own_tid() -> Option<Tid> {
     link.file_name()?.to_str()?.parse().ok().map(Tid)
 }
 
-fn median(mut times: Vec<u64>) -> Option<u64> {
+fn median<T: Ord + Copy>(mut times: Vec<T>) -> Option<T> {
     times.sort_unstable();
     times.get(times.len() / 2).copied()
 }
@@ -192,7 +194,7 @@ mod tests {
         assert!((200..=200_000).contains(&costs.exception.0), "{costs:?}");
         assert_eq!(costs.budget, Costs::ASSUMED.budget);
         // A system call lies in each, and nothing else that takes long. Where others take the cores too often, nothing is known.
-        let lags = (0..20).find_map(|_| lags::measure(own_tid)).expect("one in twenty times");
+        let lags = (0..20).find_map(|_| lags::measure()).expect("one in twenty times");
         for lag in [lags.asking, lags.taking] {
             assert!((100..Lags::LONGEST.0).contains(&lag.0), "{lags:?}");
         }

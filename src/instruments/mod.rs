@@ -13,7 +13,6 @@ mod cores;
 mod futexes;
 mod job;
 mod keys;
-mod lags;
 mod memory;
 mod merge;
 mod names;

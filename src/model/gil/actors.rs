@@ -2,7 +2,7 @@
 
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::settled::Settled;
-use super::tick::{Seen, Step};
+use super::tick::{Gathered, Step};
 use super::{GilAccount, Threads};
 use crate::event::ThreadKey;
 use crate::model::runs::{BIRTH, GETTING_TO_IT, NOT_ASKED_YET, Sleep, Spell};
@@ -126,7 +126,11 @@ impl Telling<'_> {
 
     /// Whether it has waited long enough to ask for the GIL.
     pub(super) fn is_forced_by(&self, taker: Taker) -> bool {
-        taker.waited.is_some_and(|since| taker.at.since(since) >= self.interval)
+        taker.waited.is_some_and(|since| self.has_asked(since, taker.at))
+    }
+
+    fn has_asked(&self, since: MonoNs, at: MonoNs) -> bool {
+        at.since(since) >= self.interval
     }
 
     pub(super) fn is_a_take(&self, spell: &Spell) -> bool {
@@ -163,9 +167,8 @@ impl Actor {
         let mut at_once = at_once.iter().take_while(|(sleep, _)| sleep.until.since(first.until) <= ON_A_MUTEX);
         // Whoever has to let go of it sleeps next in `switch_cond`, or on the GIL that was taken meanwhile. It does neither where a
         // taker is done with it by then: that one has only asked.
-        let is_done = |woke: MonoNs, spell: &Spell| {
-            woke.since(since) >= story.interval && spell.to.is_some_and(|to| to <= released)
-        };
+        let is_done =
+            |woke: MonoNs, spell: &Spell| story.has_asked(since, woke) && spell.to.is_some_and(|to| to <= released);
         let took = |(sleep, spell): &&(Sleep, Spell)| story.is_a_take(spell) && !is_done(sleep.until, spell);
         Some(match at_once.find(took) {
             Some((last, _)) => (since, last.until, Took::Own),
@@ -254,14 +257,8 @@ impl Actor {
 
 impl GilAccount {
     /// The threads that may have had to do with it in a step, as of its tick.
-    pub(super) fn actors(
-        &self,
-        step: &Step,
-        touched: &[ThreadKey],
-        seen: Seen<'_>,
-        threads: &Threads,
-        mine: &dyn Fn(&ThreadAccount) -> bool,
-    ) -> Vec<Actor> {
+    pub(super) fn actors(&self, gathered: &Gathered<'_>) -> Vec<Actor> {
+        let Gathered { step, touched, seen, threads, mine } = *gathered;
         let mut keys: Vec<ThreadKey> = seen.woken.iter().chain(touched).copied().collect();
         // Where it was free, whoever had just been woken may have taken it right after.
         keys.extend(self.woken.iter().filter(|key| is_on_its_way(key, step.last.at, threads)));

@@ -3,7 +3,7 @@
 use super::brief::{self, Brief};
 use super::handoffs::Takes;
 use super::settled::Settled;
-use super::tick::{Seen, Step, Tick};
+use super::tick::{Gathered, Seen, Step, Tick};
 use super::{GilAccount, Threads, Wait};
 use crate::event::{Hold, Lags, ThreadKey};
 use crate::model::intervals::{Edge, Intervals, Moment, Open, Sharpness};
@@ -50,12 +50,13 @@ impl GilAccount {
     ) -> Takes {
         let Seen { read, lags, .. } = seen;
         self.find_collisions(step, touched, seen, threads);
-        let named = self.named(step, touched, seen, threads, mine);
+        let gathered = Gathered { step, touched, seen, threads: &*threads, mine };
+        let named = self.named(&gathered);
         // Who was born just now is not named yet, and what it did is a matter of inference as ever.
         let all_named = seen.woken.iter().chain(touched).all(|thread| named.contains_key(thread));
         let story = match !named.is_empty() && all_named {
             true => None,
-            false => self.sequence(step, touched, seen, threads, mine).filter(|story| story.agrees_with(&named)),
+            false => self.sequence(&gathered).filter(|story| story.agrees_with(&named)),
         };
         let (settled, course, told) = match story {
             Some(story) => (story.settled, Some(story.course), Some(story.takes)),

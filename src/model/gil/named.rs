@@ -2,22 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use super::GilAccount;
 use super::settled::{Settled, Wait};
-use super::tick::{Seen, Step};
-use super::{GilAccount, Threads};
+use super::tick::{Gathered, Step};
 use crate::event::ThreadKey;
 use crate::model::thread::{Standing, ThreadAccount};
 
 impl GilAccount {
     /// Of the threads that have moved, or whose standing has: those whose sleeps are all named.
-    pub(super) fn named(
-        &self,
-        step: &Step,
-        touched: &[ThreadKey],
-        seen: Seen<'_>,
-        threads: &Threads,
-        mine: &dyn Fn(&ThreadAccount) -> bool,
-    ) -> BTreeMap<ThreadKey, Settled> {
+    pub(super) fn named(&self, gathered: &Gathered<'_>) -> BTreeMap<ThreadKey, Settled> {
+        let Gathered { step, touched, seen, threads, mine } = *gathered;
         let concerned = seen.woken.iter().chain(touched);
         concerned
             .filter_map(|key| {

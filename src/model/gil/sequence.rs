@@ -12,11 +12,11 @@ use super::actors::{Actor, Ilk, Retakes, SHORTEST_TAKES, State, Taker, Telling, 
 use super::brief::{RELEASE_AFTER_WAKING, RELEASE_BEFORE_WAKING};
 use super::course::Course;
 use super::settled::{Settled, Wait};
-use super::tick::{Seen, Step};
+use super::tick::{Gathered, Step};
 use super::{GilAccount, Threads};
 use crate::event::{Departure, Hold, Relation, ThreadKey};
 use crate::model::runs::{Awake, Runs};
-use crate::model::thread::{Standing, ThreadAccount};
+use crate::model::thread::Standing;
 use crate::time::{MonoNs, Ns};
 
 /// Who is on a core for so long when it is let go of has it before whoever let go sleeps: there is nobody to wait for in
@@ -52,20 +52,14 @@ impl Story {
 
 impl GilAccount {
     /// What the threads that have moved did about the GIL, if there is a story that agrees with what is known.
-    pub(super) fn sequence(
-        &self,
-        step: &Step,
-        touched: &[ThreadKey],
-        seen: Seen<'_>,
-        threads: &Threads,
-        mine: &dyn Fn(&ThreadAccount) -> bool,
-    ) -> Option<Story> {
+    pub(super) fn sequence(&self, gathered: &Gathered<'_>) -> Option<Story> {
+        let Gathered { step, threads, .. } = *gathered;
         let is_clear = |hold: Hold| hold != Hold::ByUnknown;
         let told = is_clear(step.last.sample.hold) && is_clear(step.tick.sample.hold);
         if !told || !(1..=MOST_HANDOFFS).contains(&step.handoffs) {
             return None;
         }
-        let actors = self.actors(step, touched, seen, threads, mine);
+        let actors = self.actors(gathered);
         // It matters where the GIL is free: seldom, among many that wait.
         let waits_unseen = if step.tick.is_held() { 0 } else { self.waits_unseen(step) };
         let told_of = |whom: fn(&Actor) -> bool| {

@@ -1,10 +1,12 @@
 //! A look at a GIL, and the step from one look to the next.
 
+use super::Threads;
 use crate::event::{GilSample, Hold, Lags, Placement, ThreadKey};
 use crate::model::gil::perturbed::Scrutiny;
 use crate::model::intervals::{Moment, Sharpness};
 use crate::model::lanes::{Holding, Stretch};
 use crate::model::runs::Awake;
+use crate::model::thread::ThreadAccount;
 use crate::model::told::Told;
 use crate::time::{MonoNs, Ns};
 
@@ -101,4 +103,16 @@ impl Step {
     pub(super) fn edge(&self) -> Moment {
         Moment { at: self.last.at.midpoint(self.tick.at), sharpness: Sharpness::Tick }
     }
+}
+
+/// A step, the threads that may have had to do with it, and what is known of them.
+#[derive(Clone, Copy)]
+pub(super) struct Gathered<'a> {
+    pub(super) step: &'a Step,
+    /// Those whose standing has changed, or that held it.
+    pub(super) touched: &'a [ThreadKey],
+    pub(super) seen: Seen<'a>,
+    pub(super) threads: &'a Threads,
+    /// Whether a thread takes this GIL.
+    pub(super) mine: &'a dyn Fn(&ThreadAccount) -> bool,
 }

@@ -8,10 +8,11 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::event::{Lags, Tid};
+use super::{median, own_tid};
+use crate::event::Lags;
 use crate::instruments::clock;
 use crate::instruments::perf::{self, Record, Ring, Way};
-use crate::time::{MonoNs, Ns};
+use crate::time::MonoNs;
 
 /// Waits of which the median counts.
 const WAITS: usize = 48;
@@ -27,7 +28,7 @@ const USED: usize = 1 << 20;
 const LINE: usize = 64;
 
 /// What they are on this machine; `None`: nothing is recorded, or the machine is too busy.
-pub fn measure(own_tid: fn() -> Option<Tid>) -> Option<Lags> {
+pub fn measure() -> Option<Lags> {
     let (mutex, condition) = (Mutex::new(Turn::GoesOn), Condvar::new());
     let wake = || {
         // Not for ever, whatever becomes of the other.
@@ -40,7 +41,7 @@ pub fn measure(own_tid: fn() -> Option<Tid>) -> Option<Lags> {
         }
     };
     let wait = || {
-        let lags = waits(&mutex, &condition, own_tid);
+        let lags = waits(&mutex, &condition);
         *mutex.lock().unwrap_or_else(PoisonError::into_inner) = Turn::Over;
         lags
     };
@@ -58,7 +59,7 @@ enum Turn {
     Over,
 }
 
-fn waits(mutex: &Mutex<Turn>, condition: &Condvar, own_tid: fn() -> Option<Tid>) -> Option<Lags> {
+fn waits(mutex: &Mutex<Turn>, condition: &Condvar) -> Option<Lags> {
     let mut ring = Ring::map(perf::switch_records(own_tid()?).ok()?, 1).ok()?;
     let mut memory = vec![0; USED];
     let (mut asking, mut taking) = (Vec::new(), Vec::new());
@@ -81,15 +82,13 @@ fn waits(mutex: &Mutex<Turn>, condition: &Condvar, own_tid: fn() -> Option<Tid>)
             taking.push(took.since(*got));
         }
     }
+    if asking.len() < ENOUGH {
+        return None;
+    }
     Some(Lags { asking: median(asking)?, taking: median(taking)? }.bounded())
 }
 
 fn use_caches(memory: &mut [u8]) {
     memory.iter_mut().step_by(LINE).for_each(|byte| *byte = byte.wrapping_add(1));
     std::hint::black_box(memory);
-}
-
-fn median(mut times: Vec<Ns>) -> Option<Ns> {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied().filter(|_| times.len() >= ENOUGH)
 }
